@@ -1,0 +1,56 @@
+"""Typed options: a plain mapping (one section of the configuration) becomes a checked, frozen object.
+
+The *values* live in `conf/` alone; a class derived from `Options` says which keys a component takes and in what
+range, so a wrong value is refused, with key, value and allowed range, before any data is read.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lstm_lm.errors import UserError
+
+MOST_PROBLEMS_SHOWN = 3
+
+
+class Options(BaseModel):
+    """Base of every component's options: no default values, no unknown keys, no NaN, nothing silently converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str) -> Self:
+        """Check `values`, the section called `where` ("model", "data", ...).
+
+        Raises:
+            UserError: a key is unknown or missing, or its value is out of range.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise UserError(_explain(error, where, sorted(cls.model_fields))) from None
+
+
+def _explain(error: ValidationError, where: str, known: list[str]) -> str:
+    lines: list[str] = []
+    for problem in error.errors():
+        key = ".".join([where, *(part for part in map(str, problem["loc"]) if part.isidentifier() and part in known)])
+        key = key.removeprefix(".")
+        if problem["type"] == "extra_forbidden":
+            line = f"{where}.{problem['loc'][0]}: no such key (known: {', '.join(known)})"
+        elif problem["type"] == "missing":
+            line = f"{key}: missing"
+        else:
+            line = f"{key}={problem['input']!r}: {_allowed(problem['msg'])}"
+        if line not in lines:
+            lines.append(line)
+    if len(lines) > MOST_PROBLEMS_SHOWN:
+        hidden = len(lines) - MOST_PROBLEMS_SHOWN
+        lines = [*lines[:MOST_PROBLEMS_SHOWN], f"... and {hidden} more"]
+    return "\n".join(lines)
+
+
+def _allowed(message: str) -> str:
+    """`Input should be greater than 0` -> `must be greater than 0`."""
+    return message.replace("Value error, ", "").replace("Input should be", "must be", 1)
