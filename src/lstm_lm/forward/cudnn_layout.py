@@ -1,0 +1,44 @@
+"""Lay a stack's parameters out as cuDNN wants them, so that it need not copy them on every call.
+
+cuDNN takes all weights of one call as one block of memory. torch.nn.LSTM's `flatten_parameters` does this for a whole
+stack; here a stack may also run layer by layer, which needs one block a layer.
+"""
+
+import torch
+
+from lstm_lm.forward.interface import LayerWeights, Stack
+
+CUDNN_LSTM = 2
+"""cudnnRNNMode_t's number for an LSTM."""
+
+
+def lay_out(stack: Stack, *, whole: bool) -> None:
+    """Move the parameters into one block (`whole`), or into one block a layer; nothing to do where they lie so already.
+
+    The parameters stay the same `Parameter` objects, so an optimizer keeps them. Under autocast cuDNN's half-precision
+    copies are laid out by PyTorch itself.
+    """
+    layout = "whole" if whole else "layers"
+    spec = stack.spec
+    if stack.vendor_layout == layout or spec.cell.name != "lstm":
+        return
+    stack.vendor_layout = layout
+    layers = list(stack.layers())
+    weight = layers[0].weight_hh
+    if not torch.backends.cudnn.is_acceptable(weight):  # type: ignore[no-untyped-call]
+        return
+    with torch.cuda.device(weight.device), torch.no_grad():
+        if whole:
+            _flatten(
+                [tensor for weights in layers for tensor in weights], spec.input_size, spec.hidden_sizes[0], len(layers)
+            )
+            return
+        for weights, inputs, width in zip(layers, spec.input_sizes, spec.hidden_sizes, strict=True):
+            _flatten(list(weights), inputs, width, 1)
+
+
+def _flatten(tensors: list[torch.Tensor], input_size: int, hidden_size: int, num_layers: int) -> None:
+    """[T, B, I] layout, one direction, no projection."""
+    torch._cudnn_rnn_flatten_weight(
+        tensors, len(LayerWeights._fields), input_size, CUDNN_LSTM, hidden_size, 0, num_layers, False, False
+    )

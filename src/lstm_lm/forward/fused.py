@@ -1,0 +1,87 @@
+"""`forward=fused`: the vendor's kernel (cuDNN on NVIDIA GPUs, oneDNN on CPUs, MPS's own on Apple's).
+
+One call runs the whole stack where nothing stands between the layers, else one call runs each layer. A single step
+without gradients, which is what sampling does, takes the vendor's cell instead: on a CPU, oneDNN re-packs all weights
+on every call, which costs several times the step itself.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lstm_lm.cells.interface import LayerState
+from lstm_lm.forward.cudnn_layout import lay_out
+from lstm_lm.forward.interface import Masks, Stack, StackSpec, StackState, Strategy
+
+
+class Fused(Strategy):
+    """The vendor's kernel."""
+
+    name: ClassVar[str] = "fused"
+
+    def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Only the vendor's own cells; on MPS only float32 and float16."""
+        if not spec.cell.vendor:
+            return f"no vendor kernel computes the cell {spec.cell.name!r}"
+        if device.type == "mps" and dtype not in (torch.float32, torch.float16):
+            return f"the MPS kernel does not take {str(dtype).removeprefix('torch.')}"
+        return None
+
+    def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
+        """As in `Strategy.run`."""
+        if _is_sampling_step(x):
+            return _one_step(stack, x, state)
+        whole = stack.spec.uniform and not masks.between
+        if x.device.type == "cuda":
+            lay_out(stack, whole=whole)
+        if not whole:
+            return _layer_by_layer(stack, x, state, masks)
+        h = torch.stack([layer[0] for layer in state])
+        c = torch.stack([layer[1] for layer in state])
+        y, h, c = _vendor_lstm(x, h, c, stack.flat_weights(), num_layers=stack.spec.num_layers)
+        return y, tuple(zip(h.unbind(0), c.unbind(0), strict=True))
+
+
+def _is_sampling_step(x: Tensor) -> bool:
+    return (
+        x.shape[0] == 1
+        and x.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled(x.device.type)
+    )
+
+
+def _one_step(stack: Stack, x: Tensor, state: StackState) -> tuple[Tensor, StackState]:
+    """T = 1 without gradients (and so without dropout)."""
+    y = x[0]
+    after: list[LayerState] = []
+    for weights, (h, c) in zip(stack.layers(), state, strict=True):
+        h, c = torch.lstm_cell(y, (h, c), *weights)
+        after.append((h, c))
+        y = h
+    return y.unsqueeze(0), tuple(after)
+
+
+def _layer_by_layer(stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
+    y = x
+    after: list[LayerState] = []
+    for index, (weights, (h, c)) in enumerate(zip(stack.layers(), state, strict=True)):
+        if index and masks.between:
+            y = y * masks.between[index - 1].to(y.dtype)
+        y, h, c = _vendor_lstm(y, h.unsqueeze(0), c.unsqueeze(0), list(weights), num_layers=1)
+        after.append((h[0], c[0]))
+    return y, tuple(after)
+
+
+def _vendor_lstm(
+    x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor], *, num_layers: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x `[T, B, I]`, h and c `[L, B, H]`; `train=True` keeps what the backward pass needs, whatever the mode."""
+    if not torch.is_autocast_enabled(x.device.type):
+        h, c = h.to(x.dtype), c.to(x.dtype)
+    y, h, c = torch.lstm(x, (h, c), weights, True, num_layers, 0.0, torch.is_grad_enabled(), False, False)
+    return y, h, c
+
+
+STRATEGY = Fused

@@ -1,0 +1,106 @@
+"""What a forward strategy gets and gives.
+
+    strategy.supports(spec, device, dtype) -> None | reason
+    strategy.run(stack, x[T, B, I], state, masks) -> y[T, B, H], state
+
+A strategy holds no parameters and keeps nothing between calls that a checkpoint would need.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from lstm_lm.cells.interface import Cell, LayerState
+
+StackState = tuple[LayerState, ...]
+"""The state of a stack: one `LayerState` a layer, each tensor `[B, H_l]` with that layer's own width H_l."""
+
+
+@dataclass(frozen=True)
+class StackSpec:
+    """All that decides whether a strategy can run a stack."""
+
+    cell: Cell
+    input_size: int
+    hidden_sizes: tuple[int, ...]
+    """H_l of each layer, from the input upwards."""
+
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return len(self.hidden_sizes)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all layers have one width."""
+        return len(set(self.hidden_sizes)) == 1
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """Width of each layer's input."""
+        return (self.input_size, *self.hidden_sizes[:-1])
+
+
+class LayerWeights(NamedTuple):
+    """One layer's parameters, in torch.nn.LSTM's layout."""
+
+    weight_ih: Tensor  # [G * H, I]
+    weight_hh: Tensor  # [G * H, H]
+    bias_ih: Tensor  # [G * H]
+    bias_hh: Tensor  # [G * H]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The dropout masks of one window: drawn by the model from its own generator, applied by the strategy.
+
+    A mask is already scaled by 1 / (1 - p), so applying one is a product.
+    """
+
+    between: tuple[Tensor, ...] = ()
+    """L - 1 masks `[T, B, H_l]`, each on a layer's output before the next layer reads it; empty: no dropout."""
+
+
+class Stack(Protocol):
+    """A stack of recurrent layers, as a strategy sees it."""
+
+    vendor_layout: str | None
+    """How the parameters lie in memory for a vendor kernel; None again after every move of the parameters."""
+
+    @property
+    def spec(self) -> StackSpec:
+        """Cell and sizes."""
+
+    def layers(self) -> Iterator[LayerWeights]:
+        """Each layer's parameters, from the input upwards."""
+
+    def flat_weights(self) -> list[Tensor]:
+        """All parameters in torch.nn.LSTM's order."""
+
+
+class Strategy(ABC):
+    """One way to run a stack."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
+        """None where this strategy can run such a stack there, else the reason why not, for people to read."""
+
+    @abstractmethod
+    def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
+        """Run `stack` over a window.
+
+        Args:
+            stack: the parameters.
+            x: `[T, B, I]`, T >= 1.
+            state: the state before the window.
+            masks: what dropout does in this window.
+
+        Returns:
+            The last layer's hidden states `y[T, B, H_L]`, and the state after the window.
+        """

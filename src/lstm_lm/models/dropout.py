@@ -1,0 +1,59 @@
+"""Dropout masks that belong to the model: drawn from a generator of its own that a checkpoint saves.
+
+Whatever executes the stack gets the same masks from the same seed, and a resumed run draws what it would have drawn.
+
+Masks are cut from raw random bits, 16 a value: on a CPU about nine times faster than a Bernoulli draw per value, which
+would cost as much as the LSTM itself. The probability is exact to 1/65,536, and the scale is that of the exact one.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LEVELS = 2**16
+
+
+class MaskSource:
+    """Draws masks on whatever device they are asked for, from a generator on that device."""
+
+    def __init__(self) -> None:
+        self._seed = 0
+        self._generator: torch.Generator | None = None
+        self._restored: dict[str, Any] | None = None
+
+    def seed(self, seed: int) -> None:
+        """Start anew from `seed`."""
+        self._seed = seed
+        self._generator = None
+        self._restored = None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds: plain values and one tensor."""
+        if self._generator is not None:
+            return {"seed": self._seed, "device": self._generator.device.type, "bits": self._generator.get_state()}
+        return self._restored or {"seed": self._seed}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `state()` gave. On another type of device the draws start anew from the seed."""
+        self.seed(int(state["seed"]))
+        self._restored = dict(state)
+
+    def draw(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """A mask of 0 and 1 / (1 - p), for dropout with probability 0 <= p < 1; device and type are those of `like`."""
+        count = math.prod(shape)
+        words = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device)
+        words.random_(-(2**63), None, generator=self._on(like.device))
+        bits = words.view(torch.int16)[:count].view(shape)
+        kept = max(1, round((1.0 - p) * LEVELS))
+        return (bits < kept - LEVELS // 2).to(like.dtype).mul_(LEVELS / kept)
+
+    def _on(self, device: torch.device) -> torch.Generator:
+        if self._generator is None or self._generator.device.type != device.type:
+            self._generator = torch.Generator(device)
+            self._generator.manual_seed(self._seed)
+            if self._restored is not None and self._restored.get("device") == device.type:
+                self._generator.set_state(self._restored["bits"].cpu())
+            self._restored = None
+        return self._generator

@@ -1,0 +1,63 @@
+"""What every language model is to the rest of the project.
+
+model(tokens[T, B], state) -> logits[T, B, V], state
+model.initial_state(B) -> state          a nest of tensors that a checkpoint can hold
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lstm_lm.forward.choose import Choice
+from lstm_lm.models.dropout import MaskSource
+
+State = Any
+"""A nest of tuples of tensors; its shape is the model's own business."""
+
+
+class LanguageModel(nn.Module, ABC):
+    """Predicts each next token from those before it."""
+
+    compilable: ClassVar[tuple[str, ...]] = ()
+    """Names of submodules that torch.compile can each turn into one full graph."""
+
+    def __init__(self, vocabulary_size: int) -> None:
+        super().__init__()
+        self.vocabulary_size = vocabulary_size
+        self.masks = MaskSource()
+
+    @classmethod
+    @abstractmethod
+    def build(cls, options: Mapping[str, Any], vocabulary_size: int) -> "LanguageModel":
+        """Make the model from the configuration's `model` section.
+
+        Raises:
+            UserError: a key is unknown or missing, or its value is out of range.
+        """
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """The state before any token, for B streams."""
+
+    @abstractmethod
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """`tokens` int64 `[T, B]` and the state before them -> `logits[T, B, V]` and the state after them."""
+
+    @abstractmethod
+    def use_forward(self, name: str, device: torch.device, dtype: torch.dtype) -> Choice:
+        """Run with the forward strategy called `name` ("auto": the fastest that can); says which, and why.
+
+        Raises:
+            UserError: no such strategy, or it cannot run this model there.
+        """
+
+    def num_parameters(self) -> int:
+        """Trained numbers; tied weights count once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @abstractmethod
+    def activation_floats(self, tokens: int) -> int:
+        """About how many numbers a training step over `tokens` = T * B tokens keeps for its backward pass."""
