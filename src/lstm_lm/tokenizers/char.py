@@ -1,0 +1,86 @@
+"""One token for each character that the text uses."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from lstm_lm.errors import UserError
+from lstm_lm.options import Options
+from lstm_lm.tokenizers.chunks import chunks
+from lstm_lm.tokenizers.interface import UNKNOWN, FitText, Ids, Tokenizer
+from lstm_lm.tokenizers.stored import fields, malformed, utf8
+
+CODE_POINTS = 0x110000
+REPLACEMENTS = "\N{REPLACEMENT CHARACTER}? "  # the first of these in the alphabet stands in for what is not
+
+
+class CharOptions(Options):
+    """No choices: the alphabet is what the text uses."""
+
+    name: Literal["char"]
+
+
+class CharTokenizer(Tokenizer):
+    """Ids are the places in the sorted alphabet, which covers all splits, so no split holds anything unknown."""
+
+    name: ClassVar[str] = "char"
+    OptionsType: ClassVar[type[Options]] = CharOptions
+
+    def __init__(self, alphabet: str) -> None:
+        """Take the distinct characters, sorted by code point; at least one."""
+        places = (alphabet.find(character) for character in REPLACEMENTS)
+        super().__init__(
+            [character.encode("utf-8") for character in alphabet],
+            replacement=next((place for place in places if place >= 0), 0),
+        )
+        self._alphabet = alphabet
+        codes = _code_points(alphabet)
+        # One element more than the last character needs: every code point beyond is clipped to that one.
+        self._table = np.full(int(codes[-1]) + 2, UNKNOWN, np.int64)
+        self._table[codes] = np.arange(len(codes))
+
+    @classmethod
+    def fit(cls, options: CharOptions, text: FitText) -> Self:  # noqa: ARG003  (there is nothing to choose)
+        """Collect the alphabet of all splits.
+
+        Raises:
+            UserError: there is no text.
+        """
+        used = np.zeros(CODE_POINTS, np.bool_)
+        for chunk in chunks(text.everything()):
+            used[_code_points(chunk)] = True
+        alphabet = "".join(map(chr, np.flatnonzero(used)))
+        if not alphabet:
+            raise UserError("the text is empty: a char tokenizer needs at least one character")
+        return cls(alphabet)
+
+    def to_json(self) -> dict[str, Any]:
+        """The alphabet, as one string."""
+        return {"name": self.name, "alphabet": self._alphabet}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The tokenizer with the alphabet of `data`.
+
+        Raises:
+            UserError: it is no sorted string of distinct characters.
+        """
+        (alphabet,) = fields(data, cls.name, "alphabet")
+        if not isinstance(alphabet, str) or not alphabet:
+            raise malformed(cls.name, "its alphabet is no text")
+        utf8(alphabet, cls.name)
+        if alphabet != "".join(sorted(set(alphabet))):
+            raise malformed(cls.name, "its alphabet is not sorted, or has a character twice")
+        return cls(alphabet)
+
+    def _ids(self, chunk: str) -> Ids:
+        return self._table.take(_code_points(chunk), mode="clip")
+
+
+def _code_points(text: str) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """uint32[len(text)]."""
+    return np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+
+
+TOKENIZER = CharTokenizer
