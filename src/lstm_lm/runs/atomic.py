@@ -1,0 +1,85 @@
+"""Files that are either whole or not there: written beside their place, synced to the disk, then renamed into it."""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
+from pathlib import Path
+
+from lstm_lm.errors import RunError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BufferedRandom]:
+    """A new binary file to fill (readable and seekable too), which takes the place of `path` when the block ends.
+
+    Whatever goes wrong before that, `path` stays as it was and the new file goes away. A process that is killed in
+    the block leaves `.NAME.XXXXXXXX.tmp` behind, which nothing here ever reads.
+
+    Raises:
+        RunError: the operating system refused (full disk, missing permission, ...); names the path and the cause.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        # Mode "x" obeys the umask; tempfile's files would be readable by their owner alone.
+        with temporary.open("x+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Make `data` the content of `path`, all or nothing.
+
+    Raises:
+        RunError: as in `replacing`.
+    """
+    with replacing(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    r"""Make `text`, as UTF-8 and with its line ends untouched, the content of `path`, all or nothing.
+
+    Raises:
+        RunError: as in `replacing`.
+    """
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_error(path: Path, error: OSError) -> RunError:
+    """What a person needs to know when `path` could not be written: which, why, what to do (two lines)."""
+    if error.errno in _NO_SPACE:
+        remedy = "free some space there (or raise the quota), or choose another folder: hydra.run.dir=DIR"
+    elif error.errno in _NO_PERMISSION:
+        remedy = "allow writing there, or choose another folder: hydra.run.dir=DIR"
+    else:
+        remedy = "check that this folder exists and works, or choose another one: hydra.run.dir=DIR"
+    return RunError(f"{path}: cannot be written: {error.strerror or error}\n{remedy}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync folders; the rename itself is done
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,112 @@
+"""Where a run's files lie, and how a new run gets a directory that no other run has."""
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lstm_lm.errors import RunError, UserError
+from lstm_lm.runs import atomic
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The directory of one run. Holds paths only; nothing is touched before `create`."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of all checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the lowest validation loss."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint, which a resumed run continues."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per logged step (see `metrics_file`)."""
+        return self.path / "metrics.csv"
+
+    @property
+    def summary(self) -> Path:
+        """What was run and what came out (see `summary`)."""
+        return self.path / "summary.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """One section per evaluation method that was run."""
+        return self.path / "evaluation.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of the event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def config(self) -> Path:
+        """The composed configuration, written by Hydra."""
+        return self.path / ".hydra" / "config.yaml"
+
+    def create(self) -> None:
+        """Make the folders (those that exist already are kept) and prove that files can be written in each.
+
+        Raises:
+            UserError: a folder cannot be made or written.
+        """
+        for folder in (self.path, self.checkpoints, self.tensorboard):
+            _make(folder)
+            probe = folder / ".writable"
+            try:
+                # Content, not only a name: a full disk still has room for names.
+                atomic.write_bytes(probe, b"\n")
+                probe.unlink(missing_ok=True)
+            except RunError as error:
+                raise UserError(str(error)) from error  # nothing has begun yet: exit status 2, not 1
+
+    def is_empty(self) -> bool:
+        """Whether no training has left results here: neither checkpoint, metrics, summary, evaluation nor event file.
+
+        The configuration and the log that Hydra writes before a run begins do not count.
+        """
+        files = (self.metrics, self.summary, self.evaluation)
+        if any(file.exists() for file in files):
+            return False
+        return not any(self.checkpoints.glob("*.ckpt")) and not any(self.tensorboard.rglob("*tfevents*"))
+
+
+def claim(base: Path) -> Path:
+    """Make a fresh directory that belongs to the caller alone: `base`, or else `base-2`, `base-3`, ...
+
+    The operating system makes a directory for one caller only, so any number of processes, on any number of
+    machines that share the disk, get a different one each.
+
+    Raises:
+        UserError: the directory cannot be made.
+    """
+    base = Path(os.path.abspath(base))  # "." has no name to number
+    _make(base.parent)
+    for number in itertools.count(1):
+        candidate = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(str(atomic.write_error(candidate, error))) from error
+        return candidate
+    raise AssertionError("itertools.count ended")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(str(atomic.write_error(folder, error))) from error

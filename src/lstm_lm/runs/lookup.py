@@ -1,0 +1,179 @@
+"""Finding a run and its checkpoint again: the newest usable one, or the one that the user names."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lstm_lm.errors import UserError
+from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.directory import RunDirectory
+
+BEST = "best"
+LAST = "last"
+
+Warn = Callable[[str], None]
+"""Takes one line for the user."""
+
+_TRIES = 5
+_SECONDS_BETWEEN_TRIES = 0.05
+_MOST_NAMED = 2
+
+
+def to_standard_error(line: str) -> None:
+    """Print `line` where it does not mix with generated text."""
+    print(line, file=sys.stderr)
+
+
+def all_runs(runs_dir: Path) -> list[RunDirectory]:
+    """All run directories below `runs_dir`, at any depth, with or without checkpoints, newest first.
+
+    A run is as new as its newest checkpoint; one without is as new as its summary, or else its directory.
+    """
+    dated: list[tuple[int, str, RunDirectory]] = []
+    for folder, folders, files in os.walk(runs_dir):
+        run = RunDirectory(Path(folder))
+        if run.checkpoints.name in folders or run.summary.name in files:
+            dated.append((_modified(run), folder, run))
+        folders[:] = [name for name in folders if name not in (run.checkpoints.name, run.tensorboard.name, ".hydra")]
+    return [run for _, _, run in sorted(dated, key=lambda entry: entry[:2], reverse=True)]
+
+
+def find_run(runs_dir: Path, warn: Warn = to_standard_error) -> RunDirectory:
+    """The newest run below `runs_dir` that has a usable checkpoint; `warn` hears of each newer one without.
+
+    Raises:
+        UserError: there is none.
+    """
+    return _newest(runs_dir, (BEST, LAST), warn)[1]
+
+
+def resolve(
+    run: str | None, ckpt_path: str | None, runs_dir: Path, warn: Warn = to_standard_error
+) -> tuple[Path, RunDirectory | None]:
+    """The checkpoint that a user means, and its run directory (None for a file that lies outside of any).
+
+    Args:
+        run: a run directory; or its name, or the last parts of its path, where that is unique below `runs_dir`;
+            None: the newest one that has what is asked for.
+        ckpt_path: "best" or "last" of the run directory, or a checkpoint file; None: best, or last where best is
+            missing or damaged.
+        runs_dir: the folder below which all runs lie.
+        warn: hears of each checkpoint and run that was passed over.
+
+    Raises:
+        UserError: there is no such run or no usable checkpoint. (A checkpoint *file* is looked at when it is loaded.)
+    """
+    if ckpt_path not in (None, BEST, LAST):
+        return _file(ckpt_path, None if run is None else _directory(run, runs_dir))
+    names = (BEST, LAST) if ckpt_path is None else (ckpt_path,)
+    if run is None:
+        return _newest(runs_dir, names, warn)
+    directory = _directory(run, runs_dir)
+    checkpoint, problems = _usable(directory, names, warn)
+    if checkpoint is not None:
+        return checkpoint, directory
+    if problems:
+        raise UserError("\n".join([*problems, "use another run, or a good copy of the file: ckpt_path=FILE"]))
+    missing = " or ".join(f"{name}.ckpt" for name in names)
+    text = f"{directory.path}: no checkpoint there ({missing} in its folder {directory.checkpoints.name})"
+    if below := [found for found in all_runs(directory.path) if found != directory]:
+        raise UserError(f"{text}\nname one of the {len(below)} runs below it: run=DIR")
+    raise UserError(f"{text}\nname another run with run=DIR, or train: python train.py")
+
+
+def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> tuple[Path, RunDirectory]:
+    runs = all_runs(runs_dir)
+    for run in runs:
+        checkpoint, problems = _usable(run, names, warn)
+        if checkpoint is not None:
+            return checkpoint, run
+        missing = " or ".join(f"{name}.ckpt" for name in names)
+        warn(f"{'; '.join(problems) or f'{run.path}: no {missing}'}; this run is passed over")
+    remedy = "train first: python train.py\nor name a checkpoint: run=DIR or ckpt_path=FILE"
+    if not runs:
+        raise UserError(f"{runs_dir}: no runs there yet\n{remedy}")
+    raise UserError(f"{runs_dir}: none of the {len(runs)} runs there has a usable checkpoint\n{remedy}")
+
+
+def _usable(run: RunDirectory, names: tuple[str, ...], warn: Warn) -> tuple[Path | None, list[str]]:
+    """The first usable checkpoint among `names`, and what is wrong with those before it (missing ones: nothing)."""
+    problems: list[str] = []
+    for name in names:
+        path = run.checkpoints / f"{name}.ckpt"
+        problem = _problem(path)
+        if problem is None:
+            for passed_over in problems:
+                warn(f"{passed_over}; using {path.name} instead")
+            return path, problems
+        if problem:
+            problems.append(problem)
+    return None, problems
+
+
+def _problem(path: Path) -> str | None:
+    """None: `path` is a whole checkpoint; "": there is no such file; else the line that says what is wrong."""
+    for _ in range(_TRIES):
+        there = os.path.exists(path)
+        try:
+            checkpoint_file.verify(path)
+        except checkpoint_file.MissingCheckpoint:
+            if not there:
+                break
+            time.sleep(_SECONDS_BETWEEN_TRIES)  # its run is still training, and just now puts a newer one there
+        except UserError as error:
+            return str(error).splitlines()[0]
+        else:
+            return None
+    return ""
+
+
+def _modified(run: RunDirectory) -> int:
+    """When `run` last changed, in nanoseconds."""
+    for paths in ((run.best, run.last), (run.summary,), (run.path,)):
+        times: list[int] = []
+        for path in paths:
+            with contextlib.suppress(OSError):  # not there, or no longer
+                times.append(path.stat().st_mtime_ns)
+        if times:
+            return max(times)
+    return 0
+
+
+def _directory(run: str, runs_dir: Path) -> RunDirectory:
+    # os.path's questions, unlike Path's, answer False for a text that cannot be a path at all (too long, say).
+    path = Path(os.path.expanduser(run))
+    if os.path.isdir(path):
+        return RunDirectory(path)
+    if os.path.isfile(path):
+        raise UserError(f"run={run}: a file, not a run directory\nfor a checkpoint file use ckpt_path={run}")
+    wanted = path.parts
+    matches = [known for known in all_runs(runs_dir) if known.path.parts[-len(wanted) :] == wanted]
+    if not matches:
+        raise UserError(
+            f"run={run}: no such directory, and no run of that name below {runs_dir}\nlist them: python -m lstm_lm runs"
+        )
+    if len(matches) > 1:
+        shown = [str(known.path) for known in matches[:_MOST_NAMED]]
+        raise UserError("\n".join([f"run={run}: {len(matches)} runs have that name; give the whole path", *shown]))
+    return matches[0]
+
+
+def _file(ckpt_path: str, run: RunDirectory | None) -> tuple[Path, RunDirectory | None]:
+    path = Path(os.path.expanduser(ckpt_path))
+    if os.path.isdir(path):
+        raise UserError(f"ckpt_path={ckpt_path}: a directory\nfor a run directory use run={ckpt_path}")
+    if not os.path.exists(path):
+        raise UserError(
+            f"ckpt_path={ckpt_path}: no such file, nor one of: best, last\nlist the runs: python -m lstm_lm runs"
+        )
+    folder = Path(os.path.abspath(path)).parent
+    parent = RunDirectory(folder.parent)
+    owner = parent if parent.checkpoints == folder else None
+    if run is not None and (owner is None or not owner.path.samefile(run.path)):
+        raise UserError(
+            f"run={run.path}: ckpt_path={ckpt_path} is not one of its checkpoints\ngive only one of the two"
+        )
+    return path, owner

@@ -1,0 +1,177 @@
+"""`summary.json`: what was run, how, and what came out. With `metrics.csv`, the interface for scripts."""
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lstm_lm.errors import UserError
+from lstm_lm.runs import atomic
+
+SCHEMA_VERSION: Final = 1
+
+Status = Literal["running", "completed", "stopped", "interrupted", "failed", "skipped"]
+
+_PACKAGES = ("torch", "lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy", "tokenizers", "tensorboard")
+_GIT_SECONDS = 5.0
+
+
+class _Section(BaseModel):
+    """A part of the summary. What is not known (yet) is None; a typing error in a name or a type raises at once."""
+
+    # JSON has no NaN and no infinity: they are written as null.
+    model_config = ConfigDict(extra="forbid", strict=True, validate_assignment=True, ser_json_inf_nan="null")
+
+
+class ModelSummary(_Section):
+    """What was trained."""
+
+    name: str | None = None
+    parameters: int | None = None
+
+
+class DataSummary(_Section):
+    """What it was trained on; `tokens` counts the training split."""
+
+    name: str | None = None
+    tokens: int | None = None
+    vocabulary_size: int | None = None
+
+
+class TrainSummary(_Section):
+    """How training went. `loss`: nats per token, of the last optimizer step.
+
+    `tokens_per_second` and `step_ms` are medians of the wall time from one step's start to the next's, loading and
+    logging included, validation and sampling not, the first 10 steps left out.
+    """
+
+    loss: float | None = None
+    steps: int | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+    step_ms: float | None = None
+
+
+class SplitSummary(_Section):
+    """Scores of one split, under the best checkpoint. `loss`: nats per token.
+
+    `bits_per_byte` is None, and `bits_per_byte_reason` says why, where tokens were replaced by an unknown token.
+    """
+
+    loss: float | None = None
+    perplexity: float | None = None
+    bits_per_character: float | None = None
+    bits_per_byte: float | None = None
+    bits_per_byte_reason: str | None = None
+
+
+class RuntimeSummary(_Section):
+    """On what and how it ran. `forward`: the strategy that ran; `compile_graphs`: those the training step runs."""
+
+    device: str | None = None
+    precision: str | None = None
+    forward: str | None = None
+    forward_reason: str | None = None
+    compile_graphs: int | None = None
+    graph_breaks: int | None = None
+    peak_memory_bytes: int | None = None
+    startup_seconds: float | None = None
+
+
+class Summary(_Section):
+    """The whole file. `reason` says why a run was skipped or failed; `val` and `test` are None where there is none."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    command: str
+    git_commit: str | None
+    versions: dict[str, str | None]
+    seed: int | None
+    status: Status
+    reason: str | None = None
+    model: ModelSummary = Field(default_factory=ModelSummary)
+    data: DataSummary = Field(default_factory=DataSummary)
+    train: TrainSummary = Field(default_factory=TrainSummary)
+    val: SplitSummary | None = None
+    test: SplitSummary | None = None
+    runtime: RuntimeSummary = Field(default_factory=RuntimeSummary)
+
+    @classmethod
+    def begin(cls, command: str, seed: int | None) -> Self:
+        """The summary of a run that starts now, in this process, with everything but its results filled in."""
+        return cls(command=command, git_commit=git_commit(), versions=versions(), seed=seed, status="running")
+
+    def write(self, path: Path) -> None:
+        """Make this the content of `path`, all or nothing.
+
+        Raises:
+            ValueError: the run was skipped or failed, but `reason` is None.
+            RunError: the file cannot be written.
+        """
+        if self.status in ("skipped", "failed") and self.reason is None:
+            raise ValueError(f"a run that is {self.status} needs a reason")
+        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
+
+
+def read(path: Path) -> Summary:
+    """The summary in `path`.
+
+    Raises:
+        UserError: the file is missing, cannot be read, is damaged, or is of a newer version.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    try:
+        return Summary.model_validate_json(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where, value = ".".join(map(str, problem["loc"])), problem["input"]
+        if where == "schema_version" and isinstance(value, int) and value > SCHEMA_VERSION:
+            text = f"{path}: written by a newer lstm-lm (schema version {value})\nupdate lstm-lm"
+        else:
+            cause = f"{where}: {problem['msg']}" if where else problem["msg"]
+            text = f"{path}: not a whole summary: {cause[:200]!r}\nrun it again, or leave this run out"
+        raise UserError(text) from None
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this very code runs from; None for an installed package, or without git."""
+    source = Path(__file__).resolve().parents[2]
+    # A wheel installed into a virtual environment inside some other project's checkout must not report that project's.
+    if source.name != "src" or not (source.parent / ".git").exists():
+        return None
+    # Inside a git hook these point elsewhere.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(source.parent), "rev-parse", "--verify", "HEAD"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GIT_SECONDS,
+            env=environment,
+            check=True,
+            text=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer if re.fullmatch(r"[0-9a-f]{40,64}", answer) else None
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of this project and of what its figures depend on; None where one is not installed."""
+    import lstm_lm
+
+    found: dict[str, str | None] = {"python": platform.python_version(), "lstm-lm": lstm_lm.__version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
