@@ -1,0 +1,84 @@
+"""What a corpus gives: texts for training, validation and test, or one text and where to cut it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from lstm_lm.data.text_source import TextSource
+from lstm_lm.options import Options
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class CorpusOptions(Options):
+    """The keys of the `data` section that every corpus takes; conf/data/_windows.yaml says what each means."""
+
+    name: str
+    path: str | list[str] | None
+    encoding: str
+    cache_dir: str | None
+    unknown: Literal["error", "skip", "replace"]
+    batch_size: Annotated[int, Field(gt=0)]
+    seq_len: Annotated[int, Field(gt=0)]
+    carry_state: bool
+    eval_batch_size: Annotated[int, Field(gt=0)]
+    eval_context: Annotated[int, Field(ge=0)]
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)]
+    test_fraction: Annotated[float, Field(ge=0, lt=1)]
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "a".encode(encoding)
+        except (LookupError, ValueError):
+            raise ValueError("must be a text encoding that Python knows: utf-8, utf-16, latin-1, cp1252, ...") from None
+        return encoding
+
+    @field_validator("test_fraction")
+    @classmethod
+    def _something_left(cls, test_fraction: float, info: ValidationInfo) -> float:
+        if info.data.get("validation_fraction", 0.0) + test_fraction >= 1:
+            raise ValueError("must leave text to train on: with data.validation_fraction it must stay below 1")
+        return test_fraction
+
+    def fractions(self) -> dict[Split, float]:
+        """What share of the characters each split but the first gets, where the text is cut by shares."""
+        return {"validation": self.validation_fraction, "test": self.test_fraction}
+
+
+@dataclass(frozen=True)
+class CorpusText:
+    """A corpus before it is cut.
+
+    `sources` has at least "train". A split named in `fractions` (share of the training source's characters, in
+    (0, 1)) is cut off the training source's end, the test split last.
+    """
+
+    name: str
+    sources: Mapping[Split, TextSource]
+    fractions: Mapping[Split, float] = field(default_factory=dict)
+
+
+class Corpus(ABC):
+    """One option of `data=`. Its module holds it as the constant `CORPUS`."""
+
+    OptionsType: ClassVar[type[CorpusOptions]]
+
+    def __init__(self, options: Any, cache: Path) -> None:
+        """Take the checked `data` section and the folder for downloads and other things worth keeping."""
+        self.options = options
+        self.cache = cache
+
+    @abstractmethod
+    def load(self) -> CorpusText:
+        """Find the text, fetching it first where that is needed; reads no more of it than a checksum needs.
+
+        Raises:
+            UserError: it is not there, cannot be read, or is not what it should be.
+        """

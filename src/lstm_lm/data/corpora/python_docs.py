@@ -1,0 +1,47 @@
+"""`data=python_docs`: the Python language reference as every CPython carries it. Nothing to download."""
+
+from typing import ClassVar
+
+from pydantic import field_validator
+
+from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText
+from lstm_lm.data.text_source import StringText
+from lstm_lm.errors import UserError
+
+
+class PythonDocsOptions(CorpusOptions):
+    """Options of `data=python_docs`."""
+
+    @field_validator("path")
+    @classmethod
+    def _no_path(cls, path: str | list[str] | None) -> None:
+        if path is not None:
+            raise ValueError(
+                "must be null, for this text comes with Python; to train on a text of your own add data=text"
+            )
+
+
+class PythonDocs(Corpus):
+    """About 465,000 characters of English prose; the text differs a little between Python versions."""
+
+    OptionsType: ClassVar[type[CorpusOptions]] = PythonDocsOptions
+
+    def load(self) -> CorpusText:
+        """The topics of `help()`, in alphabetical order, a blank line between two.
+
+        Raises:
+            UserError: this Python was installed without them.
+        """
+        try:
+            from pydoc_data.topics import topics
+        except ImportError:
+            raise UserError(
+                "data=python_docs: this Python was installed without pydoc_data, the text to train on\n"
+                "use another text: data=text data.path=FILE"
+            ) from None
+        text = "\n".join(topics[name].rstrip("\n") + "\n" for name in sorted(topics))
+        source = StringText(text, "the Python language reference")
+        return CorpusText("python_docs", {"train": source}, self.options.fractions())
+
+
+CORPUS = PythonDocs

@@ -1,0 +1,57 @@
+"""`data=text`: any text of one's own, from files, folders, globs or standard input."""
+
+from typing import ClassVar
+
+from pydantic import field_validator
+
+from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText, Split
+from lstm_lm.data.text_paths import STANDARD_INPUT, text_at
+from lstm_lm.data.text_source import TextSource
+
+Paths = str | list[str]
+
+
+class TextOptions(CorpusOptions):
+    """Options of `data=text`: `data.path` is needed, and validation and test may have files of their own."""
+
+    validation_path: Paths | None
+    test_path: Paths | None
+
+    @field_validator("path")
+    @classmethod
+    def _given(cls, path: Paths | None) -> Paths:
+        if path is None:
+            raise ValueError("must name the text to train on: a file, a folder, a glob, a list of them, or -")
+        return path
+
+    @field_validator("validation_path", "test_path")
+    @classmethod
+    def _files(cls, path: Paths | None) -> Paths | None:
+        if path is not None and STANDARD_INPUT in ([path] if isinstance(path, str) else path):
+            raise ValueError("must name files: only data.path can be standard input")
+        return path
+
+
+class Text(Corpus):
+    """The text at `data.path`; a split with a path of its own is read from there, else cut off the text's end."""
+
+    OptionsType: ClassVar[type[CorpusOptions]] = TextOptions
+
+    def load(self) -> CorpusText:
+        """Find the files.
+
+        Raises:
+            UserError: one is missing, cannot be read, or is empty.
+        """
+        options = self.options
+        sources: dict[Split, TextSource] = {"train": text_at(options.path, options.encoding, self.cache)}
+        fractions = options.fractions()
+        own: dict[Split, Paths | None] = {"validation": options.validation_path, "test": options.test_path}
+        for split, path in own.items():
+            if path is not None:
+                sources[split] = text_at(path, options.encoding, self.cache, f"data.{split}_path")
+                del fractions[split]
+        return CorpusText("text", sources, fractions)
+
+
+CORPUS = Text

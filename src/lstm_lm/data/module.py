@@ -1,0 +1,211 @@
+"""Text for Lightning: the `data` and `tokenizer` sections of the configuration become loaders of windows."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
+
+from lstm_lm import registry
+from lstm_lm.data.cache_folder import cache_folder
+from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, Split
+from lstm_lm.data.manifest import Manifest
+from lstm_lm.data.streams import EvalWindows, TrainWindows
+from lstm_lm.data.token_store import EncodedCorpus, encoded
+from lstm_lm.errors import UserError
+from lstm_lm.tokenizers import Tokenizer, tokenizer_class
+
+CORPORA = "lstm_lm.data.corpora"
+
+
+class TextDataModule(LightningDataModule):
+    """A corpus, encoded and cut into windows.
+
+    The options are checked when it is made, before any text is read; `prepare` reads (or finds in the cache), and
+    everything else needs `prepare` to have been called. Lightning calls it through `prepare_data` and `setup`.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        tokenizer_options: Mapping[str, Any],
+        seed: int,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        """Check the options.
+
+        Args:
+            data: the `data` section of the configuration.
+            tokenizer_options: the `tokenizer` section; not looked at where `tokenizer` is given.
+            seed: fixes the rotation of the training text in each epoch; 0 or more.
+            tokenizer: one to use as it is (a checkpoint's) instead of one fitted on this text.
+
+        Raises:
+            UserError: an option is unknown, missing or out of range.
+        """
+        super().__init__()
+        corpus = _corpus_class(data)
+        self.options: CorpusOptions = corpus.OptionsType.parse(data, "data")
+        self._cache = cache_folder(self.options.cache_dir)
+        self._corpus = corpus(self.options, self._cache)
+        self._seed = seed
+        self._how: Tokenizer | tuple[type[Tokenizer], Any]
+        if tokenizer is not None:
+            self._how = tokenizer
+        else:
+            kind = tokenizer_class(_name(tokenizer_options, "tokenizer"))
+            self._how = kind, kind.OptionsType.parse(tokenizer_options, "tokenizer")
+        self._encoded: EncodedCorpus | None = None
+        self._train_windows: TrainWindows | None = None
+        self._saved_place: Mapping[str, Any] | None = None
+
+    def prepare(self) -> None:
+        """Find the text, encode it unless that has been done before, and check that there is enough of it.
+
+        Raises:
+            UserError: the text is missing, unreadable, too short, or has characters that the tokenizer does not know.
+            RunError: the disk is full.
+        """
+        if self._encoded is None:
+            found = encoded(self._corpus.load(), self._how, self.options.unknown, self._cache)
+            self._check_lengths(found.manifest)
+            self._encoded = found
+
+    def prepare_data(self) -> None:
+        """Lightning's hook, called in one process of each machine."""
+        self.prepare()
+
+    def setup(self, stage: str) -> None:  # noqa: ARG002  (the same for each)
+        """Lightning's hook, called in every process."""
+        self.prepare()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the text is encoded with."""
+        return self._ready.tokenizer
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the encoded text consists of."""
+        return self._ready.manifest
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training windows in an epoch, in each process."""
+        streams = self.options.batch_size * self._processes[1]
+        stream_length = self.manifest.splits["train"].tokens // streams
+        return -(-stream_length // self.options.seq_len)
+
+    def tokens(self, split: Split) -> NDArray[Any]:
+        """The ids of a split, [N], as a read-only memory map of the smallest unsigned type.
+
+        Raises:
+            KeyError: there is no such split.
+        """
+        return self._ready.tokens(split)
+
+    def train_dataloader(self) -> TrainWindows:
+        """The training windows of this process.
+
+        Raises:
+            UserError: the text is too short for the streams of all processes.
+        """
+        self._check_lengths(self.manifest)
+        rank, world_size = self._processes
+        self._train_windows = TrainWindows(
+            self.tokens("train"),
+            self.options.batch_size,
+            self.options.seq_len,
+            seed=self._seed,
+            carry_state=self.options.carry_state,
+            rank=rank,
+            world_size=world_size,
+        )
+        if self._saved_place is not None:
+            self._train_windows.load_state_dict(self._saved_place)
+            self._saved_place = None
+        return self._train_windows
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint: the place in the training text.
+
+        Lightning saves the loader's own state too, but restores that only where it finds an epoch unfinished, and not
+        where the number of steps was asked for before; this it always restores.
+        """
+        return {"train": self._train_windows.state_dict()} if self._train_windows is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on at a saved place.
+
+        Raises:
+            UserError: it is none.
+        """
+        place = state_dict.get("train")
+        if place is None or self._train_windows is None:
+            self._saved_place = place
+        else:
+            self._train_windows.load_state_dict(place)
+
+    def val_dataloader(self) -> EvalWindows:
+        """The windows of the validation split, the same in every process."""
+        return self.eval_windows("validation")
+
+    def test_dataloader(self) -> EvalWindows | list[EvalWindows]:
+        """The windows of the test split, the same in every process; an empty list where there is no such split."""
+        return self.eval_windows("test") if "test" in self.manifest.splits else []
+
+    def eval_windows(self, split: Split) -> EvalWindows:
+        """A split, the training split too, with each token but the first predicted once.
+
+        Raises:
+            KeyError: there is no such split.
+        """
+        options = self.options
+        return EvalWindows(self.tokens(split), options.eval_batch_size, options.seq_len, context=options.eval_context)
+
+    @property
+    def _ready(self) -> EncodedCorpus:
+        if self._encoded is None:
+            raise RuntimeError("call prepare() first")
+        return self._encoded
+
+    @property
+    def _processes(self) -> tuple[int, int]:
+        """(rank of this process, number of processes)."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def _check_lengths(self, manifest: Manifest) -> None:
+        batch_size, seq_len = self.options.batch_size, self.options.seq_len
+        streams = batch_size * self._processes[1]
+        for split, counts in manifest.splits.items():
+            if split == "train" and counts.tokens < streams * seq_len:
+                raise UserError(
+                    f"data.name={self.options.name}: the training text is too short: {counts.tokens:,} tokens,\n"
+                    f"but {streams:,} streams of one window of {seq_len:,} tokens need {streams * seq_len:,}\n"
+                    f"{_remedy(counts.tokens, streams, batch_size, seq_len)}"
+                )
+            if split != "train" and counts.tokens < 2:
+                raise UserError(
+                    f"data.name={self.options.name}: the {split} text is too short: {counts.tokens} of 2 tokens\n"
+                    f"give more text, or a larger data.{split}_fraction"
+                )
+
+
+def _remedy(tokens: int, streams: int, batch_size: int, seq_len: int) -> str:
+    ways = ["give more text"]
+    if smaller := tokens // (streams // batch_size * seq_len):
+        ways.append(f"data.batch_size={smaller}")
+    if shorter := tokens // streams:
+        ways.append(f"data.seq_len={shorter}")
+    return f"{', or '.join(ways)} at most" if len(ways) > 1 else ways[0]
+
+
+def _name(section: Mapping[str, Any], where: str) -> str:
+    name = section.get("name")
+    if not isinstance(name, str):
+        raise UserError(f"{where}.name={name!r}: must be the name of an option of {where}=")
+    return name
+
+
+def _corpus_class(data: Mapping[str, Any]) -> type[Corpus]:
+    return cast(type[Corpus], registry.find(CORPORA, _name(data, "data"), "data.name").CORPUS)

@@ -1,0 +1,187 @@
+"""Windows over a row of token ids: B streams side by side, cut along time. Needs nothing but the ids.
+
+Training: the row is a circle, entered at another place each epoch and cut into B contiguous streams of equal length.
+Evaluation: the row is a line of which every token but the first is predicted exactly once.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeGuard
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lstm_lm.errors import UserError
+
+IGNORE = -100
+"""Target where nothing is to be predicted: what `torch.nn.functional.cross_entropy` leaves out by default."""
+
+
+class Batch(NamedTuple):
+    """One window of B streams. `inputs` and `targets` may share memory: treat them as read-only."""
+
+    inputs: Tensor  # int64[T, B]
+    targets: Tensor  # int64[T, B]; IGNORE (-100) where nothing is to be predicted
+    fresh: bool  # True: the hidden state starts from zero before this window
+
+
+class TrainWindows:
+    """The training text, window by window; one iteration is one epoch.
+
+    The N tokens are rotated by an offset that depends on (seed, epoch) alone, then cut into `batch_size * world_size`
+    contiguous streams of equal length; the tokens over (fewer than there are streams) are skipped that epoch. The
+    target of a position is its successor on the circle. So within an epoch every token but those skipped is a target
+    exactly once, and window k + 1 of a stream goes on where window k ended, which is what lets the hidden state carry.
+
+    The windows of all epochs form one endless sequence, and the place in it, (epoch, next window), is the whole state.
+    An iteration hands out the next `len(self)` windows: an epoch, where it begins with one. One that is cut short does
+    not tear the sequence: the next takes it up where it stands. (Lightning cuts short with `limit_train_batches`; after
+    a resume, at the epoch's end; and, resuming from some checkpoints, for no reason.) The place is read when an
+    iterator's first window is asked for, so it may be loaded before or after `iter()`, and an iterator that is not used
+    changes nothing.
+    """
+
+    def __init__(
+        self,
+        tokens: NDArray[Any],
+        batch_size: int,
+        seq_len: int,
+        *,
+        seed: int,
+        carry_state: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        """Lay the streams out; reads no token.
+
+        Args:
+            tokens: ids of any integer type, [N]; a memory map stays one.
+            batch_size: B, streams of this process.
+            seq_len: T, tokens in a window; a stream's last window may be shorter.
+            seed: not negative; with the epoch's number it fixes the offset.
+            carry_state: False makes every window `fresh`.
+            rank: this process reads the streams [rank * B, (rank + 1) * B).
+            world_size: number of processes.
+
+        Raises:
+            ValueError: there are fewer tokens than streams.
+        """
+        streams = batch_size * world_size
+        if len(tokens) < streams:
+            raise ValueError(f"{len(tokens)} tokens cannot fill {streams} streams")
+        # A memory map's own indexing costs more than the window: read through a plain view of it.
+        self._tokens = np.asarray(tokens)
+        self._batch_size = batch_size
+        self._seq_len = seq_len
+        self._seed = seed
+        self._carry_state = carry_state
+        self._stream_length = len(tokens) // streams
+        first = np.arange(rank * batch_size, (rank + 1) * batch_size, dtype=np.int64) * self._stream_length
+        self._positions = first[None, :] + np.arange(min(seq_len, self._stream_length) + 1, dtype=np.int64)[:, None]
+        self._epoch = 0
+        self._window = 0  # the next one to hand out
+
+    def __len__(self) -> int:
+        """Windows in an epoch."""
+        return -(-self._stream_length // self._seq_len)
+
+    def offset(self, epoch: int) -> int:
+        """Where on the circle `epoch` starts: a pure function of (seed, epoch), the same with every numpy version."""
+        word = np.random.SeedSequence((self._seed, epoch)).generate_state(1, np.uint64)[0]
+        return int(word) % len(self._tokens)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The next `len(self)` windows."""
+        for _ in range(len(self)):
+            if self._window >= len(self):
+                self._epoch, self._window = self._epoch + 1, 0
+            batch = self._cut(self.offset(self._epoch), self._window)
+            self._window += 1  # before handing it out: a checkpoint is written while the step is being taken
+            yield batch
+
+    def _cut(self, start: int, window: int) -> Batch:
+        begin = window * self._seq_len
+        length = min(self._seq_len, self._stream_length - begin)
+        positions = self._positions[: length + 1] + (start + begin)
+        ids = torch.from_numpy(self._tokens.take(positions, mode="wrap").astype(np.int64))  # [length + 1, B]
+        return Batch(ids[:-1], ids[1:], fresh=window == 0 or not self._carry_state)
+
+    def state_dict(self) -> dict[str, int]:
+        """The place in the sequence: an epoch, and how many of its windows have been handed out."""
+        return {"epoch": self._epoch, "window": self._window}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on at a saved place; one past an epoch's last window is the next epoch's start.
+
+        Raises:
+            UserError: `state_dict` is not one that `state_dict()` gives.
+        """
+        epoch, window = state_dict.get("epoch"), state_dict.get("window")
+        if not (_is_count(epoch) and _is_count(window)):
+            raise UserError(
+                f"the checkpoint's position in the training text is not valid: {dict(state_dict)!r:.200}\n"
+                "use another checkpoint, or init_from= to start from its weights alone"
+            )
+        self._epoch, self._window = epoch, window
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
+
+
+class EvalWindows:
+    """A split from its first token to its last, each token but the first predicted exactly once, the state carried.
+
+    One stream would be exact but slow. So the P = N - 1 predictions are dealt to B streams that run side by side. A
+    stream that starts in mid-text first reads `context` tokens whose targets are IGNORE; the first stream has a zero
+    state for its past, as the text has. With S = ceil((P - context) / B) every stream reads S + context positions: the
+    first scores all of them, each other its last S. Where the text ends before the last stream does, targets are
+    IGNORE and inputs are the last token again.
+
+    B shrinks until a stream scores at least as many tokens as it reads for context (down to 1), and until no stream is
+    all padding. The first stream scores from its first position to its last, so no window is without a target.
+    """
+
+    def __init__(self, tokens: NDArray[Any], batch_size: int, seq_len: int, *, context: int) -> None:
+        """Lay the streams out; reads no token.
+
+        Args:
+            tokens: ids of any integer type, [N], N >= 2; a memory map stays one.
+            batch_size: most streams to run side by side.
+            seq_len: T, tokens in a window; the last window may be shorter.
+            context: tokens that each stream but the first reads before the first one it predicts.
+
+        Raises:
+            ValueError: there is nothing to predict.
+        """
+        predictions = len(tokens) - 1
+        if predictions < 1:
+            raise ValueError(f"{len(tokens)} tokens leave nothing to predict")
+        self._tokens = np.asarray(tokens)
+        self._seq_len = seq_len
+        beyond = predictions - context  # what there is to deal out after the first stream's own start
+        streams = max(1, min(batch_size, beyond // max(context, 1)))
+        if streams > 1:
+            streams = -(-beyond // -(-beyond // streams))  # fewer if rounding up leaves some without work
+        self._context = context if streams > 1 else 0
+        scored = -(-(predictions - self._context) // streams)
+        self._stream_length = scored + self._context
+        self._first = np.arange(streams, dtype=np.int64) * scored
+        self.batch_size = streams
+
+    def __len__(self) -> int:
+        """Windows in the split."""
+        return -(-self._stream_length // self._seq_len)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for window in range(len(self)):
+            begin = window * self._seq_len
+            within = np.arange(begin, min(begin + self._seq_len, self._stream_length) + 1, dtype=np.int64)[:, None]
+            positions = self._first[None, :] + within
+            ids = self._tokens.take(positions, mode="clip").astype(np.int64)  # [T + 1, B]
+            targets = ids[1:].copy()
+            targets[positions[1:] >= len(self._tokens)] = IGNORE
+            if begin < self._context:
+                targets[: self._context - begin, 1:] = IGNORE
+            yield Batch(torch.from_numpy(ids[:-1]), torch.from_numpy(targets), fresh=window == 0)

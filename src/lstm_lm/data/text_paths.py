@@ -1,0 +1,107 @@
+"""From what `data.path` says to the files it means."""
+
+import glob
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TextIO
+from weakref import WeakKeyDictionary
+
+from lstm_lm.data.cache_folder import writing_below
+from lstm_lm.data.checksums import ChecksumMemory
+from lstm_lm.data.text_source import PIECE_BYTES, FileText
+from lstm_lm.errors import UserError
+
+STANDARD_INPUT = "-"
+TEXT_SUFFIXES = (".txt", ".md", ".rst")
+
+# Standard input can be read once; the jobs of a sweep, one process, all want it.
+_spooled: WeakKeyDictionary[TextIO, Path] = WeakKeyDictionary()
+
+
+def text_at(path: str | list[str], encoding: str, cache: Path, key: str = "data.path") -> FileText:
+    """The text that `path` names.
+
+    Args:
+        path: a file; a folder (every .txt, .md and .rst file below it, hidden ones left out); a glob (`**` goes
+            through folders); a list of these; or "-", standard input, which is copied below `cache` first.
+        encoding: of the files.
+        cache: folder for checksums and for the copy of standard input.
+        key: the option that named the path, for messages.
+
+    Raises:
+        UserError: nothing is there, it cannot be read, or it is empty.
+    """
+    memory = ChecksumMemory(cache / "checksums")
+    names = [path] if isinstance(path, str) else path
+    if STANDARD_INPUT in names:
+        if len(names) > 1:
+            raise UserError(f"{key}: - (standard input) cannot be one of several texts\nname files only, or - alone")
+        return FileText([_spool(cache / "stdin", key)], encoding, memory)
+    files = [file for name in names for file in _files(name, key)]
+    if not files:
+        raise UserError(f"{key}=[]: names no text\ngive it at least one file, folder or glob")
+    return FileText(files, encoding, memory)
+
+
+def _files(name: str, key: str) -> list[Path]:
+    if not name.strip():
+        raise UserError(f"{key}={name!r}: names no text\nname a file, a folder, a glob, or - for standard input")
+    path = Path(os.path.expanduser(name))
+    try:
+        if path.is_dir():
+            return _below(path, key)
+        if path.exists():
+            return [path]
+    except (OSError, ValueError) as error:  # a name too long, or with a zero character in it
+        raise UserError(f"{key}={name!r:.200}: not a usable path: {error!s:.100}") from None
+    if glob.has_magic(name):
+        found = [Path(match) for match in glob.glob(str(path), recursive=True)]
+        if files := [match for match in found if match.is_file()]:
+            return files
+        raise UserError(f"{key}={name!r}: no file matches\nlooked from {Path.cwd()}")
+    raise UserError(f"{key}={name!r}: no such file or folder\nlooked from {Path.cwd()}")
+
+
+def _below(folder: Path, key: str) -> list[Path]:
+    files = [
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in TEXT_SUFFIXES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
+    if not files:
+        raise UserError(
+            f"{key}={str(folder)!r}: no text files in this folder (looked for {', '.join(TEXT_SUFFIXES)})\n"
+            f"files with other endings are taken by a glob: {key}='{folder}/**/*.ENDING'"
+        )
+    return files
+
+
+def _spool(folder: Path, key: str) -> Path:
+    """Copy standard input to a file named by its SHA-256, so that it can be read more than once."""
+    stream = sys.stdin
+    if stream is None or stream.closed or stream.isatty():
+        raise UserError(f"{key}=-: nothing is piped into standard input\npipe a text in: cat FILE | COMMAND")
+    if (known := _spooled.get(stream)) is not None and known.exists():
+        return known
+    digest = hashlib.sha256()
+    with writing_below(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+        try:
+            with open(handle, "wb") as copy:
+                while chunk := stream.buffer.read(PIECE_BYTES):
+                    digest.update(chunk)
+                    copy.write(chunk)
+            if Path(temporary).stat().st_size == 0:
+                raise UserError(f"{key}=-: standard input is empty\npipe a text in: cat FILE | COMMAND")
+            spooled = folder / f"{digest.hexdigest()}.txt"
+            os.replace(temporary, spooled)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    _spooled[stream] = spooled
+    return spooled

@@ -1,0 +1,227 @@
+"""A corpus encoded once, in a stream, into memory-mapped token files that later runs reuse.
+
+An entry is a folder named by its content (checksums of the texts, the cut, the tokenizer, the format): `manifest.json`,
+`tokenizer.json` and one `SPLIT.bin` a split. It appears by a rename, whole or not at all.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from lstm_lm.data.cache_folder import writing_below
+from lstm_lm.data.corpora.interface import CorpusText, Split
+from lstm_lm.data.manifest import FORMAT_VERSION, Manifest, SplitManifest, smallest_dtype
+from lstm_lm.data.splits import FittingText, SplitText, cut
+from lstm_lm.errors import UserError
+from lstm_lm.options import Options
+from lstm_lm.tokenizers import Tokenizer, Unknown, tokenizer_from_json
+
+MANIFEST_FILE = "manifest.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+# A vocabulary of words never covers a text: for these, unknown pieces are normal.
+ALWAYS_REPLACING = frozenset({"word"})
+
+log = logging.getLogger(__name__)
+
+
+class EncodedCorpus:
+    """An entry of the store, open for reading."""
+
+    def __init__(self, folder: Path, manifest: Manifest, tokenizer: Tokenizer) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.tokenizer = tokenizer
+
+    def tokens(self, split: Split) -> NDArray[Any]:
+        """The ids of a split, [N], of the manifest's type: a read-only memory map (N = 0: an empty array)."""
+        if self.manifest.splits[split].tokens == 0:
+            return np.empty(0, self.manifest.dtype)
+        return np.memmap(self.folder / f"{split}.bin", dtype=self.manifest.dtype, mode="r")
+
+
+def encoded(
+    corpus: CorpusText, tokenizer: Tokenizer | tuple[type[Tokenizer], Options], unknown: Unknown, cache: Path
+) -> EncodedCorpus:
+    """The entry for `corpus`, from the store below `cache`, or made now.
+
+    Several processes may ask for one entry at once: one makes it, the others wait. A damaged entry is made again.
+
+    Args:
+        corpus: the text.
+        tokenizer: one that exists, or the class and options of one to fit on this text.
+        unknown: what becomes of text that no token covers.
+        cache: the folder to keep entries in.
+
+    Raises:
+        UserError: the text cannot be read or encoded, or the folder cannot be written.
+        RunError: the disk is full. Nothing half-written is left.
+    """
+    sources = {split: source.checksum() for split, source in corpus.sources.items()}
+    folder = cache / "tokens" / f"{corpus.name}-{_key(corpus, sources, tokenizer, unknown)[:32]}"
+    if (entry := _open(folder)) is not None:
+        return entry
+    with writing_below(cache):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            if (entry := _open(folder)) is not None:  # made by another process in the meantime
+                return entry
+            _make(folder, lambda building: _build(building, corpus, sources, tokenizer, unknown))
+    entry = _open(folder)
+    assert entry is not None, f"{folder} has just been made, and is not whole"
+    return entry
+
+
+def _key(
+    corpus: CorpusText,
+    sources: dict[Split, str],
+    tokenizer: Tokenizer | tuple[type[Tokenizer], Options],
+    unknown: Unknown,
+) -> str:
+    how: object
+    if isinstance(tokenizer, Tokenizer):
+        how = {"fingerprint": tokenizer.fingerprint()}
+    else:
+        how = {"name": tokenizer[0].name, "options": tokenizer[1].model_dump(mode="json")}
+    content = [FORMAT_VERSION, corpus.name, sources, dict(corpus.fractions), how, unknown]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _open(folder: Path) -> EncodedCorpus | None:
+    """The entry at `folder` if it is whole."""
+    manifest = Manifest.read(folder / MANIFEST_FILE)
+    if manifest is None:
+        return None
+    try:
+        tokenizer = tokenizer_from_json(json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8")))
+        sizes = {split: (folder / f"{split}.bin").stat().st_size for split in manifest.splits}
+    except (OSError, ValueError, UserError):
+        return None
+    if tokenizer.fingerprint() != manifest.tokenizer_fingerprint:
+        return None
+    if any(size != manifest.file_bytes(split) for split, size in sizes.items()):
+        return None
+    return EncodedCorpus(folder, manifest, tokenizer)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        log.info("another process is preparing this text: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _make(folder: Path, build: Callable[[Path], None]) -> None:
+    """Let `build` fill a folder beside `folder`, then give it its name. Only the holder of the lock does this."""
+    building = folder.with_name(f"{folder.name}.building")
+    shutil.rmtree(building, ignore_errors=True)  # left by a process that was killed
+    building.mkdir()
+    try:
+        build(building)
+        if folder.exists():  # damaged, or it would have been opened
+            shutil.rmtree(folder)
+        os.replace(building, folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+
+
+def _build(
+    folder: Path,
+    corpus: CorpusText,
+    sources: dict[Split, str],
+    tokenizer: Tokenizer | tuple[type[Tokenizer], Options],
+    unknown: Unknown,
+) -> None:
+    splits = cut(corpus)
+    if not isinstance(tokenizer, Tokenizer):
+        kind, options = tokenizer
+        tokenizer = kind.fit(options, FittingText(splits))
+    if tokenizer.name in ALWAYS_REPLACING:
+        unknown = "replace"
+    dtype = smallest_dtype(tokenizer.vocabulary_size)
+    counts: dict[Split, SplitManifest] = {}
+    for split, part in splits.items():
+        with (folder / f"{split}.bin").open("wb") as file:
+            counts[split] = _encode(part, tokenizer, unknown, dtype, file)
+            _sync(file)
+    with (folder / TOKENIZER_FILE).open("wb") as file:
+        file.write(json.dumps(tokenizer.to_json(), ensure_ascii=True).encode("ascii"))
+        _sync(file)
+    Manifest(
+        format_version=FORMAT_VERSION,
+        corpus=corpus.name,
+        sources=sources,
+        tokenizer=tokenizer.name,
+        tokenizer_fingerprint=tokenizer.fingerprint(),
+        vocabulary_size=tokenizer.vocabulary_size,
+        unknown=unknown,
+        dtype=dtype,
+        splits=counts,
+    ).write(folder / MANIFEST_FILE)
+
+
+def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str, file: BinaryIO) -> SplitManifest:
+    """Encode one split into `file`, in constant memory."""
+    counted = _Counted(part.text.pieces())
+    tokens = replaced = 0
+    first = b""
+    try:
+        for ids, missing in tokenizer.encode_pieces(counted, unknown):
+            if tokens == 0 and len(ids):
+                first = tokenizer.token_bytes(int(ids[0]))
+            file.write(ids.astype(dtype).tobytes())
+            tokens += len(ids)
+            replaced += missing
+    except UserError as error:
+        # The tokenizer names the key as `generate.py` has it, and cannot know which text it was.
+        message = str(error).replace("\nunknown=", "\ndata.unknown=").replace(", unknown=", ", data.unknown=")
+        raise UserError(message if message.startswith(part.text.label) else f"{part.text.label}: {message}") from None
+    return SplitManifest(
+        tokens=tokens,
+        characters=counted.characters,
+        bytes=counted.bytes,
+        replaced=replaced,
+        first_token_characters=sum(byte & 0xC0 != 0x80 for byte in first),  # bytes that begin a character
+        first_token_bytes=len(first),
+        start=part.start,
+        stop=part.stop,
+    )
+
+
+class _Counted:
+    """Pieces of text, counted as they pass."""
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self._pieces = pieces
+        self.characters = 0
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for piece in self._pieces:
+            self.characters += len(piece)
+            self.bytes += len(piece) if piece.isascii() else len(piece.encode("utf-8", "surrogatepass"))
+            yield piece
+
+
+def _sync(file: BinaryIO) -> None:
+    """A rename may outlive a power cut that the content does not: have the content on the disk first."""
+    file.flush()
+    os.fsync(file.fileno())
