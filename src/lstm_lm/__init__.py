@@ -1,3 +1,33 @@
-"""Stacked-LSTM language models: train, load, generate."""
+"""Stacked-LSTM language models: train them, load them, let them write.
+
+config = lstm_lm.compose("data=text", "data.path=novel.txt")   # a plain dict; needs no Hydra from here on
+summary = lstm_lm.train(config, "outputs/novel")
+model, tokenizer = lstm_lm.load("outputs/novel")
+text = lstm_lm.generate("outputs/novel", prompt="Once")
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstm_lm.cli.compose import compose
+    from lstm_lm.generation.api import generate
+    from lstm_lm.loading import load
+    from lstm_lm.training.train import train
 
 __version__ = "0.1.0"
+__all__ = ["compose", "generate", "load", "train"]
+
+_WHERE = {
+    "compose": "lstm_lm.cli.compose",
+    "generate": "lstm_lm.generation.api",
+    "load": "lstm_lm.loading",
+    "train": "lstm_lm.training.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part of the API when it is first used: `import lstm_lm` alone stays instant."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)

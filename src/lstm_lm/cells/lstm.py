@@ -18,11 +18,15 @@ from lstm_lm.cells.interface import Cell, LayerState
 
 
 def step(projected: Tensor, state: LayerState, weight_hh: Tensor, bias_hh: Tensor | None) -> LayerState:
-    """One LSTM step; shapes as in `lstm_lm.cells.interface.Step`, with G = 4 and the state `(h, c)`."""
+    """One LSTM step; shapes as in `lstm_lm.cells.interface.Step`, with G = 4 and the state `(h, c)`.
+
+    With 16-bit weights only the product is 16-bit: gates and state are float32, or errors would add up over time.
+    """
     h, c = state
-    gates = projected + h @ weight_hh.mT
+    gates = projected + h.to(weight_hh.dtype) @ weight_hh.mT
     if bias_hh is not None:
         gates = gates + bias_hh
+    gates = gates.to(torch.promote_types(gates.dtype, torch.float32))
     i, f, g, o = gates.chunk(4, dim=-1)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     h = torch.sigmoid(o) * torch.tanh(c)

@@ -36,7 +36,7 @@ class Stepwise(Strategy):
             for projected_t in projected.unbind(0):
                 layer_state = step(projected_t, layer_state, weights.weight_hh, weights.bias_hh)
                 outputs.append(layer_state[0])
-            y = torch.stack(outputs)
+            y = torch.stack(outputs).to(projected.dtype)
             after.append(layer_state)
         return y, tuple(after)
 

@@ -4,14 +4,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstm_lm.models.interface import LanguageModel
+from lstm_lm.options import Options
 from lstm_lm.registry import find
 
 
-def build_model(options: Mapping[str, Any], vocabulary_size: int) -> LanguageModel:
-    """Make the backbone that `options["name"]` names, with V = `vocabulary_size`.
+def model_class(name: str) -> type[LanguageModel]:
+    """The backbone called `name`.
 
     Raises:
-        UserError: no such backbone, or one of its options is wrong.
+        UserError: there is none; the message lists those there are.
     """
-    model: type[LanguageModel] = find("lstm_lm.models.backbones", str(options.get("name")), "model").MODEL
-    return model.build(options, vocabulary_size)
+    model: type[LanguageModel] = find("lstm_lm.models.backbones", name, "model").MODEL
+    return model
+
+
+def model_options(section: Mapping[str, Any]) -> Options:
+    """Check the `model` section without making the model.
+
+    Raises:
+        UserError: no such backbone; a key is unknown or missing, or its value is out of range.
+    """
+    return model_class(str(section.get("name"))).OptionsType.parse(section, "model")
+
+
+def build_model(section: Mapping[str, Any], vocabulary_size: int) -> LanguageModel:
+    """Make the model that the `model` section describes, with V = `vocabulary_size`.
+
+    Raises:
+        UserError: as `model_options`.
+    """
+    return model_class(str(section.get("name")))(model_options(section), vocabulary_size)

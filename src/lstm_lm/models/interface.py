@@ -5,7 +5,6 @@ model.initial_state(B) -> state          a nest of tensors that a checkpoint can
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from lstm_lm.forward.choose import Choice
 from lstm_lm.models.dropout import MaskSource
+from lstm_lm.options import Options
 
 State = Any
 """A nest of tuples of tensors; its shape is the model's own business."""
@@ -21,22 +21,16 @@ State = Any
 class LanguageModel(nn.Module, ABC):
     """Predicts each next token from those before it."""
 
+    OptionsType: ClassVar[type[Options]]
+    """The configuration's `model` section."""
     compilable: ClassVar[tuple[str, ...]] = ()
     """Names of submodules that torch.compile can each turn into one full graph."""
 
-    def __init__(self, vocabulary_size: int) -> None:
+    def __init__(self, options: Options, vocabulary_size: int) -> None:  # noqa: ARG002
+        # every backbone is made from its options and V
         super().__init__()
         self.vocabulary_size = vocabulary_size
         self.masks = MaskSource()
-
-    @classmethod
-    @abstractmethod
-    def build(cls, options: Mapping[str, Any], vocabulary_size: int) -> "LanguageModel":
-        """Make the model from the configuration's `model` section.
-
-        Raises:
-            UserError: a key is unknown or missing, or its value is out of range.
-        """
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:

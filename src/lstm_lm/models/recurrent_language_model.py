@@ -1,7 +1,6 @@
 """Embedding, a stack of recurrent layers, output projection: one model for every cell."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -57,10 +56,11 @@ class RecurrentLanguageModel(LanguageModel):
     """A stacked recurrent language model; the state is the stack's."""
 
     cell: ClassVar[Cell]
+    OptionsType = RecurrentOptions
     compilable = ("embedding", "head")
 
     def __init__(self, options: RecurrentOptions, vocabulary_size: int) -> None:
-        super().__init__(vocabulary_size)
+        super().__init__(options, vocabulary_size)
         self.options = options
         widths = options.hidden_sizes
         self.embedding = nn.Embedding(vocabulary_size, options.embedding_size)
@@ -69,11 +69,6 @@ class RecurrentLanguageModel(LanguageModel):
         self.reset_parameters()
         if options.tie_weights:
             self.head.weight = self.embedding.weight
-
-    @classmethod
-    def build(cls, options: Mapping[str, Any], vocabulary_size: int) -> Self:
-        """As in `LanguageModel.build`."""
-        return cls(RecurrentOptions.parse(options, "model"), vocabulary_size)
 
     def reset_parameters(self) -> None:
         """Draw the initial parameters from torch's global generator."""

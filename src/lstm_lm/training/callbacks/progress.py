@@ -1,0 +1,89 @@
+"""A live bar where there is a terminal, and one line with each validation everywhere."""
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.module import LanguageModelTask
+
+
+class ProgressLine(pl.Callback):
+    """Redrawn a few times a second at most: reading the loss waits for the device."""
+
+    def __init__(
+        self, console: Console, clock: StepClock, *, total_steps: int, refresh_seconds: float, live: bool
+    ) -> None:
+        self._console = console
+        self._clock = clock
+        self._total = total_steps
+        self._refresh = refresh_seconds
+        self._live = live and console.is_terminal
+        self._drawn_at = 0.0
+        self._began = (0.0, 0)
+        self._tokens = 0
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar."""
+        self._began = (time.monotonic(), 0)
+        if not self._live:
+            return
+        self._bar = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=None),
+            TextColumn("loss {task.fields[loss]}  {task.fields[rate]} tokens/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=self._total, completed=trainer.global_step, loss="-", rate="-")
+        self._bar.start()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Redraw where it is time."""
+        self._tokens += batch.inputs.numel()
+        now = time.monotonic()
+        if self._bar is None or now - self._drawn_at < self._refresh:
+            return
+        assert isinstance(pl_module, LanguageModelTask)
+        began, tokens = self._began
+        rate = (self._tokens - tokens) / max(now - began, 1e-9)
+        self._began = (now, self._tokens)
+        self._drawn_at = now
+        loss = "-" if pl_module.train_loss is None else f"{float(pl_module.train_loss):.3f}"
+        self._bar.update(self._task, completed=trainer.global_step, loss=loss, rate=f"{rate:,.0f}", refresh=True)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """One line that stays."""
+        assert isinstance(pl_module, LanguageModelTask)
+        if trainer.sanity_checking or pl_module.scores is None:
+            return
+        train = "" if pl_module.train_loss is None else f"train {float(pl_module.train_loss):.4f}   "
+        rate = self._clock.tokens_per_second
+        speed = "" if rate is None else f"   {rate:,.0f} tokens/s"
+        self._console.print(
+            f"step {trainer.global_step:>7,}/{self._total:,}   {train}val {pl_module.scores.loss:.4f}{speed}",
+            highlight=False,
+        )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the bar away."""
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """However it ends."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,127 @@
+"""What a run records while it trains: losses, rate, throughput, gradient norm, and what the machine is doing."""
+
+import math
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import psutil
+import torch
+
+from lstm_lm.evaluation.scores import Scores
+from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.run_logger import RunLogger
+
+
+class Recorder(pl.Callback):
+    """Writes a row every `every_n_steps` optimizer steps, and one with each validation."""
+
+    def __init__(self, logger: RunLogger, clock: StepClock, *, every_n_steps: int, system: bool) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._every = every_n_steps
+        self._system = system
+        self._process = psutil.Process()
+        self._logged_step = -1
+        self._epoch_began = time.perf_counter()
+        self._gpu_percents: list[float] = []
+        self.last_loss: float | None = None
+        """Nats per token of the last optimizer step; known once training has ended."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The first call of psutil's meter starts it."""
+        psutil.cpu_percent(None)
+        self._logged_step = trainer.global_step
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Time epochs."""
+        self._epoch_began = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log where it is time; reading a tensor waits for the device, so not more often."""
+        step = trainer.global_step
+        if step % self._every == 0 and step != self._logged_step:
+            self._log_step(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log how long the epoch took, its validations included."""
+        seconds = time.perf_counter() - self._epoch_began
+        self._logger.log_metrics({"train/epoch_seconds": seconds}, trainer.global_step)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The last step is always logged."""
+        assert isinstance(pl_module, LanguageModelTask)
+        if pl_module.train_loss is not None:
+            self.last_loss = float(pl_module.train_loss)
+            if trainer.global_step != self._logged_step:
+                self._log_step(trainer, pl_module)
+        self._logger.save()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the scores under the step they belong to."""
+        assert isinstance(pl_module, LanguageModelTask)
+        if pl_module.scores is not None and not trainer.sanity_checking:
+            self._logger.log_metrics(named(pl_module.scores, "val"), trainer.global_step)
+            self._logger.save()
+
+    @property
+    def idle_gpu_percent(self) -> float | None:
+        """Mean GPU use where it was measured and under 50 %: worth a hint."""
+        if not self._gpu_percents:
+            return None
+        mean = sum(self._gpu_percents) / len(self._gpu_percents)
+        return mean if mean < 50 else None
+
+    def _log_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, LanguageModelTask)
+        assert pl_module.train_loss is not None
+        self._logged_step = trainer.global_step
+        loss = float(pl_module.train_loss)
+        values = {
+            "epoch": float(trainer.current_epoch),
+            "train/loss": loss,
+            "train/perplexity": math.exp(min(loss, 700.0)),
+            "train/learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+        }
+        if pl_module.gradient_norm is not None:
+            values["train/gradient_norm"] = float(pl_module.gradient_norm)
+        recent = self._clock.recent()
+        if recent is not None:
+            values["train/step_ms"], values["train/tokens_per_second"] = recent
+        if self._system:
+            values |= self._machine(pl_module.device)
+        self._logger.log_metrics(values, trainer.global_step)
+
+    def _machine(self, device: torch.device) -> dict[str, float]:
+        values = {
+            "system/cpu_percent": psutil.cpu_percent(None),
+            "system/ram_bytes": float(self._process.memory_info().rss),
+        }
+        if device.type == "cuda":
+            values["system/gpu_memory_bytes"] = float(torch.cuda.memory_allocated(device))
+            percent = _gpu_percent(device)
+            if percent is not None:
+                values["system/gpu_percent"] = percent
+                self._gpu_percents.append(percent)
+        return values
+
+
+def named(scores: Scores, split: str) -> dict[str, float]:
+    """Scores under TensorBoard's names: `val/loss`, ...; those that are None are left out."""
+    values = {
+        f"{split}/loss": scores.loss,
+        f"{split}/perplexity": scores.perplexity,
+        f"{split}/bits_per_character": scores.bits_per_character,
+        f"{split}/bits_per_byte": scores.bits_per_byte,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _gpu_percent(device: torch.device) -> float | None:
+    try:
+        return float(torch.cuda.utilization(device))
+    except (ModuleNotFoundError, RuntimeError):  # NVIDIA's management library is optional
+        return None

@@ -1,0 +1,86 @@
+"""Text written while training: the quickest way to see what a model has learnt."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from lstm_lm.generation.text import sample_text
+from lstm_lm.tokenizers import Tokenizer
+from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.callbacks.options import SampleOptions
+from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.run_logger import RunLogger
+
+
+class Samples(pl.Callback):
+    """A sample with each validation, or every `every_n_steps` optimizer steps, on the terminal and in TensorBoard."""
+
+    def __init__(
+        self,
+        options: SampleOptions,
+        tokenizer: Tokenizer,
+        logger: RunLogger,
+        clock: StepClock,
+        console: Console | None,
+        *,
+        seed: int,
+    ) -> None:
+        self._options = options
+        self._tokenizer = tokenizer
+        self._logger = logger
+        self._clock = clock
+        self._console = console
+        self._seed = seed
+        self._sampled_step = -1
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing new to show before the first step."""
+        self._sampled_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """By steps, where asked for."""
+        every = self._options.every_n_steps
+        if every and trainer.global_step % every == 0:
+            self._sample(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """With each validation, where no other rhythm is asked for."""
+        if trainer.training and not self._options.every_n_steps:
+            self._sample(trainer, pl_module)
+
+    def _sample(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        step = trainer.global_step
+        if not self._options.length or step == self._sampled_step:
+            return
+        assert isinstance(pl_module, LanguageModelTask)
+        self._sampled_step = step
+        self._clock.pause()
+        with trainer.precision_plugin.forward_context():
+            text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
+        self._logger.log_text("sample", text, step)
+        if self._console is not None:
+            self._console.print(sample_panel(text, f"sample at step {step:,}"))
+
+
+def write_sample(task: LanguageModelTask, options: SampleOptions, tokenizer: Tokenizer, *, seed: int) -> str:
+    """Text from the model as it is now; what the tokenizer does not know in the prompt is left out."""
+    return sample_text(
+        task.model,
+        tokenizer,
+        prompt=options.prompt,
+        max_new_tokens=options.length,
+        temperature=options.temperature,
+        seed=seed,
+        unknown="skip",
+    )
+
+
+def sample_panel(text: str, title: str) -> Panel:
+    """A sample as the terminal shows it: what a terminal would obey instead of showing is left out."""
+    shown = "".join(character for character in text if character.isprintable() or character in "\n\t")
+    return Panel(Text(shown.strip("\n")), title=title, title_align="left", border_style="dim")

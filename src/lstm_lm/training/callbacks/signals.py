@@ -1,0 +1,77 @@
+"""SIGINT and SIGTERM end a run between two steps, with a checkpoint and without an evaluation."""
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lstm_lm.errors import Interrupted
+from lstm_lm.training.callbacks.checkpoints import Checkpoints
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopOnSignal(pl.Callback):
+    """The first signal asks; a second one of the same kind ends the process at once."""
+
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
+        self._checkpoints = checkpoints
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopOnSignal":
+        """Listen. Only a process's main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in SIGNALS}
+            self._listen()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Put the handlers back that were there."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has put its own SIGTERM handler in front by now."""
+        if self._before and self._received is None:
+            self._listen()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Between two steps everything is whole."""
+        if self._received is not None:
+            if self._checkpoints is not None:
+                self._checkpoints.write_last(trainer)
+            raise Interrupted(self._received)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """last.ckpt was written when the validation began."""
+        self.check()
+
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """last.ckpt was written when training ended."""
+        self.check()
+
+    def check(self) -> None:
+        """Stop here if a signal came.
+
+        Raises:
+            Interrupted: it did.
+        """
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+    def _listen(self) -> None:
+        for number in SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._received = number
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,46 @@
+"""What a person sees when a run has ended: results, where it lies, what to type next."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lstm_lm.runs.summary import SplitSummary, Summary
+
+
+def show(summary: Summary, run_dir: Path, console: Console, *, sample: str | None, hint: str | None) -> None:
+    """Print the table of results, the final sample's place being above it."""
+    if sample is not None:
+        from lstm_lm.training.callbacks.samples import sample_panel
+
+        console.print(sample_panel(sample, "sample from the best checkpoint"))
+    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
+    for column in ("", "loss", "perplexity", "bits/character", "bits/byte"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, scores in (("validation", summary.val), ("test", summary.test)):
+        if scores is not None:
+            table.add_row(name, *_cells(scores))
+    console.print(table)
+    train = summary.train
+    speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
+    console.print(f"{summary.status} after {train.steps:,} steps in {train.seconds or 0:.0f} s{speed}", highlight=False)
+    if hint:
+        console.print(Text(hint, style="yellow"))
+    shown = _relative(run_dir)
+    console.print(Text(f"run  {shown}"))
+    console.print(Text(f'next python generate.py run={shown} prompt="..."'))
+    console.print(Text(f"     tensorboard --logdir {_relative(run_dir.parent)}"))
+
+
+def _cells(scores: SplitSummary) -> list[str]:
+    numbers = (scores.loss, scores.perplexity, scores.bits_per_character, scores.bits_per_byte)
+    return ["-" if number is None else f"{number:,.4f}" for number in numbers]
+
+
+def _relative(path: Path) -> str:
+    """As short as a person would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,133 @@
+"""The configuration of a training run, checked as a whole before any data is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from lstm_lm.data.module import TextDataModule
+from lstm_lm.errors import UserError
+from lstm_lm.models.build import model_options
+from lstm_lm.options import Options
+from lstm_lm.registry import names
+from lstm_lm.training.callbacks.options import CallbackOptions
+from lstm_lm.training.optimizers import optimizer_options
+from lstm_lm.training.schedulers import Scheduler, scheduler_options
+from lstm_lm.training.trainer_options import check_trainer
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+
+
+class ForwardOptions(Options):
+    """`forward`: a strategy's name, or auto."""
+
+    name: str
+
+
+class CompileOptions(Options):
+    """`compile`: whether and how torch.compile is used."""
+
+    enabled: bool
+    mode: Literal["default", "reduce-overhead", "max-autotune"]
+
+
+class LoggerOptions(Options):
+    """`logger`: what is written besides metrics.csv."""
+
+    tensorboard: bool
+
+
+class RuntimeOptions(Options):
+    """`runtime`: settings of the process."""
+
+    allocator: bool
+    threads: Annotated[int, Field(ge=1, le=4096)] | None
+    float32_matmul_precision: Literal["highest", "high", "medium"]
+
+
+class TopLevel(Options):
+    """The keys outside every group, and that the groups are there."""
+
+    seed: Seed
+    resume: Literal["never", "auto", "force"]
+    ckpt_path: str | None
+    init_from: str | None
+    data: dict[str, Any]
+    tokenizer: dict[str, Any]
+    model: dict[str, Any]
+    forward: dict[str, Any]
+    precision: dict[str, Any]
+    compile: dict[str, Any]
+    device: dict[str, Any]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    trainer: dict[str, Any]
+    callbacks: dict[str, Any]
+    logger: dict[str, Any]
+    runtime: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A checked configuration: the plain mapping, and those sections that are typed here."""
+
+    plain: dict[str, Any]
+    top: TopLevel
+    forward: ForwardOptions
+    compile: CompileOptions
+    optimizer: Options
+    scheduler: Scheduler
+    trainer: dict[str, Any]
+    callbacks: CallbackOptions
+    logger: LoggerOptions
+    runtime: RuntimeOptions
+
+    @classmethod
+    def parse(cls, config: Mapping[str, Any]) -> Self:
+        """Check a whole configuration (plain dicts and lists, interpolations resolved).
+
+        Raises:
+            UserError: the first section that is wrong: key, value, allowed range.
+        """
+        plain = dict(config)
+        top = TopLevel.parse(plain, "")
+        TextDataModule(top.data, top.tokenizer, top.seed)  # checks its options; reads nothing yet
+        model_options(top.model)
+        forward = ForwardOptions.parse(top.forward, "forward")
+        strategies = ["auto", *names("lstm_lm.forward")]
+        if forward.name not in strategies:
+            raise UserError(f"forward={forward.name}: no such strategy\nchoose one of: {', '.join(strategies)}")
+        if top.resume != "never" and top.init_from is not None:
+            raise UserError(
+                f"resume={top.resume} and init_from={top.init_from} exclude each other\n"
+                "resume= continues a run as it was; init_from= starts a new one from another's weights"
+            )
+        return cls(
+            plain=plain,
+            top=top,
+            forward=forward,
+            compile=CompileOptions.parse(top.compile, "compile"),
+            optimizer=optimizer_options(top.optimizer),
+            scheduler=scheduler_options(top.scheduler),
+            trainer=check_trainer(top.trainer),
+            callbacks=CallbackOptions.parse(top.callbacks, "callbacks"),
+            logger=LoggerOptions.parse(top.logger, "logger"),
+            runtime=RuntimeOptions.parse(top.runtime, "runtime"),
+        )
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What TensorBoard's HPARAMS tab lists: the choices that runs are compared by."""
+        top = self.top
+        chosen = {key: self.trainer[key] for key in ("max_epochs", "max_steps", "gradient_clip_val", "precision")}
+        return {
+            "seed": top.seed,
+            "data": top.data,
+            "tokenizer": top.tokenizer,
+            "model": top.model,
+            "forward": top.forward["name"],
+            "compile": top.compile["mode"] if self.compile.enabled else "none",
+            "optimizer": top.optimizer,
+            "scheduler": top.scheduler,
+            "trainer": {**chosen, "accumulate_grad_batches": self.trainer["accumulate_grad_batches"]},
+        }

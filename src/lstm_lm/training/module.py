@@ -1,0 +1,169 @@
+"""The LightningModule: truncated back-propagation through time with a carried hidden state."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from lstm_lm.data.streams import Batch
+from lstm_lm.evaluation.scores import Counts, Scores, TokenLoss
+from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.options import Options
+from lstm_lm.training.objectives.interface import Objective
+from lstm_lm.training.optimizers import build_optimizer
+from lstm_lm.training.schedulers import Scheduler, build_scheduler
+from lstm_lm.training.state import clone, detach, to_device
+
+
+class LanguageModelTask(pl.LightningModule):
+    """Trains a `LanguageModel` on windows of B parallel streams; the state of one window starts the next."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        objective: Objective,
+        optimizer: Options,
+        scheduler: Scheduler,
+        *,
+        total_steps: int,
+        precision: str,
+        counts: dict[str, Counts],
+        provenance: dict[str, Any],
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            model: what is trained.
+            objective: how a window becomes a loss.
+            optimizer: the `optimizer` section.
+            scheduler: the `scheduler` section.
+            total_steps: optimizer steps that the schedule spans.
+            precision: Lightning's name; decides whether a fused optimizer may be used.
+            counts: what the predicted tokens of "validation" and "test" stand for.
+            provenance: plain data that every checkpoint carries under "lstm_lm": config, tokenizer, ...
+        """
+        super().__init__()
+        self.model = model
+        self._objective = objective
+        self._optimizer_options = optimizer
+        self._scheduler_options = scheduler
+        self._total_steps = total_steps
+        self._precision = precision
+        self.counts = counts
+        """What the predicted tokens of each split stand for."""
+        self._provenance = provenance
+        self._stream_state: State = None
+        self._eval_state: State = None
+        self._eval_loss = TokenLoss()
+        self.gradient_norm: Tensor | None = None
+        """Of the last optimizer step, before clipping; None where nothing asked for it."""
+        self.train_loss: Tensor | None = None
+        """Of the last window, nats per token."""
+        self.scores: Scores | None = None
+        """Of the last validation."""
+        self.validated_at: int | None = None
+        """The optimizer step of the last validation."""
+
+    # Training
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+        """One window of truncated back-propagation through time."""
+        if batch.fresh or self._stream_state is None:
+            self._stream_state = self.model.initial_state(batch.inputs.shape[1])
+        result = self._objective.loss(self.model, batch, self._stream_state)
+        self._stream_state = detach(result.state)
+        self.train_loss = result.loss.detach()
+        return result.loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer and a schedule that moves with every optimizer step."""
+        optimizer = build_optimizer(self.model, self._optimizer_options, precision=self._precision)
+        scheduler = build_scheduler(optimizer, self._scheduler_options, self._total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,  # noqa: ARG002
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip, keeping the norm.
+
+        Lightning's own refuses fused optimizers under every mixed precision. Only a gradient scaler makes the two
+        incompatible, and with one (16-mixed) `build_optimizer` does not take the fused kernel.
+        """
+        if not gradient_clip_val:
+            self.gradient_norm = None
+        elif gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.model.parameters(), gradient_clip_val)
+            self.gradient_norm = None
+        else:
+            self.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+
+    # Validation and test
+
+    def on_validation_epoch_start(self) -> None:
+        """Start from a zero state."""
+        self._eval_loss.reset()
+        self._eval_state = None
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Score one window."""
+        if batch.fresh or self._eval_state is None:
+            self._eval_state = self.model.initial_state(batch.inputs.shape[1])
+        result = self._objective.loss(self.model, batch, self._eval_state)
+        self._eval_state = result.state
+        self._eval_loss.update(result.nats, result.tokens)
+
+    def on_validation_epoch_end(self) -> None:
+        """Make `scores` those of this validation, and let early stopping see the loss."""
+        loss = float(self._eval_loss.compute())
+        self._eval_state = None
+        self.scores = Scores.of(loss, self.counts["validation"])
+        self.validated_at = self.global_step
+        self.log("val/loss", loss, logger=False, batch_size=1)
+
+    def on_test_epoch_start(self) -> None:
+        """As before a validation."""
+        self.on_validation_epoch_start()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """As in a validation."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Make `scores` those of the test split."""
+        loss = float(self._eval_loss.compute())
+        self._eval_state = None
+        self.scores = Scores.of(loss, self.counts["test"])
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning doesn't know of: provenance, hidden state, generators, the last validation."""
+        generators: dict[str, Any] = {"masks": self.model.masks.state(), "torch": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            generators["cuda"] = torch.cuda.get_rng_state_all()
+        checkpoint["lstm_lm"] = {
+            **self._provenance,
+            "stream_state": clone(self._stream_state),
+            "generators": generators,
+            "validated_at": self.validated_at,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put back what `on_save_checkpoint` added."""
+        saved = checkpoint["lstm_lm"]
+        self._stream_state = to_device(saved["stream_state"], self.device)
+        self.model.masks.load_state(saved["generators"]["masks"])
+        torch.set_rng_state(saved["generators"]["torch"])
+        cuda = saved["generators"].get("cuda")
+        if cuda is not None and len(cuda) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(cuda)
+        self.validated_at = saved["validated_at"]
+
+    def on_train_start(self) -> None:
+        """The device is known for certain only now."""
+        self._stream_state = to_device(self._stream_state, self.device)

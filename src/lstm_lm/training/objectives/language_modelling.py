@@ -1,0 +1,27 @@
+"""Language modelling: the cross-entropy of each next token."""
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from lstm_lm.data.streams import IGNORE, Batch
+from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.training.objectives.interface import Loss
+
+
+class LanguageModelling:
+    """The mean cross-entropy over all targets that are not IGNORE, in float32 whatever the logits are in."""
+
+    def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
+        """As in `Objective.loss`."""
+        logits, state = model(batch.inputs, state)
+        nats = summed_cross_entropy(logits, batch.targets)
+        tokens = (batch.targets != IGNORE).sum()
+        return Loss(nats / tokens.clamp(min=1), state, nats.detach(), tokens)
+
+
+def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """`logits[T, B, V]`, `targets[T, B]` -> scalar; float32, or float64 where the logits are."""
+    rows = logits.flatten(0, 1)
+    if rows.element_size() < 4:
+        rows = rows.float()
+    return cross_entropy(rows, targets.flatten(), ignore_index=IGNORE, reduction="sum")

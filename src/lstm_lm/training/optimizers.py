@@ -1,0 +1,101 @@
+"""Optimizers: torch.optim's own, with weight decay where it belongs."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+from torch.optim import Optimizer
+
+from lstm_lm.errors import UserError
+from lstm_lm.options import Options
+
+Rate = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Groups = list[dict[str, Any]]
+
+
+class AdamWOptions(Options):
+    """`optimizer=adamw`."""
+
+    name: str
+    lr: Rate
+    betas: Annotated[list[Decay], Field(min_length=2, max_length=2)]
+    eps: Rate
+    weight_decay: NonNegative
+
+
+class SGDOptions(Options):
+    """`optimizer=sgd`."""
+
+    name: str
+    lr: Rate
+    momentum: Decay
+    nesterov: bool
+    weight_decay: NonNegative
+
+
+class RMSpropOptions(Options):
+    """`optimizer=rmsprop`."""
+
+    name: str
+    lr: Rate
+    alpha: Decay
+    eps: Rate
+    momentum: Decay
+    weight_decay: NonNegative
+
+
+def _adamw(groups: Groups, options: AdamWOptions, fused: bool) -> Optimizer:
+    betas = (options.betas[0], options.betas[1])
+    return torch.optim.AdamW(groups, lr=options.lr, betas=betas, eps=options.eps, fused=fused)
+
+
+def _sgd(groups: Groups, options: SGDOptions, fused: bool) -> Optimizer:
+    return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov, fused=fused)
+
+
+def _rmsprop(groups: Groups, options: RMSpropOptions, fused: bool) -> Optimizer:  # noqa: ARG001
+    # PyTorch has no fused RMSprop
+    return torch.optim.RMSprop(groups, lr=options.lr, alpha=options.alpha, eps=options.eps, momentum=options.momentum)
+
+
+OPTIMIZERS: dict[str, tuple[type[Options], Callable[..., Optimizer]]] = {
+    "adamw": (AdamWOptions, _adamw),
+    "sgd": (SGDOptions, _sgd),
+    "rmsprop": (RMSpropOptions, _rmsprop),
+}
+
+
+def optimizer_options(section: Mapping[str, Any]) -> Options:
+    """Check the `optimizer` section.
+
+    Raises:
+        UserError: no such optimizer; a key is unknown or missing, or its value is out of range.
+    """
+    name = str(section.get("name"))
+    if name not in OPTIMIZERS:
+        raise UserError(f"optimizer={name}: no such optimizer\nchoose one of: {', '.join(OPTIMIZERS)}")
+    options = OPTIMIZERS[name][0].parse(section, "optimizer")
+    if isinstance(options, SGDOptions) and options.nesterov and options.momentum == 0:
+        raise UserError("optimizer.nesterov=true: needs optimizer.momentum above 0")
+    return options
+
+
+def build_optimizer(model: nn.Module, options: Options, *, precision: str) -> Optimizer:
+    """Make the optimizer for all of `model`'s parameters; matrices decay, biases and norms (one dimension) do not.
+
+    The fused kernel is used wherever gradient clipping stays correct: not with `16-mixed`, whose gradients a fused
+    optimizer would unscale only after they had been clipped.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decay = cast("AdamWOptions | SGDOptions | RMSpropOptions", options).weight_decay
+    groups = [
+        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    name = cast("AdamWOptions | SGDOptions | RMSpropOptions", options).name
+    fused = precision != "16-mixed" and all(parameter.device.type in ("cpu", "cuda", "mps") for parameter in parameters)
+    return OPTIMIZERS[name][1](groups, options, fused)

@@ -1,0 +1,175 @@
+"""The parts of a training run, made from the configuration and fitted to each other and to the machine."""
+
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lstm_lm.data.manifest import SplitManifest
+from lstm_lm.data.module import TextDataModule
+from lstm_lm.errors import UserError
+from lstm_lm.evaluation.scores import Counts
+from lstm_lm.forward.choose import Choice
+from lstm_lm.models.build import build_model
+from lstm_lm.models.interface import LanguageModel
+from lstm_lm.runs import checkpoint_file, lookup
+from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
+from lstm_lm.training import hardware
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.hardware import Hardware
+from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.objectives.language_modelling import LanguageModelling
+from lstm_lm.training.schedulers import ConstantOptions
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a run is made of."""
+
+    hardware: Hardware
+    data: TextDataModule
+    model: LanguageModel
+    choice: Choice
+    """The forward strategy that runs, and why."""
+    task: LanguageModelTask
+    steps_per_epoch: int
+    total_steps: int
+
+
+def build_parts(config: TrainConfig, checkpoint: Path | None) -> Parts:
+    """Make them; with `checkpoint`, as they were when it was written.
+
+    Raises:
+        UserError: a device or precision that is not there, unusable text, weights that do not fit.
+        RunError: the disk is full.
+    """
+    saved = checkpoint_file.load(checkpoint)["lstm_lm"] if checkpoint is not None else None
+    machine = _same_choices(hardware.resolve(config.trainer), saved, config)
+    origin = _origin(config.top.init_from) if checkpoint is None else None
+    tokenizer = _tokenizer(saved or (origin or {}).get("lstm_lm"))
+    data = TextDataModule(config.top.data, config.top.tokenizer, config.top.seed, tokenizer)
+    data.prepare()
+    _seed_everything(config.top.seed)
+    model = build_model(config.top.model, data.tokenizer.vocabulary_size)
+    model.masks.seed(config.top.seed)
+    choice = model.use_forward(config.forward.name, machine.device, machine.dtype)
+    if origin is not None:
+        _start_from(model, origin, str(config.top.init_from))
+    steps_per_epoch = _steps_per_epoch(config.trainer, data.steps_per_epoch)
+    total_steps = _total_steps(config, steps_per_epoch)
+    splits = data.manifest.splits
+    task = LanguageModelTask(
+        model,
+        LanguageModelling(),
+        config.optimizer,
+        config.scheduler,
+        total_steps=total_steps,
+        precision=machine.precision,
+        counts={name: _counts(split) for name, split in splits.items()},
+        provenance={
+            "schema_version": SCHEMA_VERSION,
+            "config": config.plain,
+            "tokenizer": data.tokenizer.to_json(),
+            "data": data.manifest.model_dump(mode="json"),
+            "resolved": {
+                "device": machine.device.type,
+                "precision": machine.precision,
+                "forward": choice.strategy.name,
+            },
+        },
+    )
+    return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps)
+
+
+def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Hardware:
+    """On the device it was chosen for, `auto` means what it meant before."""
+    if saved is None or str(config.trainer["precision"]) != "auto":
+        return machine
+    resolved = saved["resolved"]
+    if resolved["device"] != machine.device.type:
+        return machine
+    return machine._replace(precision=resolved["precision"], precision_reason="as before")
+
+
+def _origin(init_from: str | None) -> dict[str, Any] | None:
+    if init_from is None:
+        return None
+    path = Path(init_from)
+    if path.is_dir():
+        path, _ = lookup.resolve(str(path), None, path.parent)
+    return checkpoint_file.load(path)
+
+
+def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:
+    return None if saved is None else tokenizer_from_json(saved["tokenizer"])
+
+
+def _start_from(model: LanguageModel, origin: dict[str, Any], init_from: str) -> None:
+    weights = {
+        name.removeprefix("model."): tensor
+        for name, tensor in origin["state_dict"].items()
+        if name.startswith("model.")
+    }
+    mine = model.state_dict()
+    wrong = sorted(
+        name
+        for name in {*weights, *mine}
+        if name not in mine or name not in weights or mine[name].shape != weights[name].shape
+    )
+    if wrong:
+        shape = tuple(weights[wrong[0]].shape) if wrong[0] in weights else "not there"
+        here = tuple(mine[wrong[0]].shape) if wrong[0] in mine else "not there"
+        raise UserError(
+            f"init_from={init_from}: its weights are of another model: {wrong[0]} is {shape} there, {here} here\n"
+            "set the keys of model= as in that run's .hydra/config.yaml"
+        )
+    model.load_state_dict(weights)
+
+
+def _steps_per_epoch(trainer: dict[str, Any], windows: int) -> int:
+    """Optimizer steps; the last one of an epoch may accumulate fewer windows."""
+    limit = trainer.get("limit_train_batches")
+    if trainer.get("overfit_batches"):
+        limit = trainer["overfit_batches"]
+    if trainer.get("fast_dev_run"):
+        limit = int(trainer["fast_dev_run"])
+    if limit is not None:
+        windows = min(windows, limit if isinstance(limit, int) else int(windows * limit))
+    return max(1, math.ceil(windows / trainer["accumulate_grad_batches"]))
+
+
+def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int:
+    """Optimizer steps that the schedule spans."""
+    epochs, steps = config.trainer.get("max_epochs"), config.trainer.get("max_steps", -1)
+    limits = [] if epochs in (None, -1) else [int(epochs) * steps_per_epoch]
+    if steps is not None and steps > 0:
+        limits.append(int(steps))
+    if not limits:
+        if isinstance(config.scheduler, ConstantOptions):
+            return steps_per_epoch
+        raise UserError(
+            f"scheduler={config.scheduler.name}: needs to know how long training takes\n"
+            "set trainer.max_epochs or trainer.max_steps, or use scheduler=constant"
+        )
+    return min(limits)
+
+
+def _counts(split: SplitManifest) -> Counts:
+    return Counts(
+        tokens=split.tokens - 1,
+        characters=split.predicted_characters,
+        bytes=split.predicted_bytes,
+        replaced=split.replaced,
+    )
+
+
+def _seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)

@@ -1,0 +1,76 @@
+"""What a person should know before the first step."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+BYTES_PER_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """The facts, formatted by `show`."""
+
+    corpus: str
+    tokens: dict[str, int]
+    """Tokens of each split."""
+    tokenizer: str
+    vocabulary_size: int
+    model: str
+    parameters: int
+    batch_size: int
+    seq_len: int
+    accumulate: int
+    steps_per_epoch: int
+    tokens_per_epoch: int
+    total_steps: int
+    device: str
+    precision: str
+    precision_reason: str
+    forward: str
+    forward_reason: str
+    compiled: str
+    memory_bytes: int
+    run_dir: str
+    start: str
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(what, how much), in the order in which they are shown."""
+        splits = ", ".join(f"{name} {count:,}" for name, count in self.tokens.items())
+        accumulated = "" if self.accumulate == 1 else f" x {self.accumulate} accumulated"
+        return [
+            ("text", f"{self.corpus}: {splits} tokens"),
+            ("tokenizer", f"{self.tokenizer}, vocabulary {self.vocabulary_size:,}"),
+            ("model", f"{self.model}, {self.parameters:,} parameters"),
+            ("batch", f"{self.batch_size} streams x {self.seq_len} tokens a window{accumulated}"),
+            (
+                "length",
+                f"{self.total_steps:,} steps; an epoch has {self.steps_per_epoch:,}, {self.tokens_per_epoch:,} tokens",
+            ),
+            ("device", self.device),
+            ("precision", f"{self.precision} ({self.precision_reason})"),
+            ("forward", f"{self.forward} ({self.forward_reason}), compile {self.compiled}"),
+            ("memory", f"about {_gib(self.memory_bytes)} for weights, gradients, optimizer and one window"),
+            ("run", f"{self.run_dir}{self.start}"),
+        ]
+
+    def show(self, console: Console) -> None:
+        """Print it as two aligned columns."""
+        table = Table.grid(padding=(0, 2))
+        for what, value in self.rows():
+            table.add_row(Text(what, style="dim"), Text(value, overflow="fold"))
+        console.print(table)
+
+
+def estimate_memory(
+    *, parameters: int, parameter_bytes: int, optimizer_tensors: int, activation_floats: int, activation_bytes: int
+) -> int:
+    """Bytes for weights, their gradients, the optimizer's averages, and one window's activations."""
+    return parameters * parameter_bytes * (2 + optimizer_tensors) + activation_floats * activation_bytes
+
+
+def _gib(count: int) -> str:
+    gib = count / BYTES_PER_GIB
+    return f"{gib:.1f} GiB" if gib >= 1 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,95 @@
+"""Whether a run starts, continues, or is complete; and whether continuing would silently change what is trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lstm_lm.errors import UserError
+from lstm_lm.runs import checkpoint_file, summary
+from lstm_lm.runs.directory import RunDirectory
+
+WHAT = ("model", "tokenizer", "data", "optimizer")
+"""Sections that say what is computed: the same function of the same text, or it is another run."""
+NOT_WHAT = frozenset({"data.cache_dir"})
+LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
+MOST_DIFFERENCES_SHOWN = 2
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a run begins."""
+
+    checkpoint: Path | None
+    """Continue from this file; None: from the first step."""
+    complete: bool = False
+    """There is nothing left to do."""
+
+
+def plan(config: Mapping[str, Any], run_dir: Path) -> Start:
+    """What `resume=` and `ckpt_path=` mean for `run_dir`, as it is now; reads, writes nothing.
+
+    Raises:
+        UserError: the directory holds a run that nothing was said about, a checkpoint is missing or damaged, or what
+            it trained differs from `config` (unless `resume=force`).
+    """
+    run = RunDirectory(run_dir)
+    asked, named = config["resume"], config["ckpt_path"]
+    if named is not None:
+        path = {"last": run.last, "best": run.best}.get(named, Path(named))
+        return _continue(config, path)
+    if asked == "never":
+        if not run.is_empty():
+            raise UserError(
+                f"{run_dir}: holds a run already, and resume=never\n"
+                "continue it with resume=auto, or choose another hydra.run.dir"
+            )
+        return Start(None)
+    if not run.last.exists():
+        return Start(None)
+    start = _continue(config, run.last)
+    return Start(start.checkpoint, complete=_is_complete(config, run))
+
+
+def refuse_early(config: Mapping[str, Any], run_dir: Path) -> None:
+    """Refuse what `plan` would refuse, before anything is written.
+
+    Raises:
+        UserError: as `plan`.
+    """
+    plan(config, run_dir)
+
+
+def _continue(config: Mapping[str, Any], path: Path) -> Start:
+    saved = checkpoint_file.load(path)["lstm_lm"]["config"]
+    changed = differences(saved, config)
+    if changed and config["resume"] != "force":
+        shown = changed[:MOST_DIFFERENCES_SHOWN]
+        if len(changed) > len(shown):
+            shown = [*shown[:-1], f"{shown[-1]}; and {len(changed) - len(shown)} more"]
+        raise UserError(
+            f"{path}: was trained with other settings\n"
+            + "\n".join(shown)
+            + "\nuse resume=force to continue all the same, or init_from= to start a new run from its weights"
+        )
+    return Start(path)
+
+
+def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Each key of the sections WHAT that differs, as `model.hidden_size: 128 then, 256 now`."""
+    found: list[str] = []
+    for section in WHAT:
+        then, now = saved.get(section, {}), config.get(section, {})
+        for key in sorted({*then, *now}):
+            name = f"{section}.{key}"
+            if name not in NOT_WHAT and then.get(key) != now.get(key):
+                found.append(f"{name}: {then.get(key)!r} then, {now.get(key)!r} now")
+    return found
+
+
+def _is_complete(config: Mapping[str, Any], run: RunDirectory) -> bool:
+    """Finished, and no limit has been changed since."""
+    if not run.summary.exists() or summary.read(run.summary).status not in ("completed", "stopped"):
+        return False
+    saved = checkpoint_file.load(run.last)["lstm_lm"]["config"]["trainer"]
+    return all(saved.get(limit) == config["trainer"].get(limit) for limit in LIMITS)

@@ -1,0 +1,308 @@
+"""One run from its parts to its results: fit, score, tell."""
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import psutil
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping, Timer
+from rich.console import Console
+
+from lstm_lm.errors import UserError
+from lstm_lm.evaluation.scores import Scores
+from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.summary import SplitSummary, Summary
+from lstm_lm.training import closing, compiling
+from lstm_lm.training.callbacks.checkpoints import Checkpoints
+from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.callbacks.histograms import Histograms
+from lstm_lm.training.callbacks.progress import ProgressLine
+from lstm_lm.training.callbacks.recorder import Recorder, named
+from lstm_lm.training.callbacks.samples import Samples, write_sample
+from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.parts import Parts, build_parts
+from lstm_lm.training.preflight import Preflight, estimate_memory
+from lstm_lm.training.resume import Start
+from lstm_lm.training.run_logger import RunLogger
+
+IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"
+
+
+@dataclass
+class Session:
+    """The run of `config` in the directory `run`; `summary` is filled in as things become known."""
+
+    config: TrainConfig
+    run_directory: RunDirectory
+    start: Start
+    summary: Summary
+    console: Console | None
+    started_at: float
+    """`time.time()` when the user began to wait."""
+
+    def run(self) -> None:
+        """Do all of it.
+
+        Raises:
+            UserError, RunError, Interrupted: as `lstm_lm.training.train.train`.
+        """
+        clock = StepClock()
+        checkpoints = self._checkpoints()
+        with StopOnSignal(checkpoints) as signals:
+            compiling.reset()
+            parts = build_parts(self.config, self.start.checkpoint)
+            signals.check()
+            if self.config.compile.enabled:
+                compiling.compile_parts(parts.model, self.config.compile.mode)
+            self._describe(parts)
+            logger = RunLogger(
+                self.run_directory,
+                tensorboard=self.config.logger.tensorboard,
+                resumed_step=self._resumed_step(),
+            )
+            try:
+                recorder = Recorder(
+                    logger,
+                    clock,
+                    every_n_steps=self.config.trainer["log_every_n_steps"],
+                    system=self.config.callbacks.monitor.system,
+                )
+                trainer = self._trainer(parts, logger, clock, recorder, checkpoints, signals)
+                self._fit(trainer, parts, clock, recorder, checkpoints)
+                signals.check()
+                sample = self._score(trainer, parts, logger, checkpoints)
+                self._finish(trainer, logger)
+            finally:
+                logger.close()
+        if self.console is not None:
+            idle = recorder.idle_gpu_percent
+            hint = None if idle is None else IDLE_GPU_HINT.format(idle)
+            closing.show(self.summary, self.run_directory.path, self.console, sample=sample, hint=hint)
+
+    # The steps
+
+    def _describe(self, parts: Parts) -> None:
+        """Fill in and show what is known before the first step."""
+        manifest, options = parts.data.manifest, parts.data.options
+        model_name, vocabulary = str(self.config.top.model["name"]), parts.data.tokenizer.vocabulary_size
+        summary, machine = self.summary, parts.hardware
+        summary.model.name, summary.model.parameters = model_name, parts.model.num_parameters()
+        summary.data.name, summary.data.tokens = options.name, manifest.splits["train"].tokens
+        summary.data.vocabulary_size = vocabulary
+        summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
+        summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
+        summary.write(self.run_directory.summary)
+        if self.console is None:
+            return
+        window = options.batch_size * options.seq_len
+        Preflight(
+            corpus=options.name,
+            tokens={name: split.tokens for name, split in manifest.splits.items()},
+            tokenizer=str(self.config.top.tokenizer["name"]),
+            vocabulary_size=vocabulary,
+            model=model_name,
+            parameters=parts.model.num_parameters(),
+            batch_size=options.batch_size,
+            seq_len=options.seq_len,
+            accumulate=self.config.trainer["accumulate_grad_batches"],
+            steps_per_epoch=parts.steps_per_epoch,
+            tokens_per_epoch=manifest.splits["train"].tokens // options.batch_size * options.batch_size,
+            total_steps=parts.total_steps,
+            device=machine.label,
+            precision=machine.precision,
+            precision_reason=machine.precision_reason,
+            forward=parts.choice.strategy.name,
+            forward_reason=parts.choice.reason,
+            compiled=self.config.compile.mode if self.config.compile.enabled else "none",
+            memory_bytes=estimate_memory(
+                parameters=parts.model.num_parameters(),
+                parameter_bytes=machine.parameter_dtype.itemsize,
+                optimizer_tensors=2,
+                activation_floats=parts.model.activation_floats(window),
+                activation_bytes=machine.dtype.itemsize,
+            ),
+            run_dir=str(self.run_directory.path),
+            start="" if self.start.checkpoint is None else f", continued from {self.start.checkpoint}",
+        ).show(self.console)
+
+    def _fit(
+        self, trainer: pl.Trainer, parts: Parts, clock: StepClock, recorder: Recorder, checkpoints: Checkpoints | None
+    ) -> None:
+        """Train; end with a validation and a last.ckpt whatever ended it."""
+        began = time.perf_counter()
+        try:
+            trainer.fit(parts.task, datamodule=parts.data, ckpt_path=self.start.checkpoint, weights_only=True)
+        except MisconfigurationException as error:
+            raise UserError(f"trainer: {' '.join(str(error).split())[:300]}") from error
+        finally:
+            train = self.summary.train
+            train.seconds = time.perf_counter() - began
+            train.steps, train.epochs = trainer.global_step, trainer.current_epoch
+            train.loss, train.step_ms = recorder.last_loss, clock.step_ms
+            train.tokens_per_second = clock.tokens_per_second
+            self._note_runtime(parts, clock)
+        if checkpoints is not None:
+            checkpoints.write_last(trainer)
+        if parts.task.validated_at != trainer.global_step and trainer.limit_val_batches != 0:
+            trainer.validate(parts.task, datamodule=parts.data, verbose=False)
+            if checkpoints is not None:
+                checkpoints.write_last(trainer)  # the best so far is in it
+
+    def _score(
+        self, trainer: pl.Trainer, parts: Parts, logger: RunLogger, checkpoints: Checkpoints | None
+    ) -> str | None:
+        """Final figures and a sample, with the weights of the best checkpoint where there is one."""
+        step, task = trainer.global_step, parts.task
+        if checkpoints is not None and checkpoints.best_loss is not None:
+            if checkpoints.best_step != step:
+                task.load_state_dict(checkpoint_file.load(self.run_directory.best)["state_dict"])
+            scores: Scores | None = Scores.of(checkpoints.best_loss, task.counts["validation"])
+        else:
+            scores = task.scores
+        self.summary.val = None if scores is None else _split_summary(scores)
+        if "test" in task.counts and trainer.limit_test_batches != 0:
+            trainer.test(task, datamodule=parts.data, verbose=False)
+            assert task.scores is not None
+            self.summary.test = _split_summary(task.scores)
+            logger.log_metrics(named(task.scores, "test"), step)
+        options = self.config.callbacks.samples
+        if not options.length:
+            return None
+        with trainer.precision_plugin.forward_context():
+            text = write_sample(task, options, parts.data.tokenizer, seed=self.config.top.seed)
+        logger.log_text("sample/final", text, step)
+        return text
+
+    def _finish(self, trainer: pl.Trainer, logger: RunLogger) -> None:
+        """Say how it ended."""
+        self.summary.status = "stopped" if _was_stopped(trainer) else "completed"
+        val, test, train = self.summary.val, self.summary.test, self.summary.train
+        outcome: dict[str, float | None] = {
+            "train/loss": train.loss,
+            "train/tokens_per_second": train.tokens_per_second,
+        }
+        for split, scores in (("val", val), ("test", test)):
+            if scores is not None:
+                outcome |= {
+                    f"{split}/loss": scores.loss,
+                    f"{split}/perplexity": scores.perplexity,
+                    f"{split}/bits_per_byte": scores.bits_per_byte,
+                }
+        logger.log_outcome(self.config.hyperparameters(), outcome)
+        logger.save()
+        self.summary.write(self.run_directory.summary)
+
+    # Their parts
+
+    def _checkpoints(self) -> Checkpoints | None:
+        if not self.config.trainer.get("enable_checkpointing", True):
+            return None
+        options = self.config.callbacks.checkpoint
+        return Checkpoints(
+            self.run_directory, every_n_steps=options.every_n_steps, every_n_minutes=options.every_n_minutes
+        )
+
+    def _trainer(
+        self,
+        parts: Parts,
+        logger: RunLogger,
+        clock: StepClock,
+        recorder: Recorder,
+        checkpoints: Checkpoints | None,
+        signals: StopOnSignal,
+    ) -> pl.Trainer:
+        options, seed = self.config.callbacks, self.config.top.seed
+        callbacks: list[pl.Callback] = [clock, recorder]
+        if checkpoints is not None:
+            callbacks.append(checkpoints)
+        if options.monitor.histograms_every_n_steps:
+            callbacks.append(Histograms(logger, every_n_steps=options.monitor.histograms_every_n_steps))
+        if self.console is not None:
+            live = self.config.trainer.get("enable_progress_bar") is not False
+            refresh = options.progress.refresh_seconds
+            callbacks.append(
+                ProgressLine(self.console, clock, total_steps=parts.total_steps, refresh_seconds=refresh, live=live)
+            )
+        callbacks.append(Samples(options.samples, parts.data.tokenizer, logger, clock, self.console, seed=seed))
+        if options.early_stopping.patience is not None:
+            callbacks.append(
+                EarlyStopping(
+                    monitor="val/loss",
+                    patience=options.early_stopping.patience,
+                    min_delta=options.early_stopping.min_delta,
+                    check_on_train_epoch_end=False,
+                )
+            )
+        callbacks.append(signals)
+        settings: dict[str, Any] = {
+            **self.config.trainer,
+            "accelerator": parts.hardware.accelerator,
+            "precision": parts.hardware.precision,
+            "enable_progress_bar": False,  # the project draws its own
+            "enable_checkpointing": False,  # `Checkpoints` writes them
+            # Lightning's own logging is not used; it would warn that an epoch is shorter than its interval
+            "log_every_n_steps": 1,
+        }
+        try:
+            return pl.Trainer(
+                **settings,
+                logger=logger,
+                callbacks=callbacks,
+                plugins=[GuardedCheckpointIO()],
+                default_root_dir=self.run_directory.path,
+            )
+        except (MisconfigurationException, ValueError, TypeError) as error:
+            raise UserError(f"trainer: {' '.join(str(error).split())[:300]}") from error
+
+    def _resumed_step(self) -> int | None:
+        if self.start.checkpoint is None:
+            return None if self.run_directory.is_empty() else 0
+        return int(checkpoint_file.load(self.start.checkpoint)["global_step"])
+
+    def _note_runtime(self, parts: Parts, clock: StepClock) -> None:
+        runtime = self.summary.runtime
+        counted = compiling.counts()
+        runtime.compile_graphs, runtime.graph_breaks = counted.graphs, counted.breaks
+        runtime.peak_memory_bytes = _peak_memory(parts.hardware.device)
+        if clock.first_step_at is not None:
+            runtime.startup_seconds = clock.first_step_at - self.started_at
+
+
+def _split_summary(scores: Scores) -> SplitSummary:
+    return SplitSummary(
+        loss=scores.loss,
+        perplexity=scores.perplexity,
+        bits_per_character=scores.bits_per_character,
+        bits_per_byte=scores.bits_per_byte,
+        bits_per_byte_reason=scores.reason,
+    )
+
+
+def _was_stopped(trainer: pl.Trainer) -> bool:
+    """By early stopping or the time limit, before the other limits."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+            return True
+        remaining = callback.time_remaining() if isinstance(callback, Timer) else None
+        if remaining is not None and remaining <= 0:
+            return True
+    return False
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes: of the GPU's memory that tensors took, else of the process (which never falls within a process)."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,114 @@
+"""`train`: from a configuration to a trained model in a run directory.
+
+The Python API; the command line is a shell over it. The training step itself is in `module.py`.
+"""
+
+import logging
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.console import Console
+
+from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.runs.directory import RunDirectory, claim
+from lstm_lm.runs.summary import Summary
+from lstm_lm.runs.summary import read as read_summary
+from lstm_lm.training import resume
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.runtime import runtime_settings
+from lstm_lm.training.session import Session
+
+
+def train(
+    config: Mapping[str, Any],
+    run_dir: str | Path | None = None,
+    *,
+    console: Console | None = None,
+    command: str | None = None,
+    started_at: float | None = None,
+) -> Summary:
+    """Train a model as `config` says, and leave everything about it in `run_dir`.
+
+    Args:
+        config: a whole configuration, plain and resolved, as `lstm_lm.compose` gives it.
+        run_dir: where the run lies; None: a fresh directory below `outputs/`.
+        console: where a person looks on; None: nothing is printed.
+        command: what was typed, for `summary.json`; None: this process's own command line.
+        started_at: `time.time()` when the user began to wait; None: now.
+
+    Returns:
+        What `summary.json` holds.
+
+    Raises:
+        UserError: something in `config`, the text or the machine is not as it must be; nothing was trained.
+        RunError: something went wrong later that is not the program's fault: a full disk, say.
+        Interrupted: a signal came; `last.ckpt` is written.
+    """
+    started_at = time.time() if started_at is None else started_at
+    checked = TrainConfig.parse(config)
+    directory = Path(run_dir) if run_dir is not None else claim(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    run = RunDirectory(directory)
+    start = resume.plan(config, directory)
+    if start.complete:
+        if console is not None:
+            console.print(f"{directory}: complete, nothing left to do", highlight=False)
+        return read_summary(run.summary)
+    run.create()
+    summary = Summary.begin(command or shlex.join(sys.argv), checked.top.seed)
+    summary.write(run.summary)
+    runtime = checked.runtime
+    try:
+        with (
+            runtime_settings(
+                allocator=runtime.allocator,
+                threads=runtime.threads,
+                float32_matmul_precision=runtime.float32_matmul_precision,
+            ),
+            _quiet_lightning(),
+        ):
+            Session(checked, run, start, summary, console, started_at).run()
+    except BaseException as error:
+        _end_badly(summary, run, error)
+        raise
+    return summary
+
+
+def _end_badly(summary: Summary, run: RunDirectory, error: BaseException) -> None:
+    """Leave a summary that says so; a full disk may not even allow that."""
+    if isinstance(error, (Interrupted, KeyboardInterrupt)):
+        summary.status = "interrupted"
+        summary.reason = str(error) or "interrupted"
+    else:
+        summary.status = "failed"
+        summary.reason = str(error) or type(error).__name__
+    try:
+        summary.write(run.summary)
+    except UserError:
+        if isinstance(error, Exception):
+            error.add_note(f"{run.summary} could not be written either")
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's notices of what it found and did are told elsewhere; its warnings are shown, but for one.
+
+    Lightning 2.6.6 itself uses a class that PyTorch 2.13 deprecates, whenever it is given a loader. Nobody but
+    Lightning can mend that.
+    """
+    logger = logging.getLogger(pl.__name__)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,59 @@
+"""What tests share: a small text, configurations composed from the real `conf/`, and caches that stay out of the home."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+import lstm_lm
+
+hypothesis.settings.register_profile("project", deadline=None, database=None)
+hypothesis.settings.load_profile("project")
+
+SMALL = (
+    "data=text",
+    "data.batch_size=4",
+    "data.seq_len=16",
+    "data.eval_batch_size=2",
+    "data.eval_context=8",
+    "model.embedding_size=8",
+    "model.hidden_size=16",
+    "callbacks.samples.length=20",
+    "precision=32-true",
+    "device=cpu",
+    "trainer.max_epochs=1",
+    "trainer.log_every_n_steps=1",
+)
+
+
+@pytest.fixture(scope="session")
+def small_text() -> str:
+    """3,000 characters with something to learn: words of a small language, in lines."""
+    chance = random.Random(0)
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "dogs", "run"]
+    lines: list[str] = []
+    while sum(map(len, lines)) < 3000:
+        lines.append(" ".join(chance.choices(words, k=chance.randint(3, 8))) + ".\n")
+    return "".join(lines)
+
+
+@pytest.fixture
+def small_file(tmp_path: Path, small_text: str) -> Path:
+    """The small text as a file."""
+    path = tmp_path / "small.txt"
+    path.write_text(small_text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def small_config(tmp_path: Path, small_file: Path) -> Callable[..., dict[str, Any]]:
+    """Composes `conf/train.yaml` for a model that trains in about a second; takes further overrides."""
+
+    def make(*overrides: str) -> dict[str, Any]:
+        paths = (f"data.path='{small_file}'", f"data.cache_dir='{tmp_path / 'cache'}'")
+        return lstm_lm.compose(*SMALL, *paths, *overrides)
+
+    return make

@@ -1,0 +1,142 @@
+"""Every strategy computes what torch.nn.LSTM computes: outputs, final states, and every gradient."""
+
+import itertools
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lstm_lm.cells.lstm import LSTM
+from lstm_lm.forward.interface import Masks, StackState
+from lstm_lm.models.recurrent_stack import RecurrentStack
+from lstm_lm.registry import find, names
+
+STRATEGIES = names("lstm_lm.forward")
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+class Shape(NamedTuple):
+    steps: int
+    batch: int
+    inputs: int
+    widths: tuple[int, ...]
+
+
+SHAPES = [
+    Shape(7, 3, 5, (4, 4, 4)),
+    Shape(1, 3, 5, (4, 4)),
+    Shape(9, 1, 4, (4,)),
+    Shape(6, 2, 3, (8, 5, 2)),
+]
+
+
+def run(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> list[Tensor]:
+    """Outputs, states, and the gradients of input, initial state and all parameters, under one scalar of all of them."""
+    stack.zero_grad()
+    x = x.clone().requires_grad_()
+    state = tuple(tuple(tensor.clone().requires_grad_() for tensor in layer) for layer in state)
+    y, after = stack(x, state, masks)
+    results = [y, *itertools.chain(*after)]
+    weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype)
+    ((y * weight).sum() + sum(tensor.square().sum() for tensor in results[1:])).backward()
+    gradients = [x.grad, *(tensor.grad for layer in state for tensor in layer), *(p.grad for p in stack.parameters())]
+    assert all(gradient is not None for gradient in gradients)
+    return [tensor.detach() for tensor in [*results, *gradients] if tensor is not None]
+
+
+def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+    """Relative to each tensor's own norm."""
+    assert len(got) == len(expected)
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == other.shape
+        difference = (one.double() - other.double()).norm() / other.double().norm().clamp(min=1e-30)
+        assert difference <= tolerance
+
+
+def example(shape: Shape, dtype: torch.dtype, *, dropout: float) -> tuple[RecurrentStack, Tensor, StackState, Masks]:
+    torch.manual_seed(1)
+    stack = RecurrentStack(LSTM, shape.inputs, shape.widths).to(dtype)
+    x = torch.randn(shape.steps, shape.batch, shape.inputs, dtype=dtype)
+    state = tuple(
+        (torch.randn(shape.batch, width, dtype=dtype), torch.randn(shape.batch, width, dtype=dtype))
+        for width in shape.widths
+    )
+    if not dropout:
+        return stack, x, state, Masks()
+    masks = tuple(
+        (torch.rand(shape.steps, shape.batch, width) > dropout).to(dtype) / (1 - dropout) for width in shape.widths[:-1]
+    )
+    return stack, x, state, Masks(masks)
+
+
+def reference(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> list[Tensor]:
+    """torch.nn.LSTM modules of one layer each, in float64, with the same masks between them."""
+    exact = RecurrentStack(LSTM, stack.spec.input_size, stack.spec.hidden_sizes).double()
+    exact.load_state_dict({name: tensor.double() for name, tensor in stack.state_dict().items()})
+    modules = [nn.LSTM(i, h).double() for i, h in zip(exact.spec.input_sizes, exact.spec.hidden_sizes, strict=True)]
+    for module, weights in zip(modules, exact.layers(), strict=True):
+        module.load_state_dict({f"{name}_l0": tensor for name, tensor in weights._asdict().items()})
+    x = x.double().requires_grad_()
+    start = tuple(tuple(tensor.double().requires_grad_() for tensor in layer) for layer in state)
+    y, after = x, []
+    for index, (module, (h, c)) in enumerate(zip(modules, start, strict=True)):
+        if index and masks.between:
+            y = y * masks.between[index - 1].double()
+        y, (h, c) = module(y, (h.unsqueeze(0), c.unsqueeze(0)))
+        after += [h[0], c[0]]
+    weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype)
+    ((y * weight).sum() + sum(tensor.square().sum() for tensor in after)).backward()
+    gradients = [
+        x.grad,
+        *(t.grad for layer in start for t in layer),
+        *(p.grad for m in modules for p in m.parameters()),
+    ]
+    return [tensor.detach() for tensor in [y, *after, *gradients] if tensor is not None]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_strategy_agrees_with_torch(name: str, shape: Shape, dtype: torch.dtype, dropout: float) -> None:
+    stack, x, state, masks = example(shape, dtype, dropout=dropout)
+    strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    reason = strategy.supports(stack.spec, x.device, dtype)
+    if reason is not None:
+        pytest.skip(reason)
+    stack.strategy = strategy
+    assert_close(run(stack, x, state, masks), reference(stack, x, state, masks), TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_sampling_step_agrees_with_training(shape: Shape) -> None:
+    """Without gradients, single steps take another vendor kernel on a CPU."""
+    stack, x, state, _ = example(shape, torch.float64, dropout=0.0)
+    expected, expected_state = stack(x, state)
+    with torch.no_grad():
+        outputs = []
+        for step in x:
+            y, state = stack(step.unsqueeze(0), state)
+            outputs.append(y[0])
+    assert_close([torch.stack(outputs), *itertools.chain(*state)], [expected, *itertools.chain(*expected_state)], 1e-10)
+
+
+def test_masks_take_effect() -> None:
+    stack, x, state, masks = example(SHAPES[0], torch.float64, dropout=0.4)
+    assert not torch.allclose(stack(x, state, masks)[0], stack(x, state)[0])
+
+
+def test_a_window_without_steps_is_refused() -> None:
+    stack, x, state, _ = example(SHAPES[0], torch.float32, dropout=0.0)
+    with pytest.raises(ValueError, match="at least one step"):
+        stack(x[:0], state)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_same_under_autocast_within_bfloat16(name: str) -> None:
+    stack, x, state, masks = example(SHAPES[0], torch.float32, dropout=0.4)
+    expected = reference(stack, x, state, masks)
+    stack.strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(run(stack, x, state, masks), expected, 2e-2)
