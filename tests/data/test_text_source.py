@@ -5,7 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_lm.data import checksums, text_source
@@ -85,6 +85,7 @@ class TestFileText:
     def test_a_character_cut_off_by_the_end_is_refused_at_its_start(self, tmp_path, small_pieces):
         assert "byte offset 4" in refusal(*written(tmp_path, a=b"1234" + "€".encode()[:2]))
 
+    @settings(deadline=None)  # it waits for the disk
     @given(TEXT, st.sampled_from([b"\xff", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\x80"]), TEXT)
     def test_the_offset_is_the_one_that_decoding_at_once_gives(self, tmp_path_factory, before, wrong, after):
         content = b"x" + before.encode() + wrong + after.encode()

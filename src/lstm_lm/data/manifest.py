@@ -83,7 +83,7 @@ class Manifest(_Model):
         """
         content = self.model_dump(mode="json")
         text = json.dumps({**content, "digest": _digest(content)}, indent=2, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -68,9 +68,19 @@ def _download(folder: Path) -> Path:
             except OSError as error:
                 if error.errno is not None:  # the disk's fault: the errors of a connection carry no number
                     raise
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise UserError(f"cannot download {URL}\n{reason:.160}\n{by_hand}") from error
+                if (response := getattr(error, "response", None)) is not None:
+                    response.close()  # of an HTTP error: pooch leaves the connection open
+                raise UserError(f"cannot download {URL}\n{_cause(error):.200}\n{by_hand}") from error
     return target
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong in the end: the connection's errors wrap one another."""
+    while True:
+        inner = getattr(error, "reason", None) or next(iter(error.args), None)
+        if not isinstance(inner, BaseException):
+            return " ".join(str(error).split()) or type(error).__name__
+        error = inner
 
 
 CORPUS = TinyShakespeare
