@@ -36,7 +36,7 @@ def test_recurrent_weights_start_orthogonal_for_each_gate() -> None:
 def test_uniform_initialisation_is_within_torchs_bound() -> None:
     stack = RecurrentStack(LSTM, 5, [16])
     stack.reset_parameters_uniform()
-    largest = max(float(parameter.abs().max()) for parameter in stack.parameters())
+    largest = max(float(parameter.detach().abs().max()) for parameter in stack.parameters())
     assert 0.9 * 16**-0.5 < largest <= 16**-0.5
 
 

@@ -47,7 +47,7 @@ class MaskSource:
         words.random_(-(2**63), None, generator=self._on(like.device))
         bits = words.view(torch.int16)[:count].view(shape)
         kept = max(1, round((1.0 - p) * LEVELS))
-        return (bits < kept - LEVELS // 2).to(like.dtype).mul_(LEVELS / kept)
+        return (bits <= kept - LEVELS // 2 - 1).to(like.dtype).mul_(LEVELS / kept)
 
     def _on(self, device: torch.device) -> torch.Generator:
         if self._generator is None or self._generator.device.type != device.type:

@@ -60,7 +60,7 @@ class LanguageModelTask(pl.LightningModule):
         self.gradient_norm: Tensor | None = None
         """Of the last optimizer step, before clipping; None where nothing asked for it."""
         self.train_loss: Tensor | None = None
-        """Of the last window, nats per token."""
+        """Of the last optimizer step: the mean over its windows, nats per token."""
         self.scores: Scores | None = None
         """Of the last validation."""
         self.validated_at: int | None = None
@@ -68,13 +68,17 @@ class LanguageModelTask(pl.LightningModule):
 
     # Training
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One window of truncated back-propagation through time."""
         if batch.fresh or self._stream_state is None:
             self._stream_state = self.model.initial_state(batch.inputs.shape[1])
         result = self._objective.loss(self.model, batch, self._stream_state)
         self._stream_state = detach(result.state)
-        self.train_loss = result.loss.detach()
+        window = batch_idx % self.trainer.accumulate_grad_batches  # of those that one optimizer step accumulates
+        loss = result.loss.detach()
+        self.train_loss = (
+            loss if window == 0 or self.train_loss is None else self.train_loss.lerp(loss, 1 / (window + 1))
+        )
         return result.loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -150,7 +154,7 @@ class LanguageModelTask(pl.LightningModule):
             **self._provenance,
             "stream_state": clone(self._stream_state),
             "generators": generators,
-            "validated_at": self.validated_at,
+            "validation": None if self.scores is None else {"step": self.validated_at, "loss": self.scores.loss},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -162,7 +166,7 @@ class LanguageModelTask(pl.LightningModule):
         cuda = saved["generators"].get("cuda")
         if cuda is not None and len(cuda) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(cuda)
-        self.validated_at = saved["validated_at"]
+        self.validated_at = None if saved["validation"] is None else saved["validation"]["step"]
 
     def on_train_start(self) -> None:
         """The device is known for certain only now."""

@@ -75,7 +75,7 @@ class Session:
                     system=self.config.callbacks.monitor.system,
                 )
                 trainer = self._trainer(parts, logger, clock, recorder, checkpoints, signals)
-                self._fit(trainer, parts, clock, recorder, checkpoints)
+                self._fit(trainer, parts, clock, recorder)
                 signals.check()
                 sample = self._score(trainer, parts, logger, checkpoints)
                 self._finish(trainer, logger)
@@ -132,10 +132,8 @@ class Session:
             start="" if self.start.checkpoint is None else f", continued from {self.start.checkpoint}",
         ).show(self.console)
 
-    def _fit(
-        self, trainer: pl.Trainer, parts: Parts, clock: StepClock, recorder: Recorder, checkpoints: Checkpoints | None
-    ) -> None:
-        """Train; end with a validation and a last.ckpt whatever ended it."""
+    def _fit(self, trainer: pl.Trainer, parts: Parts, clock: StepClock, recorder: Recorder) -> None:
+        """Train; end with a validation, whatever the limit that ended it."""
         began = time.perf_counter()
         try:
             trainer.fit(parts.task, datamodule=parts.data, ckpt_path=self.start.checkpoint, weights_only=True)
@@ -148,12 +146,8 @@ class Session:
             train.loss, train.step_ms = recorder.last_loss, clock.step_ms
             train.tokens_per_second = clock.tokens_per_second
             self._note_runtime(parts, clock)
-        if checkpoints is not None:
-            checkpoints.write_last(trainer)
         if parts.task.validated_at != trainer.global_step and trainer.limit_val_batches != 0:
             trainer.validate(parts.task, datamodule=parts.data, verbose=False)
-            if checkpoints is not None:
-                checkpoints.write_last(trainer)  # the best so far is in it
 
     def _score(
         self, trainer: pl.Trainer, parts: Parts, logger: RunLogger, checkpoints: Checkpoints | None
@@ -251,7 +245,7 @@ class Session:
             "log_every_n_steps": 1,
         }
         try:
-            return pl.Trainer(
+            trainer = pl.Trainer(
                 **settings,
                 logger=logger,
                 callbacks=callbacks,
@@ -260,6 +254,9 @@ class Session:
             )
         except (MisconfigurationException, ValueError, TypeError) as error:
             raise UserError(f"trainer: {' '.join(str(error).split())[:300]}") from error
+        # Lightning appends the timer of max_time; `Checkpoints` must come after it to see that it has rung
+        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, Timer))  # type: ignore[attr-defined]
+        return trainer
 
     def _resumed_step(self) -> int | None:
         if self.start.checkpoint is None:

@@ -4,7 +4,9 @@ import time
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.trainer.states import TrainerFn
 
+from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training.module import LanguageModelTask
 
@@ -22,34 +24,35 @@ class Checkpoints(pl.Callback):
         """Nats per token of best.ckpt."""
         self.best_step: int | None = None
 
-    def state_dict(self) -> dict[str, Any]:
-        """The best so far is part of a checkpoint: a resumed run must not replace it by a worse one."""
-        return {"best_loss": self.best_loss, "best_step": self.best_step}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The reverse."""
-        self.best_loss = state_dict["best_loss"]
-        self.best_step = state_dict["best_step"]
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Minutes count from here."""
+        """Minutes count from here; a resumed run must not replace its best by a worse one."""
         self._written_at = time.monotonic()
         self._written_step = trainer.global_step
+        if trainer.global_step and self._run.best.exists():
+            best = checkpoint_file.load(self._run.best)["lstm_lm"]["validation"]
+            self.best_loss, self.best_step = best["loss"], best["step"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """By steps and by the clock, between optimizer steps."""
+        """By steps, by the clock, at an epoch's end, and at the very last step.
+
+        Always here and never after training: once Lightning has left its loop it takes the epoch for a whole one, so
+        a checkpoint written then would skip the rest of it when resumed.
+        """
         step = trainer.global_step
         if step == self._written_step:
             return
-        if step % self._every_n_steps == 0 or time.monotonic() - self._written_at > self._every_seconds:
+        due = step % self._every_n_steps == 0 or time.monotonic() - self._written_at > self._every_seconds
+        ends = trainer.is_last_batch or trainer.should_stop or step == trainer.max_steps
+        if due or ends:
             self.write_last(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validation may take long, and may be interrupted."""
-        if trainer.training and trainer.global_step != self._written_step:
-            self.write_last(trainer)
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            if trainer.global_step != self._written_step:
+                self.write_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the best."""

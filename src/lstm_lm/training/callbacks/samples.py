@@ -3,6 +3,7 @@
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
@@ -50,7 +51,7 @@ class Samples(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """With each validation, where no other rhythm is asked for."""
-        if trainer.training and not self._options.every_n_steps:
+        if trainer.state.fn == TrainerFn.FITTING and not self._options.every_n_steps:
             self._sample(trainer, pl_module)
 
     def _sample(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

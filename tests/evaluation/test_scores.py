@@ -1,0 +1,42 @@
+"""Losses in the units people compare."""
+
+import math
+
+import pytest
+import torch
+
+from lstm_lm.evaluation.scores import Counts, Scores, TokenLoss
+
+
+def test_a_uniform_model_of_bytes_needs_eight_bits_a_byte() -> None:
+    scores = Scores.of(math.log(256), Counts(tokens=100, characters=80, bytes=100, replaced=0))
+    assert scores.perplexity == pytest.approx(256)
+    assert scores.bits_per_byte == pytest.approx(8)
+    assert scores.bits_per_character == pytest.approx(10)
+
+
+def test_where_tokens_were_replaced_there_are_no_bits_but_a_reason() -> None:
+    scores = Scores.of(1.0, Counts(tokens=100, characters=80, bytes=100, replaced=1200))
+    assert scores.bits_per_byte is None
+    assert scores.bits_per_character is None
+    assert scores.reason is not None
+    assert "1,200" in scores.reason
+
+
+def test_a_hopeless_loss_has_infinite_perplexity_not_an_overflow() -> None:
+    assert Scores.of(1e6, Counts(1, 1, 1, 0)).perplexity == math.inf
+
+
+def test_the_mean_weighs_tokens_not_windows() -> None:
+    metric = TokenLoss()
+    metric.update(torch.tensor(10.0), torch.tensor(5))
+    metric.update(torch.tensor(3.0), torch.tensor(1))
+    assert metric.compute().item() == pytest.approx(13 / 6)
+
+
+def test_many_small_windows_do_not_round_away() -> None:
+    metric = TokenLoss()
+    metric.update(torch.tensor(3e8), torch.tensor(10**8))
+    for _ in range(1000):
+        metric.update(torch.tensor(1.0), torch.tensor(0))
+    assert metric.nats.item() == 3e8 + 1000

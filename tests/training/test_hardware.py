@@ -1,0 +1,77 @@
+"""`auto` resolved, the impossible refused."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from lstm_lm.errors import UserError
+from lstm_lm.training import hardware
+
+
+def trainer(**changes: Any) -> dict[str, Any]:
+    return {"accelerator": "cpu", "devices": 1, "precision": "auto"} | changes
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_precision_on_a_cpu_is_what_it_computes_natively(
+    native: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "cpu_has_bfloat16", lambda: native)
+    found = hardware.resolve(trainer())
+    assert found.precision == expected
+    assert "bfloat16" in found.precision_reason
+
+
+def test_bfloat16_is_recognised_by_the_cpus_own_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "avx512_bf16": False})
+    assert not hardware.cpu_has_bfloat16()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert hardware.cpu_has_bfloat16()
+
+
+def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+    found = hardware.resolve(trainer(accelerator="auto", devices=[1]))
+    assert (found.accelerator, str(found.device), found.precision) == ("cuda", "cuda:1", "16-mixed")
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
+def test_a_gpu_that_is_not_there_is_one_line_with_the_way_out(
+    accelerator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match="device=cpu") as caught:
+        hardware.resolve(trainer(accelerator=accelerator, precision="16-mixed"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precision": "16-mixed"}, "use bf16-mixed or 32-true"),
+        ({"precision": "8-true"}, "choose one of: auto, 32-true"),
+        ({"accelerator": "tpu"}, "choose one of: auto, cpu, gpu"),
+    ],
+)
+def test_what_lightning_would_swap_or_not_know_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        hardware.resolve(trainer(**changes))
+
+
+@pytest.mark.parametrize(
+    ("precision", "products", "weights"),
+    [
+        ("32-true", torch.float32, torch.float32),
+        ("bf16-mixed", torch.bfloat16, torch.float32),
+        ("bf16-true", torch.bfloat16, torch.bfloat16),
+        ("64-true", torch.float64, torch.float64),
+    ],
+)
+def test_a_precision_names_two_types(precision: str, products: torch.dtype, weights: torch.dtype) -> None:
+    found = hardware.resolve(trainer(precision=precision))
+    assert (found.dtype, found.parameter_dtype) == (products, weights)

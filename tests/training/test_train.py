@@ -1,0 +1,213 @@
+"""`train`, end to end on a small text: what it leaves behind, and that nothing is lost or changed by how it runs."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import lstm_lm
+from lstm_lm.errors import UserError
+from lstm_lm.runs import checkpoint_file, metrics_file
+from lstm_lm.runs.directory import RunDirectory
+
+Config = Callable[..., dict[str, Any]]
+
+
+def losses(run: Path) -> dict[int, float]:
+    """Training loss of each step, as metrics.csv has it."""
+    rows = metrics_file.read(run / "metrics.csv")
+    return {int(row["step"]): row["train/loss"] for row in rows if row.get("train/loss") is not None}
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = checkpoint_file.load(run / "checkpoints" / "last.ckpt")["state_dict"]
+    return state
+
+
+def test_a_run_leaves_what_the_contract_promises(small_config: Config, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    summary = lstm_lm.train(small_config("data.test_fraction=0.1"), run.path, command="typed")
+    written = json.loads(run.summary.read_text())
+    assert written == json.loads(summary.model_dump_json())
+    assert written["status"] == "completed"
+    assert written["command"] == "typed"
+    steps = written["train"]["steps"]
+    assert steps == math.ceil(written["data"]["tokens"] // 4 / 16)
+    assert written["train"]["epochs"] == 1
+    for split in ("val", "test"):
+        scores = written[split]
+        assert scores["perplexity"] == pytest.approx(math.exp(scores["loss"]))
+        assert scores["bits_per_byte"] == pytest.approx(scores["loss"] / math.log(2))
+        assert scores["bits_per_byte_reason"] is None
+    assert written["runtime"]["forward"] == "fused"
+    assert written["runtime"]["precision"] == "32-true"
+    assert written["runtime"]["compile_graphs"] == 0
+    assert written["runtime"]["peak_memory_bytes"] > 1e7
+    assert written["train"]["tokens_per_second"] > 0
+    assert run.best.exists()
+    assert run.last.exists()
+    assert list(run.tensorboard.glob("events.out.tfevents.*"))
+    rows = metrics_file.read(run.metrics)
+    assert [row["step"] for row in rows] == list(range(1, steps + 1))
+    assert rows[-1]["train/loss"] == pytest.approx(written["train"]["loss"])
+    assert rows[-1]["val/loss"] == pytest.approx(written["val"]["loss"])
+
+
+def test_checkpoints_load_as_plain_data_and_carry_all_that_a_resume_needs(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=3"), tmp_path / "run")
+    content = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    ours = content["lstm_lm"]
+    assert ours["config"]["model"]["hidden_size"] == 16
+    assert ours["tokenizer"]["name"] == "char"
+    assert ours["resolved"] == {"device": "cpu", "precision": "32-true", "forward": "fused"}
+    assert {"masks", "torch"} <= ours["generators"].keys()
+    (h, c), *_ = ours["stream_state"]
+    assert h.shape == c.shape == (4, 16)
+    assert ours["validation"] is None, "the run ended here, and was validated after"
+
+
+DROPOUTS = ("model.num_layers=2", "model.dropout=0.3")
+
+
+@pytest.mark.parametrize("stopped_at", [5, 37, 43, 60])
+def test_a_resumed_run_takes_the_very_steps_that_the_whole_run_takes(
+    stopped_at: int, small_config: Config, tmp_path: Path
+) -> None:
+    """43 steps are an epoch here: within one, at its end, and within the next."""
+    every = ("trainer.max_epochs=2", *DROPOUTS, "scheduler=constant")
+    lstm_lm.train(small_config(*every), tmp_path / "whole")
+    lstm_lm.train(small_config(*every, f"trainer.max_steps={stopped_at}"), tmp_path / "parts")
+    resumed = lstm_lm.train(small_config(*every, "resume=auto"), tmp_path / "parts")
+    assert resumed.train.steps == 86
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    for name, tensor in weights(tmp_path / "whole").items():
+        assert torch.equal(weights(tmp_path / "parts")[name], tensor), name
+
+
+def test_resuming_a_finished_run_says_complete_and_changes_nothing(small_config: Config, tmp_path: Path) -> None:
+    first = lstm_lm.train(small_config("trainer.max_steps=3"), tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    again = lstm_lm.train(small_config("trainer.max_steps=3", "resume=auto"), tmp_path / "run")
+    assert again == first
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_directory_with_a_run_is_never_overwritten(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
+    with pytest.raises(UserError, match="resume=auto"):
+        lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
+
+
+def test_another_model_is_not_continued_unless_forced(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
+    with pytest.raises(UserError, match=r"optimizer.lr: 0.004 then, 0.001 now") as caught:
+        lstm_lm.train(small_config("resume=auto", "trainer.max_steps=2", "optimizer.lr=1e-3"), tmp_path / "run")
+    assert str(caught.value).count("\n") <= 3
+    forced = small_config("resume=force", "trainer.max_steps=2", "optimizer.lr=1e-3")
+    assert lstm_lm.train(forced, tmp_path / "run").train.steps == 2
+
+
+def test_ckpt_path_continues_a_file_in_another_directory(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "first")
+    config = small_config("trainer.max_steps=4") | {"ckpt_path": str(tmp_path / "first" / "checkpoints" / "last.ckpt")}
+    assert lstm_lm.train(config, tmp_path / "second").train.steps == 4
+    assert list(losses(tmp_path / "second")) == [3, 4]
+
+
+def test_ckpt_path_last_of_an_empty_directory_is_refused(small_config: Config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="last.ckpt"):
+        lstm_lm.train(small_config("ckpt_path=last"), tmp_path / "run")
+
+
+def test_the_strategy_does_not_change_what_is_learnt(small_config: Config, tmp_path: Path) -> None:
+    every = ("trainer.max_steps=50", "trainer.max_epochs=2", *DROPOUTS)
+    final = {
+        name: lstm_lm.train(small_config(*every, f"forward={name}"), tmp_path / name).train.loss
+        for name in ("fused", "stepwise")
+    }
+    assert final["fused"] == pytest.approx(final["stepwise"], abs=1e-4)
+
+
+def test_a_checkpoint_of_one_strategy_continues_under_another(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2", "forward=fused"), tmp_path / "run")
+    resumed = lstm_lm.train(small_config("trainer.max_steps=4", "forward=stepwise", "resume=auto"), tmp_path / "run")
+    assert (resumed.train.steps, resumed.runtime.forward) == (4, "stepwise")
+
+
+def test_accumulated_windows_carry_the_state_and_count_as_one_step(small_config: Config, tmp_path: Path) -> None:
+    """Two windows a step, with the weights at rest between them: the second starts where the first ended."""
+    config = small_config(
+        "trainer.accumulate_grad_batches=2", "trainer.max_steps=2", "optimizer=sgd", "optimizer.lr=1e-12"
+    )
+    summary = lstm_lm.train(config, tmp_path / "two")
+    assert summary.train.steps == 2
+    lstm_lm.train(small_config("trainer.max_steps=4", "optimizer=sgd", "optimizer.lr=1e-12"), tmp_path / "one")
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert two[1] == pytest.approx((one[1] + one[2]) / 2, abs=1e-6)
+    assert two[2] == pytest.approx((one[3] + one[4]) / 2, abs=1e-6)
+    (h_one, _), *_ = checkpoint_file.load(tmp_path / "one" / "checkpoints" / "last.ckpt")["lstm_lm"]["stream_state"]
+    (h_two, _), *_ = checkpoint_file.load(tmp_path / "two" / "checkpoints" / "last.ckpt")["lstm_lm"]["stream_state"]
+    torch.testing.assert_close(h_one, h_two)
+
+
+def test_a_run_that_ends_within_an_epoch_is_validated_and_keeps_its_best(small_config: Config, tmp_path: Path) -> None:
+    summary = lstm_lm.train(small_config("trainer.max_steps=5"), tmp_path / "run")
+    assert summary.val is not None
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+def test_early_stopping_ends_a_run_that_gets_no_better(small_config: Config, tmp_path: Path) -> None:
+    config = small_config(
+        "trainer.max_epochs=50", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=10.0"
+    )
+    summary = lstm_lm.train(config, tmp_path / "run")
+    assert summary.status == "stopped"
+    assert summary.train.epochs == 2
+
+
+def test_the_time_limit_ends_a_run_cleanly(small_config: Config, tmp_path: Path) -> None:
+    config = small_config("trainer.max_epochs=100000", "trainer.max_time='00:00:00:02'")
+    summary = lstm_lm.train(config, tmp_path / "run")
+    assert summary.status == "stopped"
+    assert summary.val is not None
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_fine_tuning_starts_from_the_weights_and_the_tokenizer(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config(), tmp_path / "first")
+    other = tmp_path / "other.txt"
+    other.write_text("a cat and a dog sat on the mat.\n" * 60)
+    config = small_config("optimizer.lr=1e-12", "trainer.max_steps=1")
+    config = config | {"init_from": str(tmp_path / "first"), "data": config["data"] | {"path": str(other)}}
+    lstm_lm.train(config, tmp_path / "second")
+    first, second = (checkpoint_file.load(tmp_path / run / "checkpoints" / "best.ckpt") for run in ("first", "second"))
+    assert second["lstm_lm"]["tokenizer"] == first["lstm_lm"]["tokenizer"]
+    for name, tensor in first["state_dict"].items():
+        torch.testing.assert_close(second["state_dict"][name], tensor, atol=1e-6, rtol=0)
+    assert second["global_step"] == 1
+
+
+def test_fine_tuning_another_shape_names_the_first_weight_that_differs(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "first")
+    config = small_config("model.hidden_size=24") | {"init_from": str(tmp_path / "first")}
+    with pytest.raises(UserError, match="head.weight"):
+        lstm_lm.train(config, tmp_path / "second")
+
+
+def test_a_failed_run_says_so_in_its_summary(small_config: Config, tmp_path: Path) -> None:
+    config = small_config("data.batch_size=4000")
+    with pytest.raises(UserError, match="too short"):
+        lstm_lm.train(config, tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert written["status"] == "failed"
+    assert "too short" in written["reason"]
+
+
+def test_clipping_bounds_the_gradient_and_its_norm_is_recorded_before(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2", "trainer.gradient_clip_val=1e-6"), tmp_path / "run")
+    rows = metrics_file.read(tmp_path / "run" / "metrics.csv")
+    assert all(row["train/gradient_norm"] > 1e-3 for row in rows[:2])
