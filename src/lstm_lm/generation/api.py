@@ -1,0 +1,104 @@
+"""`lstm_lm.generate`: text from a run, in one call."""
+
+from pathlib import Path
+
+import torch
+
+from lstm_lm.generation.options import GenerateOptions
+from lstm_lm.generation.prompt import read_prompt
+from lstm_lm.generation.text import Settings, Stop, sample_texts
+from lstm_lm.loading import Loaded, load
+from lstm_lm.tokenizers.interface import Unknown
+
+
+def generate(
+    run: str | Path | Loaded | None = None,
+    prompt: str | None = None,
+    *,
+    prompt_file: str | None = None,
+    max_new_tokens: int = 500,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    num_samples: int = 1,
+    seed: int | None = None,
+    stop: Stop = None,
+    unknown: Unknown = "error",
+    ckpt_path: str | Path | None = None,
+    runs_dir: str | Path = "outputs",
+    device: str | torch.device = "cpu",
+    precision: str = "32-true",
+    forward: str = "auto",
+) -> str | list[str]:
+    """Continue `prompt` with the model of a run; gives the text, prompt included, or a list with `num_samples` > 1.
+
+    Every filter is off unless asked for. Several calls with one model: `generate(load(run), ...)` reads it only once.
+
+    Args:
+        run: a run directory or its name; None: the newest below `runs_dir`; or what `lstm_lm.load` gave, and then the
+            arguments of loading (from `ckpt_path` on) are not looked at.
+        prompt: the beginning of the text.
+        prompt_file: a UTF-8 file that holds the prompt instead, or `-` for standard input.
+        max_new_tokens: >= 0, fewer where a stop string comes.
+        temperature: >= 0; below 1 bolder, above 1 more even, 0 greedy.
+        top_k: >= 1, only the k most likely tokens; None: all.
+        top_p: above 0, at most 1: only the nucleus of this probability; 1: all.
+        min_p: 0 to 1: only tokens with this share of the most likely one's probability; 0: all.
+        num_samples: 1 to 65536 texts, written side by side in one batch.
+        seed: 0 to 2^63 - 1; the same seed, the same text, on one machine; None: another text each time.
+        stop: the text ends before this string, or before the first of these.
+        unknown: what becomes of characters of the prompt that the tokenizer does not know: error, skip or replace.
+        ckpt_path: a checkpoint file, or `best` or `last` of the run.
+        runs_dir: the folder below which runs are looked for.
+        device: cpu, gpu, mps, auto, or torch's name of one.
+        precision: as `lstm_lm.load` takes it.
+        forward: the forward strategy.
+
+    Raises:
+        UserError: a value is out of its range, no such run, no usable checkpoint, unknown text in the prompt, ...
+        RunError: the model's weights have diverged.
+    """
+    options = GenerateOptions.parse(
+        {
+            "prompt": prompt,
+            "prompt_file": prompt_file,
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "num_samples": num_samples,
+            "seed": seed,
+            "stop": stop if stop is None or isinstance(stop, str) else list(stop),
+            "unknown": unknown,
+        },
+        "generate",
+    )
+    text = read_prompt(options.prompt, options.prompt_file)
+    if not isinstance(run, Loaded):
+        run = load(run, ckpt_path=ckpt_path, runs_dir=runs_dir, device=device, precision=precision, forward=forward)
+    texts = sample_texts(
+        run.model,
+        run.tokenizer,
+        text,
+        num_samples=options.num_samples,
+        max_new_tokens=options.max_new_tokens,
+        **settings_of(options, run.autocast),
+    )
+    texts = [text + new for new in texts]
+    return texts[0] if options.num_samples == 1 else texts
+
+
+def settings_of(options: GenerateOptions, autocast: torch.dtype | None = None) -> Settings:
+    """What `stream_text`, `sample_text`, `sample_texts` and `Session` take; `autocast` as `Loaded` has it."""
+    return Settings(
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        seed=options.seed,
+        stop=options.stop,
+        unknown=options.unknown,
+        autocast=autocast,
+    )

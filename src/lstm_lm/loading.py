@@ -1,0 +1,174 @@
+"""From a checkpoint back to a model that works: what generation and evaluation begin with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lstm_lm.errors import UserError
+from lstm_lm.models.build import build_model
+from lstm_lm.models.interface import LanguageModel
+from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.lookup import Warn, resolve, to_standard_error
+from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
+
+WEIGHTS_PREFIX = "model."
+"""Before the model's own names in a checkpoint's `state_dict`: there the model is a part of the training module."""
+
+PRECISIONS: dict[str, tuple[torch.dtype, torch.dtype | None]] = {
+    "auto": (torch.float32, None),  # a token at a time waits for memory, not for arithmetic
+    "32-true": (torch.float32, None),
+    "64-true": (torch.float64, None),
+    "bf16-true": (torch.bfloat16, None),
+    "bf16-mixed": (torch.float32, torch.bfloat16),
+    "16-mixed": (torch.float32, torch.float16),
+}
+"""The type of the weights, and that of the products where it is another (autocast)."""
+
+_MOST_NAMED = 3
+
+
+class _Pair(NamedTuple):
+    model: LanguageModel
+    """In evaluation mode, on the device that was asked for."""
+    tokenizer: Tokenizer
+
+
+class Loaded(_Pair):
+    """`model, tokenizer = load(run)`, with where they come from as attributes."""
+
+    config: dict[str, Any]
+    """The whole configuration that the run was trained with."""
+    checkpoint: Path
+    """The checkpoint file."""
+    run: RunDirectory | None
+    """Its run directory; None for a file that lies outside of any."""
+    autocast: torch.dtype | None
+    """The type of the products in mixed precision, for `torch.autocast` and the functions of `lstm_lm.generation`."""
+    forward_reason: str
+    """Why the forward strategy was taken that was."""
+
+
+def load(
+    run: str | Path | None = None,
+    *,
+    ckpt_path: str | Path | None = None,
+    runs_dir: str | Path = "outputs",
+    device: str | torch.device = "cpu",
+    precision: str = "32-true",
+    forward: str = "auto",
+    warn: Warn = to_standard_error,
+) -> Loaded:
+    """Rebuild model and tokenizer from a run's checkpoint alone. Torch's generators stay as they were.
+
+    Args:
+        run: a run directory, or its name below `runs_dir`; None: the newest one with a usable checkpoint.
+        ckpt_path: a checkpoint file, or `best` or `last` of the run; None: best, or last where there is none.
+        runs_dir: the folder below which all runs lie.
+        device: cpu, gpu, mps, auto (a GPU where there is one), or torch's name of one (`cuda:1`).
+        precision: one of `PRECISIONS`; it need not be that of the training.
+        forward: the forward strategy, or auto.
+        warn: hears of each run and checkpoint that was passed over.
+
+    Raises:
+        UserError: no such run, device, precision or strategy; the checkpoint is missing or damaged, or its parts do
+            not fit each other.
+    """
+    where = _device(device)
+    weights_dtype, autocast = _types(precision, where)
+    path, directory = resolve(
+        None if run is None else str(run), None if ckpt_path is None else str(ckpt_path), Path(runs_dir), warn
+    )
+    checkpoint = checkpoint_file.load(path)
+    section = checkpoint[checkpoint_file.SECTION]
+    config = _mapping(section.get("config"), path, "it has no configuration")
+    description = _mapping(config.get("model"), path, "its configuration has no section 'model'")
+    weights = _weights(checkpoint, path)
+    stored = _mapping(section.get("tokenizer"), path, "it has no tokenizer")
+    try:
+        tokenizer = tokenizer_from_json(stored)
+        with torch.device("meta"):  # shapes only: a wrong description cannot ask for more memory than the weights have
+            outline = build_model(description, tokenizer.vocabulary_size)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    _compare({name: tensor.shape for name, tensor in outline.state_dict().items()}, weights, path)
+    with torch.random.fork_rng(devices=[]):  # the initial weights, soon overwritten, are drawn from a copy
+        model = build_model(description, tokenizer.vocabulary_size)
+    model.to(weights_dtype).load_state_dict(weights)
+    model.to(where).eval()
+    choice = model.use_forward(forward, where, autocast or weights_dtype)
+
+    loaded = Loaded(model, tokenizer)
+    loaded.config = dict(config)
+    loaded.checkpoint = path
+    loaded.run = directory
+    loaded.autocast = autocast
+    loaded.forward_reason = choice.reason
+    return loaded
+
+
+def _device(name: str | torch.device) -> torch.device:
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name in ("auto", "gpu"):
+        fallback = "cpu" if name == "auto" else "cuda"
+        name = "cuda" if cuda else "mps" if mps else fallback
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        raise UserError(f"device={name}: no such device\nchoose one of: auto, cpu, gpu, mps") from None
+    there = {"cpu": True, "cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps}
+    if not there.get(device.type, False):
+        raise UserError(f"device={name}: PyTorch {torch.__version__} finds no such device here\nuse device=cpu")
+    return device
+
+
+def _types(precision: str, device: torch.device) -> tuple[torch.dtype, torch.dtype | None]:
+    if precision not in PRECISIONS:
+        raise UserError(f"precision={precision}: no such precision\nchoose one of: {', '.join(PRECISIONS)}")
+    if (precision, device.type) in (("16-mixed", "cpu"), ("64-true", "mps")):
+        raise UserError(f"precision={precision}: not on this device ({device.type}); use 32-true")
+    return PRECISIONS[precision]
+
+
+def _weights(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The model's part of the training module's state."""
+    state = _mapping(checkpoint.get("state_dict"), path, "it has no weights")
+    weights = {
+        name.removeprefix(WEIGHTS_PREFIX): tensor
+        for name, tensor in state.items()
+        if isinstance(name, str) and name.startswith(WEIGHTS_PREFIX)
+    }
+    if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise _misfit(path, "some of its weights are no tensors")
+    return weights
+
+
+def _compare(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor], path: Path) -> None:
+    """The description and the weights must agree in every name and shape."""
+    missing = [name for name in expected if name not in weights]
+    foreign = [name for name in weights if name not in expected]
+    other = [
+        f"{name} {list(weights[name].shape)} instead of {list(shape)}"
+        for name, shape in expected.items()
+        if name in weights and weights[name].shape != shape
+    ]
+    for what, names in (("lacks", missing), ("has unknown", foreign), ("has", other)):
+        if names:
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            raise _misfit(path, f"for its model and tokenizer, it {what} {', '.join(names[:_MOST_NAMED])}{more}")
+
+
+def _mapping(value: Any, path: Path, problem: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _misfit(path, problem)
+    return value
+
+
+def _misfit(path: Path, what: str) -> UserError:
+    return UserError(
+        f"{path}: the parts of this checkpoint do not fit together:\n{what}\n"
+        "use another checkpoint: ckpt_path=FILE or run=DIR"
+    )
