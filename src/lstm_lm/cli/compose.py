@@ -1,26 +1,35 @@
 """From the files in `conf/` and overrides as on the command line to a plain configuration."""
 
-from typing import Any, cast
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
 
 from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.free_text import FREE_TEXT
+from lstm_lm.cli.hydra_errors import check_overrides, explain
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.quoting import quote_overrides
 
 
 def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:
     """The configuration that `python train.py OVERRIDES` would run with, as plain dicts and lists.
 
     Args:
-        overrides: in Hydra's grammar, as `"model.hidden_size=64"`.
+        overrides: as on the command line, after the shell: `"model.hidden_size=64"`, `"data.path=My book (1).txt"`.
         config_name: a file at the top of `conf/`.
 
     Raises:
-        hydra.errors.HydraException: an override names what is not there.
+        UserError: an override names what is not there, or cannot be read.
     """
+    quoted = quote_overrides(overrides, FREE_TEXT[config_name], multirun=False)
+    check_overrides(config_name, quoted)
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = hydra_compose(config_name, overrides=list(overrides))
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return plain_config(hydra_compose(config_name, overrides=quoted))
+    except Exception as error:
+        if (explained := explain(error, config_name, quoted)) is not None:
+            raise explained from error
+        raise

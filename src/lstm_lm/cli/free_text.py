@@ -1,0 +1,28 @@
+"""The keys of each configuration whose values are free text or paths."""
+
+from collections.abc import Mapping
+
+from lstm_lm.cli.quoting import FreeText
+
+FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
+    "train": {
+        "data.path": FreeText.PATH,
+        "data.validation_path": FreeText.PATH,
+        "data.test_path": FreeText.PATH,
+        "data.cache_dir": FreeText.PATH,
+        "ckpt_path": FreeText.PATH,
+        "init_from": FreeText.PATH,
+        "hydra.run.dir": FreeText.HYDRA_PATH,
+        "hydra.sweep.dir": FreeText.HYDRA_PATH,
+        "callbacks.samples.prompt": FreeText.TEXT,
+    },
+    "generate": {
+        "prompt": FreeText.TEXT,
+        "stop": FreeText.TEXTS,
+        "prompt_file": FreeText.PATH,
+        "run": FreeText.PATH,
+        "ckpt_path": FreeText.PATH,
+        "runs_dir": FreeText.PATH,
+    },
+}
+"""By the name of the configuration, a file at the top of `conf/`."""

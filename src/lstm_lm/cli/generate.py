@@ -1,0 +1,116 @@
+"""`generate`: text to standard output, everything else to standard error; no run directory, no files."""
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+
+from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.text_output import note, write_text
+from lstm_lm.errors import UserError
+from lstm_lm.options import Options
+
+if TYPE_CHECKING:
+    from lstm_lm.generation.options import GenerateOptions
+    from lstm_lm.loading import Loaded
+
+NO_SWEEP = "generate writes one text, and has no sweeps (-m)\nfor several texts use num_samples=N"
+
+
+class CommandOptions(Options):
+    """The keys that say which model writes, and where; the others are `GenerateOptions`."""
+
+    run: str | None
+    ckpt_path: str | None
+    runs_dir: str
+    interactive: bool
+    device: dict[str, Any]
+    precision: dict[str, Any]
+    forward: dict[str, Any]
+
+
+def run(argv: Sequence[str], program: Sequence[str]) -> int:
+    """Do what `argv` says; gives the exit status.
+
+    Args:
+        argv: overrides and flags.
+        program: what was typed before them, `["python", "generate.py"]` say.
+
+    Raises:
+        UserError: something is not as it must be.
+        RunError: the model's weights have diverged.
+    """
+    run_app("generate", _generate, argv, program, no_multirun=NO_SWEEP)
+    return 0
+
+
+def _generate(config: DictConfig) -> None:
+    from lstm_lm.generation.options import GenerateOptions
+
+    plain = plain_config(config)
+    keys = set(GenerateOptions.model_fields)
+    options = GenerateOptions.parse({key: value for key, value in plain.items() if key in keys}, "")
+    command = CommandOptions.parse({key: value for key, value in plain.items() if key not in keys}, "")
+    if command.interactive and options.num_samples > 1:
+        raise UserError(f"interactive=true: writes one text, not num_samples={options.num_samples}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what the terminal cannot show must not end the text
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # refused where it is read as a prompt
+    _write(command, options)
+
+
+def _write(command: CommandOptions, options: "GenerateOptions") -> None:
+    from lstm_lm.cli.prompt_loop import prompt_loop
+    from lstm_lm.generation.api import settings_of
+    from lstm_lm.generation.prompt import STANDARD_INPUT, read_prompt
+    from lstm_lm.generation.text import Session, sample_texts
+
+    if command.interactive and options.prompt_file == STANDARD_INPUT:
+        raise UserError("interactive=true: standard input is for the prompts; prompt_file=- cannot have it too")
+    prompt = read_prompt(options.prompt, options.prompt_file)
+    loaded = _load(command)
+    settings = settings_of(options, loaded.autocast)
+    count = options.max_new_tokens
+    if options.num_samples > 1:
+        texts = sample_texts(
+            loaded.model, loaded.tokenizer, prompt, num_samples=options.num_samples, max_new_tokens=count, **settings
+        )
+        for number, text in enumerate(texts, start=1):
+            note(f"--- sample {number} of {options.num_samples}")
+            write_text([prompt, text])
+        return
+    session = Session(loaded.model, loaded.tokenizer, **settings)
+    if command.interactive:
+        prompt_loop(session, prompt, count)
+        return
+    pieces = session.write(prompt, max_new_tokens=count)  # has read the prompt, or refused it
+    write_text(chain([prompt], pieces))
+
+
+def _load(command: CommandOptions) -> "Loaded":
+    from lstm_lm.loading import load
+
+    loaded = load(
+        command.run,
+        ckpt_path=command.ckpt_path,
+        runs_dir=command.runs_dir,
+        device=_device_name(command.device),
+        precision=str(command.precision.get("name")),
+        forward=str(command.forward.get("name")),
+        warn=note,
+    )
+    note(f"{loaded.checkpoint} (forward: {loaded.forward_reason})")
+    return loaded
+
+
+def _device_name(device: Mapping[str, Any]) -> str:
+    """Torch's name, or `auto` or `gpu`, for the group `device`, which has Lightning's words for training."""
+    accelerator, devices = str(device.get("accelerator")), device.get("devices")
+    if accelerator in ("gpu", "cuda") and isinstance(devices, list) and devices:
+        return f"cuda:{devices[0]}"
+    return accelerator

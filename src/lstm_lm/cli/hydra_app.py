@@ -1,0 +1,131 @@
+"""Hydra under one roof: flags, free text, resolvers and errors are this project's, composition and sweeps Hydra's."""
+
+import contextlib
+import io
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import hydra.version
+from hydra._internal.utils import _run_hydra, get_args_parser
+from omegaconf import DictConfig
+
+from lstm_lm import __version__
+from lstm_lm.cli import resolvers
+from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.free_text import FREE_TEXT
+from lstm_lm.cli.hydra_errors import check_overrides, explain
+from lstm_lm.cli.quoting import quote_overrides
+from lstm_lm.errors import UserError
+
+Task = Callable[[DictConfig], object]
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+class Refused(BaseException):
+    """Carries `error` out of a Hydra callback. Not an `Exception`: of those, Hydra makes a warning and goes on."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def run_app(
+    config_name: str,
+    task: Task,
+    argv: Sequence[str],
+    program: Sequence[str],
+    *,
+    no_multirun: str | None = None,
+) -> None:
+    """Do what `argv` says: run `task` with the configuration, or, with -m, with each of several; or show something.
+
+    Args:
+        config_name: the configuration to compose, a file of `conf/`.
+        task: is given the composed configuration, without Hydra's own section.
+        argv: the command line without the program's name.
+        program: what was typed before `argv`, for the examples in --help.
+        no_multirun: what to say to -m; None: it works.
+
+    Raises:
+        UserError: wrong flags, a configuration that cannot be composed, or whatever a hook or `task` refused.
+        Exception: what `task` raised, as it was.
+    """
+    if "--version" in argv:
+        print(f"lstm-lm {__version__}")
+        return
+    parser = get_args_parser()
+    args = _parse(parser, argv)
+    if args.multirun and no_multirun is not None:
+        raise UserError(no_multirun)
+    overrides = quote_overrides(args.overrides, FREE_TEXT[config_name], multirun=args.multirun)
+    args.overrides = list(overrides)  # Hydra appends its own
+    if args.shell_completion:  # what follows are commands to the completion, not overrides
+        args.overrides = _parse(parser, argv).overrides
+    else:
+        check_overrides(config_name, overrides)
+
+    failure: list[Exception] = []
+
+    def guarded(config: DictConfig) -> None:
+        # Hydra would print the overrides, and its own frames would be in the traceback.
+        try:
+            task(config)
+        except Exception as error:
+            failure.append(error)
+
+    fresh = resolvers.FreshDirectories()
+    resolvers.register(fresh, program)
+    runs = not (args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
+    hydra.version.setbase("1.3")
+    with _raising_hydra(), fresh.claiming() if runs else contextlib.nullcontext():
+        try:
+            _run_hydra(
+                args=args,
+                args_parser=parser,
+                task_function=guarded,
+                config_path=str(conf_dir()),
+                config_name=config_name,
+            )
+        except SystemExit as stop:
+            if stop.code:  # Hydra has said why
+                raise SystemExit(UserError.exit_status) from None
+            return
+        except Refused as refused:
+            raise explain(refused.error, config_name, overrides) or refused.error from None
+        except Exception as error:
+            if (explained := explain(error, config_name, overrides)) is not None:
+                raise explained from error
+            raise
+    if failure:
+        raise failure[0]
+
+
+def _parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+    """Hydra's flags and the overrides, in any order."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            args = parser.parse_intermixed_args(list(argv))
+    except SystemExit:
+        problem = said.getvalue().rpartition("error: ")[2].strip()
+        raise UserError(f"{problem}\nsee the flags with --hydra-help; options and keys with --help") from None
+    if args.experimental_rerun is not None:
+        raise UserError("--experimental-rerun: not supported: it would run code from the file that it reads")
+    return args
+
+
+@contextmanager
+def _raising_hydra() -> Iterator[None]:
+    """Let Hydra raise what goes wrong; by itself it prints long lists and exits with status 1."""
+    before = os.environ.get(_FULL_ERROR)
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_FULL_ERROR]
+        else:
+            os.environ[_FULL_ERROR] = before

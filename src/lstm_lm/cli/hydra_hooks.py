@@ -1,0 +1,72 @@
+"""What happens between Hydra's composing a configuration and its making the run directory."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from lstm_lm.cli import sweep_plan
+from lstm_lm.cli.hydra_app import Refused
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.quoting import quote_text
+from lstm_lm.errors import UserError
+from lstm_lm.runs.atomic import write_error
+from lstm_lm.runs.directory import RunDirectory
+
+
+class RefuseEarly(Callback):
+    """Checks what can be checked before anything is written; Hydra makes this from `conf/hydra/default.yaml`."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check configuration and run directory of a single run, and make the directory."""
+        from lstm_lm.training.config import TrainConfig  # seconds of imports, which --help and --cfg do without
+        from lstm_lm.training.resume import refuse_early
+
+        with _refusing():
+            plain = plain_config(config)
+            TrainConfig.parse(plain)
+            run_dir = Path(str(config.hydra.run.dir))
+            refuse_early(plain, run_dir)
+            RunDirectory(run_dir).create()
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Compose every job of a sweep, and make the sweep's directory; the jobs check themselves, one by one."""
+        with _refusing():
+            plan = sweep_plan.make_plan(config)
+            sweep_plan.CURRENT.set(plan)
+            sweep_dir = str(config.hydra.sweep.dir)
+            _make_writable(Path(sweep_dir))
+            # The jobs' configurations are composed from these once more, perhaps in other processes.
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quote_text(sweep_dir)}")
+            if plan is not None and len(plan.jobs) > 1:
+                excluded = {*plan.shared, *config.hydra.job.config.override_dirname.exclude_keys}
+                keys = ",".join(quote_text(key) for key in sorted(excluded))
+                config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Refused(error) from error
+
+
+def _make_writable(folder: Path) -> None:
+    """Make `folder` and prove that a file can be written there.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\n")
+            probe.flush()
+    except OSError as error:
+        message = str(write_error(folder, error))
+        raise UserError(message.replace("hydra.run.dir", "hydra.sweep.dir")) from error

@@ -1,0 +1,66 @@
+"""`lstm-lm VERB ...`, `python -m lstm_lm VERB ...`, and the scripts `train.py` and `generate.py`."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from lstm_lm import __version__
+from lstm_lm.cli.shell import run_in_shell
+from lstm_lm.cli.wording import shown
+from lstm_lm.errors import UserError
+
+
+class Verb(NamedTuple):
+    """A command: a module with `run(argv, program) -> exit status`, imported only when it is asked for."""
+
+    module: str
+    summary: str
+
+
+VERBS = {
+    "train": Verb("lstm_lm.cli.train", "train a language model, or a sweep of them"),
+    "generate": Verb("lstm_lm.cli.generate", "write text with a trained model"),
+}
+
+
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = ("lstm-lm",)) -> int:
+    """Do what the command line says; gives the exit status.
+
+    Args:
+        argv: the verb and its arguments; None: those of this process.
+        program: how this was called, as it should be called again.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        print(usage(program), file=sys.stderr)
+        return UserError.exit_status
+    verb, *rest = arguments
+    if verb in ("-h", "--help", "help"):
+        print(usage(program))
+        return 0
+    if verb in ("-V", "--version"):
+        print(f"lstm-lm {__version__}")
+        return 0
+    if verb not in VERBS:
+        print(f"error: {shown(verb)}: no such command\nchoose one of: {', '.join(VERBS)}", file=sys.stderr)
+        return UserError.exit_status
+    return run_verb(verb, rest, [*program, verb])
+
+
+def run_verb(verb: str, argv: Sequence[str], program: Sequence[str]) -> int:
+    """Run one command; gives the exit status. `program` is what stands before `argv` when it is typed."""
+    return run_in_shell(lambda: int(importlib.import_module(VERBS[verb].module).run(list(argv), list(program))))
+
+
+def run_script(verb: str) -> NoReturn:
+    """What `train.py` and `generate.py` do: run the verb with this process's arguments, and exit."""
+    sys.exit(run_verb(verb, sys.argv[1:], ["python", f"{verb}.py"]))
+
+
+def usage(program: Sequence[str]) -> str:
+    """What there is to type, one line a verb."""
+    width = max(map(len, VERBS))
+    name = " ".join(program)
+    verbs = [f"  {verb:{width}}  {entry.summary}" for verb, entry in VERBS.items()]
+    return "\n".join([f"usage: {name} VERB [GROUP=OPTION ...] [KEY=VALUE ...]", *verbs, f"more: {name} VERB --help"])

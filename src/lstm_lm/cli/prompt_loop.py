@@ -1,0 +1,83 @@
+"""A conversation on one growing text: read a line, continue it, read the next; the model remembers all of it."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from itertools import chain
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from lstm_lm.cli.text_output import note, write_text
+from lstm_lm.errors import UserError
+
+if TYPE_CHECKING:
+    from lstm_lm.generation.text import Session
+
+SIGN = "> "
+
+
+def prompt_loop(session: "Session", first: str, max_new_tokens: int) -> None:
+    """Continue `first`, if there is one, and then each line of standard input, until that ends (Ctrl-D).
+
+    A line goes to the model without its newline; an empty one lets it write on. The lines are repeated on standard
+    output, so that the whole text is there. Ctrl-C ends what is being written, and a second one the loop.
+
+    Raises:
+        UserError: the tokenizer does not know `first`. (Of later lines that is told, and the loop goes on.)
+        RunError: the model's weights have diverged.
+        KeyboardInterrupt: Ctrl-C, twice, or while nothing is being written.
+    """
+    note("each line is continued; an empty one: write on. Ctrl-C stops the writing, Ctrl-D ends")
+    if first:
+        _turn(session, first, max_new_tokens)
+    while (line := _next_line()) is not None:
+        try:
+            _turn(session, line, max_new_tokens)
+        except UserError as error:
+            if error.exit_status != UserError.exit_status:
+                raise
+            note(f"error: {error}")
+
+
+def _turn(session: "Session", prompt: str, max_new_tokens: int) -> None:
+    pieces = session.write(prompt, max_new_tokens=max_new_tokens)
+    with _Pause() as pause:
+        write_text(chain([prompt], pause.until_asked(pieces)))
+
+
+def _next_line() -> str | None:
+    """The next line of standard input without its newline; None at the end."""
+    sys.stderr.write(SIGN)
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    return line.removesuffix("\n") if line else None
+
+
+class _Pause:
+    """Takes the first Ctrl-C as a wish to stop between two pieces; the second is an ordinary one."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __enter__(self) -> "_Pause":
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGINT, self._before)
+
+    def until_asked(self, pieces: Iterator[str]) -> Iterator[str]:
+        """`pieces`, up to the wish to stop."""
+        for piece in pieces:
+            yield piece
+            if self._asked:
+                return
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True

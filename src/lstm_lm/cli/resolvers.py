@@ -1,0 +1,88 @@
+"""The functions that the YAML files call: `fresh_dir` and `job_dir` name directories, the others serve --help."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from lstm_lm.cli.groups import option_table
+from lstm_lm.runs.directory import claim
+
+LONGEST_NAME = 80
+_AWKWARD = re.compile(r"[^\w.=+-]+", re.ASCII)
+
+
+class FreshDirectories:
+    """What `${fresh_dir:BASE}` gives: in one command always the same directory for the same `BASE`.
+
+    Outside of `claiming` that is `BASE` itself, and nothing is made: who only looks at a configuration leaves no trace.
+    """
+
+    def __init__(self) -> None:
+        self._claimed: dict[str, str] = {}
+        self._made: list[Path] = []
+        self._claiming = False
+
+    def __call__(self, base: str) -> str:
+        """The directory for `base`; relative where `base` is.
+
+        Raises:
+            UserError: it cannot be made.
+        """
+        if not self._claiming:
+            return base
+        if base not in self._claimed:
+            parents = Path(os.path.abspath(base)).parents
+            missing = [parent for parent in parents if not parent.exists()]
+            directory = claim(Path(base))
+            self._made += [directory, *missing]
+            self._claimed[base] = str(directory) if os.path.isabs(base) else os.path.relpath(directory)
+        return self._claimed[base]
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Make directories, in this block; should it fail, those that are still empty go again."""
+        self._claiming = True
+        try:
+            yield
+        except BaseException:
+            for directory in self._made:
+                with contextlib.suppress(OSError):  # not empty: it holds what someone may want to look at
+                    directory.rmdir()
+            raise
+        finally:
+            self._claiming = False
+            self._claimed.clear()
+            self._made.clear()
+
+
+def readable_name(number: int, overrides: list[str]) -> str:
+    """`3_model.hidden_size=64_seed=2`: a name that every file system and shell takes, of at most `LONGEST_NAME`."""
+    parts = (_AWKWARD.sub("-", override.replace("'", "")).strip("-") for override in overrides)
+    return "_".join([str(number), *filter(None, parts)])[:LONGEST_NAME].rstrip("-_.=+")
+
+
+def register(fresh: FreshDirectories, program: Sequence[str]) -> None:
+    """Make the functions known to OmegaConf; `fresh` and `program` belong to the command that runs."""
+    OmegaConf.register_new_resolver("fresh_dir", fresh, replace=True)
+    OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
+    OmegaConf.register_new_resolver("program", lambda: " ".join(program), replace=True)
+    OmegaConf.register_new_resolver("option_table", option_table, replace=True)
+
+
+def _job_dir(number: int, *, _root_: DictConfig) -> str:
+    """The folder of a sweep's job below the sweep's: its number, from 1 on, and what tells it from the other jobs."""
+    # Read as they are: an override may hold an interpolation that means nothing here.
+    overrides = OmegaConf.to_container(_root_.hydra.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    shared = set(_root_.hydra.job.config.override_dirname.exclude_keys)
+    return readable_name(number + 1, [str(line) for line in overrides if key_of(str(line)) not in shared])
+
+
+def key_of(override: str) -> str:
+    """`+model.hidden_size=64` -> `model.hidden_size`."""
+    return override.partition("=")[0].lstrip("+~")

@@ -1,0 +1,63 @@
+"""The outermost layer: whatever a command raises becomes an exit status and, on standard error, a few lines."""
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lstm_lm.cli.wording import shown
+from lstm_lm.errors import Interrupted, RunError, UserError
+
+MOST_LINES = 4
+FAILED = 1
+_BROKEN_PIPE = 128 + 13  # as if SIGPIPE had ended the process, which is what other programs in a pipe do
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Told(NamedTuple):
+    """What a person is told instead of a traceback."""
+
+    exit_status: int
+    text: str
+    """One to MOST_LINES lines."""
+
+
+def tell(error: BaseException) -> Told | None:
+    """The short form of an error that a user can cause; None: this is another one, and its traceback is needed."""
+    if isinstance(error, UserError):
+        return Told(error.exit_status, "\n".join(str(error).splitlines()[:MOST_LINES]) or type(error).__name__)
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        where = f"{shown(str(error.filename))}: " if error.filename else ""
+        return Told(RunError.exit_status, f"{where}no space left on this disk; free some, and run the same again")
+    return None
+
+
+def run_in_shell(command: Callable[[], int]) -> int:
+    """Run `command`; gives the exit status. `HYDRA_FULL_ERROR=1` shows the tracebacks of all errors."""
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told to raise
+    try:
+        status = command()
+        sys.stdout.flush()  # here, where a closed pipe is expected
+        return status
+    except Interrupted as stop:
+        return stop.exit_status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAILED if stop.code else 0
+    except BrokenPipeError:
+        # Whoever read standard output has gone. Python would try once more, and complain, as it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except Exception as error:
+        told = tell(error)
+        if told is None or full:
+            traceback.print_exception(error)
+        if told is None:
+            return FAILED
+        print(f"error: {told.text}", file=sys.stderr)
+        return told.exit_status

@@ -1,0 +1,58 @@
+"""Which jobs a sweep consists of, known, and composed once, before the first begins."""
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from lstm_lm.cli.resolvers import key_of
+
+CURRENT: ContextVar["SweepPlan | None"] = ContextVar("sweep plan", default=None)
+"""The plan of the sweep that this process runs. Hydra makes the hook that fills it, so it cannot be handed over."""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """The jobs of a sweep, each as the overrides that it is given, quoted for Hydra."""
+
+    jobs: Sequence[Sequence[str]]
+
+    @property
+    def shared(self) -> list[str]:
+        """The keys that have the same value in every job."""
+        values: dict[str, set[str]] = {}
+        for job in self.jobs:
+            for override in job:
+                values.setdefault(key_of(override), set()).add(override)
+        return sorted(key for key, found in values.items() if len(found) == 1)
+
+
+def make_plan(config: DictConfig) -> SweepPlan | None:
+    """The plan of Hydra's own sweeper, which runs all combinations; None: another one, which plans as it goes.
+
+    Raises:
+        HydraException: a job's configuration cannot be composed.
+    """
+    if not str(config.hydra.sweeper.get("_target_")).endswith(f".{BasicSweeper.__name__}"):
+        return None
+    loader = GlobalHydra.instance().config_loader()
+    arguments = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    arguments += OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # type: ignore[arg-type]
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
+    [jobs] = BasicSweeper.split_arguments(overrides, None)
+    for job in jobs:
+        loader.load_sweep_config(config, list(job))
+    return SweepPlan(jobs)
+
+
+def as_typed(override: str) -> str:
+    """An override as a person would write it: without the quotes that are there for Hydra alone."""
+    parsed = OverridesParser.create().parse_override(override)
+    value = parsed.value()
+    text = value if isinstance(value, str) else Override._get_value_element_as_str(value)  # type: ignore[arg-type]
+    return f"{parsed.get_key_element()}={text}"

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, Here
+
+from lstm_lm import __version__
+from lstm_lm.cli.main import VERBS
+
+
+def test_help_names_every_verb(here: Here) -> None:
+    said = here("--help")
+    assert said.status == 0
+    assert all(f"  {verb}" in said.out for verb in VERBS)
+
+
+def test_no_verb_is_a_mistake_that_help_answers(here: Here) -> None:
+    said = here()
+    assert said.status == 2
+    assert said.out == ""
+    assert "usage: lstm-lm VERB" in said.err
+
+
+def test_an_unknown_verb_names_those_there_are(here: Here) -> None:
+    assert here("trian").refused() == "error: trian: no such command\nchoose one of: train, generate\n"
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["train", "--version"], ["generate", "--version"]])
+def test_version(argv: list[str], here: Here) -> None:
+    assert here(*argv) == (0, f"lstm-lm {__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", ["train", "generate"])
+def test_a_verbs_help_is_short_and_has_examples(verb: str, here: Here) -> None:
+    said = here(verb, "--help")
+    assert said.status == 0
+    assert said.out.startswith(f"usage: lstm-lm {verb} ")
+    assert len(said.out.splitlines()) < 40
+    assert sum(line.startswith(f"  lstm-lm {verb}") for line in said.out.splitlines()) == 5
+    assert "${" not in said.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from lstm_lm.cli.main import main; main(['--help']); main(['trian']);"
+        "print([name for name in ('torch', 'lightning', 'hydra', 'omegaconf', 'rich') if name in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
+    ).stdout
+    assert out.endswith("[]\n")
+
+
+def test_generate_does_not_import_lightning() -> None:
+    code = (
+        "import sys; from lstm_lm.cli.main import main; main(['generate', 'runs_dir=nowhere']);"
+        "print([name for name in ('torch', 'lightning', 'tensorboard') if name in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
+    ).stdout
+    assert out.endswith("['torch']\n")
+
+
+def test_python_dash_m() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "lstm_lm", "--help"],
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.startswith("usage: python -m lstm_lm VERB")

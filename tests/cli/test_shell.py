@@ -1,0 +1,56 @@
+import errno
+import signal
+
+import pytest
+
+from lstm_lm.cli.shell import run_in_shell, tell
+from lstm_lm.errors import Interrupted, RunError, UserError
+
+
+def status_of(error: BaseException) -> int:
+    def command() -> int:
+        raise error
+
+    return run_in_shell(command)
+
+
+def test_the_commands_own_status() -> None:
+    assert run_in_shell(lambda: 0) == 0
+    assert run_in_shell(lambda: 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (UserError("text.txt: missing\nname another"), 2, "error: text.txt: missing\nname another\n"),
+        (RunError("the disk is full"), 1, "error: the disk is full\n"),
+        (UserError("1\n2\n3\n4\n5\n6"), 2, "error: 1\n2\n3\n4\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.ckpt"), 1, "error: a.ckpt: no space left on this disk"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (Interrupted(signal.SIGINT), 130, ""),
+        (Interrupted(signal.SIGTERM), 143, ""),
+    ],
+)
+def test_what_a_user_can_cause(
+    error: BaseException, status: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(error) == status
+    err = capsys.readouterr().err
+    assert err.startswith(told)
+    assert "Traceback" not in err
+
+
+def test_an_error_of_the_program_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(ZeroDivisionError("inside")) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "ZeroDivisionError: inside" in err
+    assert tell(ZeroDivisionError()) is None
+
+
+def test_full_error_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert status_of(UserError("wrong")) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("error: wrong\n")
