@@ -1,4 +1,4 @@
-"""What tests share: a small text, configurations composed from the real `conf/`, and caches that stay out of the home."""
+"""What tests share: a small text, and configurations composed from the real `conf/` that train in about a second."""
 
 import random
 from collections.abc import Callable

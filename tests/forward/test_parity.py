@@ -32,7 +32,7 @@ SHAPES = [
 
 
 def run(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> list[Tensor]:
-    """Outputs, states, and the gradients of input, initial state and all parameters, under one scalar of all of them."""
+    """Outputs, states, and the gradients of input, initial state and parameters, under one scalar of them all."""
     stack.zero_grad()
     x = x.clone().requires_grad_()
     state = tuple(tuple(tensor.clone().requires_grad_() for tensor in layer) for layer in state)

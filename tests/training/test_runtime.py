@@ -23,7 +23,7 @@ def everything() -> list[object]:
         torch.is_anomaly_enabled(),
         random.getstate(),
         torch.get_rng_state().tolist(),
-        np.random.get_state()[1].tolist(),  # type: ignore[index]  # noqa: NPY002
+        np.random.get_state()[1].tolist(),  # type: ignore[index]
     ]
 
 
@@ -40,7 +40,7 @@ def test_all_settings_are_as_before_even_after_a_failure(fails: bool) -> None:
             torch.autograd.set_detect_anomaly(True)
             torch.manual_seed(9)
             random.seed(9)
-            np.random.seed(9)  # noqa: NPY002
+            np.random.seed(9)
             if fails:
                 raise RuntimeError("the run failed")
     except RuntimeError:

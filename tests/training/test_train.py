@@ -119,7 +119,7 @@ def test_ckpt_path_continues_a_file_in_another_directory(small_config: Config, t
 
 
 def test_ckpt_path_last_of_an_empty_directory_is_refused(small_config: Config, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="last.ckpt"):
+    with pytest.raises(UserError, match=r"last\.ckpt"):
         lstm_lm.train(small_config("ckpt_path=last"), tmp_path / "run")
 
 
@@ -194,7 +194,7 @@ def test_fine_tuning_starts_from_the_weights_and_the_tokenizer(small_config: Con
 def test_fine_tuning_another_shape_names_the_first_weight_that_differs(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "first")
     config = small_config("model.hidden_size=24") | {"init_from": str(tmp_path / "first")}
-    with pytest.raises(UserError, match="head.weight"):
+    with pytest.raises(UserError, match=r"head\.weight"):
         lstm_lm.train(config, tmp_path / "second")
 
 

@@ -16,7 +16,7 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
     """Move the parameters into one block (`whole`), or into one block a layer; nothing to do where they lie so already.
 
     The parameters stay the same `Parameter` objects, so an optimizer keeps them. Under autocast cuDNN's half-precision
-    copies are laid out by PyTorch itself.
+    copies are laid out by PyTorch itself. Never in inference mode: its tensors could not be trained again.
     """
     layout = "whole" if whole else "layers"
     spec = stack.spec
@@ -27,7 +27,7 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
     weight = layers[0].weight_hh
     if not torch.backends.cudnn.is_acceptable(weight):  # type: ignore[no-untyped-call]
         return
-    with torch.cuda.device(weight.device), torch.no_grad():
+    with torch.cuda.device(weight.device), torch.inference_mode(False), torch.no_grad():
         if whole:
             _flatten(
                 [tensor for weights in layers for tensor in weights], spec.input_size, spec.hidden_sizes[0], len(layers)

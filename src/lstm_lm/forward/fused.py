@@ -32,7 +32,8 @@ class Fused(Strategy):
         """As in `Strategy.run`."""
         if _is_sampling_step(x):
             return _one_step(stack, x, state)
-        whole = stack.spec.uniform and not masks.between
+        # decided by the stack, not by the call: moving the weights at every change from training to scoring would cost
+        whole = stack.spec.uniform and not stack.spec.layer_dropout and not masks.between
         if x.device.type == "cuda":
             lay_out(stack, whole=whole)
         if not whole:

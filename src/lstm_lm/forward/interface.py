@@ -28,6 +28,8 @@ class StackSpec:
     input_size: int
     hidden_sizes: tuple[int, ...]
     """H_l of each layer, from the input upwards."""
+    layer_dropout: bool = False
+    """Whether training puts masks between the layers."""
 
     @property
     def num_layers(self) -> int:

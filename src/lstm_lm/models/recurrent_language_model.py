@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lstm_lm.cells.interface import Cell
 from lstm_lm.forward.choose import Choice, choose
@@ -63,9 +64,9 @@ class RecurrentLanguageModel(LanguageModel):
         super().__init__(options, vocabulary_size)
         self.options = options
         widths = options.hidden_sizes
-        self.embedding = nn.Embedding(vocabulary_size, options.embedding_size)
-        self.stack = RecurrentStack(self.cell, options.embedding_size, widths)
-        self.head = nn.Linear(widths[-1], vocabulary_size)
+        self.embedding = MaskedEmbedding(vocabulary_size, options.embedding_size)
+        self.stack = RecurrentStack(self.cell, options.embedding_size, widths, layer_dropout=options.layer_dropout > 0)
+        self.head = MaskedLinear(widths[-1], vocabulary_size)
         self.reset_parameters()
         if options.tie_weights:
             self.head.weight = self.embedding.weight
@@ -91,9 +92,16 @@ class RecurrentLanguageModel(LanguageModel):
 
     def forward(self, tokens: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """As in `LanguageModel.forward`; dropout where the module is in training mode."""
-        x = self._drop(self.embedding(tokens), self.options.embedding_dropout)
-        y, state = self.stack(x, state, self._masks_between(x))
-        return self.head(self._drop(y, self.options.output_dropout)), state
+        options, like = self.options, self.embedding.weight
+        steps, batch = tokens.shape
+        embedding_mask = self._mask(options.embedding_dropout, (steps, batch, options.embedding_size), like)
+        between = [
+            self._mask(options.layer_dropout, (steps, batch, width), like) for width in options.hidden_sizes[:-1]
+        ]
+        output_mask = self._mask(options.output_dropout, (steps, batch, options.hidden_sizes[-1]), like)
+        masks = Masks(tuple(mask for mask in between if mask is not None))
+        y, state = self.stack(self.embedding(tokens, embedding_mask), state, masks)
+        return self.head(y, output_mask), state
 
     def use_forward(self, name: str, device: torch.device, dtype: torch.dtype) -> Choice:
         """As in `LanguageModel.use_forward`."""
@@ -106,15 +114,23 @@ class RecurrentLanguageModel(LanguageModel):
         per_layer = sum(width * (self.cell.gates + self.cell.state_tensors + 1) for width in self.options.hidden_sizes)
         return tokens * (2 * self.options.embedding_size + per_layer + 3 * self.vocabulary_size)
 
-    def _drop(self, x: Tensor, p: float) -> Tensor:
-        if not self.training or p == 0.0:
-            return x
-        return x * self.masks.draw(p, tuple(x.shape), like=x)
+    def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
+        """A dropout mask where there is something to drop. Drawn in one order whatever runs the stack."""
+        return self.masks.draw(p, shape, like) if self.training and p else None
 
-    def _masks_between(self, x: Tensor) -> Masks:
-        p = self.options.layer_dropout
-        if not self.training or p == 0.0:
-            return Masks()
-        steps, batch = x.shape[:2]
-        widths = self.options.hidden_sizes[:-1]
-        return Masks(tuple(self.masks.draw(p, (steps, batch, width), like=x) for width in widths))
+
+class MaskedEmbedding(nn.Embedding):
+    """An embedding and the dropout on it, in one graph for torch.compile."""
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`tokens[T, B]`, `mask[T, B, E]` -> `[T, B, E]`."""
+        x = F.embedding(tokens, self.weight)
+        return x if mask is None else x * mask
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer and the dropout before it, in one graph for torch.compile."""
+
+    def forward(self, y: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`y[T, B, H]`, `mask[T, B, H]` -> `[T, B, V]`."""
+        return F.linear(y if mask is None else y * mask.to(y.dtype), self.weight, self.bias)

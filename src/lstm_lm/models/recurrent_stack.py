@@ -19,9 +19,11 @@ class RecurrentStack(nn.Module):
     `bias_hh_l{l}` `[G * H_l]`: the state dict of a plain `torch.nn.LSTM` loads, and the reverse.
     """
 
-    def __init__(self, cell: Cell, input_size: int, hidden_sizes: Sequence[int]) -> None:
+    def __init__(
+        self, cell: Cell, input_size: int, hidden_sizes: Sequence[int], *, layer_dropout: bool = False
+    ) -> None:
         super().__init__()
-        self._spec = StackSpec(cell, input_size, tuple(hidden_sizes))
+        self._spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout)
         self.strategy: Strategy = Fused() if cell.vendor else Stepwise()
         self.vendor_layout: str | None = None
         for index, (inputs, width) in enumerate(zip(self._spec.input_sizes, hidden_sizes, strict=True)):

@@ -10,6 +10,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from lstm_lm.models.interface import LanguageModel
+from lstm_lm.training.objectives.interface import Objective
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,9 @@ class CompileCounts:
     breaks: int
 
 
-def compile_parts(model: LanguageModel, mode: str) -> None:
-    """Compile, in place, every part of `model` that can be one graph; names in its state dict stay as they are."""
+def compile_parts(model: LanguageModel, objective: Objective, mode: str) -> None:
+    """Compile, in place, every part of both that can be one graph; names in the state dict stay as they are."""
+    objective.compile(mode)
     for name in model.compilable:
         # dynamic: an epoch's last window is shorter, and must not compile again
         model.get_submodule(name).compile(mode=mode, fullgraph=True, dynamic=True)

@@ -46,7 +46,7 @@ class LanguageModelTask(pl.LightningModule):
         """
         super().__init__()
         self.model = model
-        self._objective = objective
+        self.objective = objective
         self._optimizer_options = optimizer
         self._scheduler_options = scheduler
         self._total_steps = total_steps
@@ -72,7 +72,7 @@ class LanguageModelTask(pl.LightningModule):
         """One window of truncated back-propagation through time."""
         if batch.fresh or self._stream_state is None:
             self._stream_state = self.model.initial_state(batch.inputs.shape[1])
-        result = self._objective.loss(self.model, batch, self._stream_state)
+        result = self.objective.loss(self.model, batch, self._stream_state)
         self._stream_state = detach(result.state)
         window = batch_idx % self.trainer.accumulate_grad_batches  # of those that one optimizer step accumulates
         loss = result.loss.detach()
@@ -117,7 +117,7 @@ class LanguageModelTask(pl.LightningModule):
         """Score one window."""
         if batch.fresh or self._eval_state is None:
             self._eval_state = self.model.initial_state(batch.inputs.shape[1])
-        result = self._objective.loss(self.model, batch, self._eval_state)
+        result = self.objective.loss(self.model, batch, self._eval_state)
         self._eval_state = result.state
         self._eval_loss.update(result.nats, result.tokens)
 

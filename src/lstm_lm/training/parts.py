@@ -141,7 +141,7 @@ def _steps_per_epoch(trainer: dict[str, Any], windows: int) -> int:
         limit = int(trainer["fast_dev_run"])
     if limit is not None:
         windows = min(windows, limit if isinstance(limit, int) else int(windows * limit))
-    return max(1, math.ceil(windows / trainer["accumulate_grad_batches"]))
+    return max(1, math.ceil(windows / int(trainer["accumulate_grad_batches"])))
 
 
 def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int:

@@ -76,9 +76,8 @@ class RunLogger(Logger):
         if self.writer is None:
             return
         finite = {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
-        experiment, start, end = hparams(
-            flat(hyperparameters), {f"final/{name}": value for name, value in finite.items()}
-        )
+        finals = {f"final/{name}": value for name, value in finite.items()}
+        experiment, start, end = hparams(flat(hyperparameters), finals)  # type: ignore[no-untyped-call]
         for event in (experiment, start, end):
             self.writer._get_file_writer().add_summary(event)  # type: ignore[no-untyped-call]
         for name, value in finite.items():

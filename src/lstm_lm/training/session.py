@@ -60,7 +60,7 @@ class Session:
             parts = build_parts(self.config, self.start.checkpoint)
             signals.check()
             if self.config.compile.enabled:
-                compiling.compile_parts(parts.model, self.config.compile.mode)
+                compiling.compile_parts(parts.model, parts.task.objective, self.config.compile.mode)
             self._describe(parts)
             logger = RunLogger(
                 self.run_directory,

@@ -50,9 +50,9 @@ class Checkpoints(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validation may take long, and may be interrupted."""
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
-            if trainer.global_step != self._written_step:
-                self.write_last(trainer)
+        training = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if training and trainer.global_step != self._written_step:
+            self.write_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the best."""

@@ -24,5 +24,8 @@ class Loss(NamedTuple):
 class Objective(Protocol):
     """A way to turn a window into a number to minimise."""
 
+    def compile(self, mode: str) -> None:
+        """Turn what lies between the model's outputs and the loss into one graph of torch.compile."""
+
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
         """Run `model` over `batch` from `state`."""

@@ -1,5 +1,6 @@
 """Language modelling: the cross-entropy of each next token."""
 
+import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -11,10 +12,17 @@ from lstm_lm.training.objectives.interface import Loss
 class LanguageModelling:
     """The mean cross-entropy over all targets that are not IGNORE, in float32 whatever the logits are in."""
 
+    def __init__(self) -> None:
+        self._summed = summed_cross_entropy
+
+    def compile(self, mode: str) -> None:
+        """As in `Objective.compile`."""
+        self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
+
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
         """As in `Objective.loss`."""
         logits, state = model(batch.inputs, state)
-        nats = summed_cross_entropy(logits, batch.targets)
+        nats = self._summed(logits, batch.targets)
         tokens = (batch.targets != IGNORE).sum()
         return Loss(nats / tokens.clamp(min=1), state, nats.detach(), tokens)
 
