@@ -1,50 +1,13 @@
 """Running commands, in this process (fast) and in one of their own (where output and exit status are what counts)."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from cli_commands import TINY, Here, Said, StandIn, apart
 from omegaconf import OmegaConf
 
 from lstm_lm.cli.main import main
-
-ROOT = Path(__file__).resolve().parents[2]
-
-TINY = [
-    "device=cpu",
-    "precision=32-true",
-    "data=text",
-    "data.batch_size=2",
-    "data.seq_len=8",
-    "data.eval_batch_size=2",
-    "model.hidden_size=8",
-    "model.embedding_size=4",
-    "trainer.max_steps=3",
-    "callbacks.samples.length=5",
-]
-"""A run of a second; needs data.path and data.cache_dir."""
-
-
-class Said(NamedTuple):
-    """What a command left."""
-
-    status: int
-    out: str
-    err: str
-
-    def refused(self, status: int = 2) -> str:
-        """Its message, after checking what every refusal must be: a status, at most four lines, no traceback."""
-        assert self.status == status, self
-        assert 1 <= len(self.err.splitlines()) <= 4, self.err
-        assert "Traceback" not in self.err
-        return self.err
-
-
-Here = Callable[..., Said]
 
 
 @pytest.fixture(autouse=True)
@@ -74,19 +37,11 @@ def here(capfd: pytest.CaptureFixture[str]) -> Here:
     return run
 
 
-def apart(script: str, *argv: str, cwd: Path, text: str | None = None, **environment: str) -> Said:
-    """A script of the checkout, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / script), *argv],
-        cwd=cwd,
-        input=text,
-        stdin=subprocess.DEVNULL if text is None else None,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
-    )
-    return Said(done.returncode, done.stdout, done.stderr)
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn()
+    monkeypatch.setattr("lstm_lm.training.train.train", stand_in)
+    return stand_in
 
 
 @pytest.fixture(scope="session")

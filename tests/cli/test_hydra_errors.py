@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Here
+from cli_commands import Here
 
 from lstm_lm.cli.groups import groups_of, option_table, options_of
 

@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, Here
+from cli_commands import ROOT, Here
 
 from lstm_lm import __version__
 from lstm_lm.cli.main import VERBS

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lstm_lm.cli.quoting import FreeText, quote_overrides
+from lstm_lm.cli.quoting import FreeText, quote_overrides, unquote_text
 
 PARSER = OverridesParser.create()
 
@@ -52,6 +52,11 @@ def arrives(override: str) -> Any:
 def test_a_prompt_arrives_as_it_was_typed(text: str) -> None:
     assert arrives(quoted(text, FreeText.TEXT)) == text
     assert arrives(quoted(text, FreeText.TEXT, multirun=True)) == text
+
+
+@given(awkward)
+def test_a_quoted_text_can_be_shown_as_it_was_typed(text: str) -> None:
+    assert unquote_text(str(PARSER.parse_override(quoted(text, FreeText.TEXT)).value())) == text
 
 
 @given(texts.filter(lambda text: text.lower() != "null" and not text.startswith(("[", "'", '"'))))

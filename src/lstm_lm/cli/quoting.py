@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 _OVERRIDE = re.compile(r"(?P<prefix>~|\+{0,2})(?P<key>[^=@]+)(?P<package>@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
+_ESCAPED = re.compile(r"(\\*)\\\$\{")
 _QUOTED_ITEM = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
 _BLANKS = " \t"
 
@@ -76,6 +77,11 @@ def quote_text(text: str) -> str:
     if text == _MISSING:
         return _quoted(f"""${{oc.decode:"'{_MISSING}'"}}""")
     return _quoted(_INTERPOLATION.sub(r"\1\1\\${", text))
+
+
+def unquote_text(value: str) -> str:
+    """The text of a parsed value that `quote_text` made."""
+    return _ESCAPED.sub(lambda found: "\\" * (len(found[1]) // 2) + "${", value)
 
 
 def _quoted(text: str) -> str:

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from lstm_lm.cli.quoting import unquote_text
 from lstm_lm.cli.resolvers import key_of
 
 CURRENT: ContextVar["SweepPlan | None"] = ContextVar("sweep plan", default=None)
@@ -54,5 +55,5 @@ def as_typed(override: str) -> str:
     """An override as a person would write it: without the quotes that are there for Hydra alone."""
     parsed = OverridesParser.create().parse_override(override)
     value = parsed.value()
-    text = value if isinstance(value, str) else Override._get_value_element_as_str(value)  # type: ignore[arg-type]
+    text = unquote_text(value) if isinstance(value, str) else Override._get_value_element_as_str(value)  # type: ignore[arg-type]
     return f"{parsed.get_key_element()}={text}"

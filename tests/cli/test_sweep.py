@@ -1,0 +1,109 @@
+"""A sweep goes on whatever becomes of its jobs, and says at the end what became of each."""
+
+from pathlib import Path
+
+from cli_commands import TINY, Here, StandIn, apart
+
+from lstm_lm.errors import RunError, UserError
+from lstm_lm.runs import summary
+from lstm_lm.runs.directory import RunDirectory
+
+
+def jobs(folder: Path) -> list[Path]:
+    """The job directories of the one sweep there is."""
+    [sweep] = (folder / "outputs" / "sweeps").iterdir()
+    return sorted(path for path in sweep.iterdir() if path.is_dir())
+
+
+def test_all_combinations_run_each_in_a_directory_of_its_own(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    said = here("train", "-m", "optimizer=sgd", "model.hidden_size=8,16", "precision=32-true,bf16-mixed")
+    assert said.status == 0, said.err
+    assert [path.name for path in jobs(own_folder)] == [
+        "1_model.hidden_size=8_precision=32-true",
+        "2_model.hidden_size=8_precision=bf16-mixed",
+        "3_model.hidden_size=16_precision=32-true",
+        "4_model.hidden_size=16_precision=bf16-mixed",
+    ]
+    assert [call[0]["model"]["hidden_size"] for call in stand_in.calls] == [8, 8, 16, 16]
+    assert all(RunDirectory(path).config.is_file() for path in jobs(own_folder))
+    assert "[2/4] model.hidden_size=8 precision=bf16-mixed" in said.out, "what is the same in all is not repeated"
+    assert f"the sweep lies in {jobs(Path())[0].parent}" in said.out
+
+
+def test_a_failed_job_does_not_end_the_sweep(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    errors = {2: UserError("text.txt: missing\nname another"), 3: ZeroDivisionError("inside"), 4: RunError("disk full")}
+    stand_in.error = lambda config: errors.get(config["seed"])
+    said = here("train", "-m", "seed=1,2,3,4,5")
+    assert said.status == 1
+    one, two, three, four, five = map(RunDirectory, jobs(own_folder))
+    assert [summary.read(run.summary).status for run in (one, two, three, four, five)] == [
+        "completed",
+        "failed",
+        "failed",
+        "failed",
+        "completed",
+    ]
+    assert summary.read(two.summary).reason == "text.txt: missing\nname another"
+    assert "ZeroDivisionError: inside" in (three.path / "error.log").read_text()
+    assert "Traceback" in (three.path / "error.log").read_text()
+    assert len(said.err.splitlines()) == 2 + 1 + 1
+    assert "Traceback" not in said.err
+    assert said.out.count("failed") == 3
+    assert said.out.count("completed") == 2
+
+
+def test_jobs_that_are_all_refused_are_wrong_input(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    said = here("train", "-m", "model.hidden_size=0,-1")
+    assert said.status == 2
+    assert stand_in.calls == []
+    reasons = [summary.read(RunDirectory(path).summary).reason for path in jobs(own_folder)]
+    assert reasons[0] is not None
+    assert reasons[0].startswith("model.hidden_size=0: must be")
+
+
+def test_ctrl_c_ends_the_sweep(stand_in: StandIn, here: Here) -> None:
+    stand_in.error = lambda config: KeyboardInterrupt() if config["seed"] == 2 else None
+    said = here("train", "-m", "seed=1,2,3")
+    assert said.status == 130
+    assert [config["seed"] for config, _, _ in stand_in.calls] == [1, 2]
+    assert "interrupted" in said.out, "the table shows what there is"
+
+
+def test_a_sweep_over_texts(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    (own_folder / "a, b.txt").touch()
+    said = here("train", "-m", "data=text", "data.path=it's (1).txt,${x}.txt")
+    assert said.status == 0, said.err
+    assert "[2/2] data.path=${x}.txt\n" in said.out
+    assert here("train", "-m", "data=text", "data.path=a, b.txt", "seed=1,2").status == 0
+    paths = [config["data"]["path"] for config, _, _ in stand_in.calls]
+    assert paths == ["it's (1).txt", "${x}.txt", "a, b.txt", "a, b.txt"]
+
+
+def test_free_text_beside_a_sweep(stand_in: StandIn, here: Here) -> None:
+    prompt = " 'q', ${now:%Y} \\' [x]=\\"
+    assert here("train", "-m", f"callbacks.samples.prompt={prompt}", "seed=1,2").status == 0
+    assert [config["callbacks"]["samples"]["prompt"] for config, _, _ in stand_in.calls] == [prompt, prompt]
+
+
+def test_a_job_whose_directory_holds_a_run_leaves_it_as_it_was(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    command = ("train", "-m", "hydra.sweep.dir=my sweep", "seed=1,2")
+    assert here(*command).status == 0
+    kept = {path: path.read_bytes() for path in own_folder.glob("my sweep/*/**/*") if path.is_file()}
+    assert len(kept) == 2 * 4
+    said = here(*command)
+    assert said.status == 2
+    assert said.err.count("holds a run already") == 2
+    assert {path: path.read_bytes() for path in own_folder.glob("my sweep/*/**/*") if path.is_file()} == kept
+
+
+def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:
+    swept = ["model.hidden_size=4,0", "precision=32-true,16-mixed"]
+    arguments = [line for line in TINY if not line.startswith(("model.hidden_size", "precision"))]
+    said = apart("train.py", "-m", *arguments, *corpus, *swept, cwd=own_folder, COLUMNS="200")
+    assert said.status == 1, said.err
+    assert "Traceback" not in said.err
+    good, *bad = (summary.read(RunDirectory(path).summary) for path in jobs(own_folder))
+    assert good.status == "completed"
+    assert [run.status for run in bad] == ["failed"] * 3
+    assert good.val is not None
+    assert f"{good.val.loss:.4f}" in said.out
