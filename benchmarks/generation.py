@@ -14,17 +14,13 @@ a third of this speed in some processes and not in others: that would flatter (c
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from figures import record, save, spread, synchronize
 from torch import nn
 
 from lstm_lm.generation.text import stream_text
@@ -94,62 +90,36 @@ def measure(device: torch.device, rounds: int, tokens: int) -> list[list[float]]
     for number in range(rounds):
         for turn in range(len(contenders)):
             index = (number + turn) % len(contenders)
-            _synchronize(device)
+            synchronize(device)
             start = time.perf_counter()
             contenders[index](tokens)
-            _synchronize(device)
+            synchronize(device)
             speeds[index].append(tokens / (time.perf_counter() - start))
     return speeds
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def report(device: torch.device, speeds: list[list[float]], tokens: int) -> dict[str, Any]:
     """Medians, their spread, and the ratios of each round."""
     bare, plain, application = speeds
-    return {
-        "benchmark": "generation",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "device": _label(device)},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "settings": {
-            "embedding_size": EMBEDDING,
-            "hidden_size": HIDDEN,
-            "num_layers": LAYERS,
-            "vocabulary_size": len(ALPHABET),
-            "threads": torch.get_num_threads(),
-            "precision": "32-true",
-            "allocator": "keeps freed memory",
-            "rounds": len(bare),
-            "tokens_per_round": tokens,
-        },
-        "tokens_per_second": {
-            name: {
-                "median": round(statistics.median(values), 1),
-                "lowest": round(min(values), 1),
-                "highest": round(max(values), 1),
-            }
-            for name, values in zip(LOOPS, speeds, strict=True)
-        },
+    settings = {
+        "embedding_size": EMBEDDING,
+        "hidden_size": HIDDEN,
+        "num_layers": LAYERS,
+        "vocabulary_size": len(ALPHABET),
+        "threads": torch.get_num_threads(),
+        "precision": "32-true",
+        "allocator": "keeps freed memory",
+        "rounds": len(bare),
+        "tokens_per_round": tokens,
+    }
+    results = {
+        "tokens_per_second": {name: spread(values, 1) for name, values in zip(LOOPS, speeds, strict=True)},
         "ratios": {
-            "application / bare": round(statistics.median(c / a for c, a in zip(application, bare, strict=True)), 3),
-            "application / plain": round(statistics.median(c / b for c, b in zip(application, plain, strict=True)), 3),
+            "application / bare": spread([c / a for c, a in zip(application, bare, strict=True)]),
+            "application / plain": spread([c / b for c, b in zip(application, plain, strict=True)]),
         },
     }
-
-
-def _cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _label(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return record("generation", device, settings, results)
 
 
 def main() -> None:
@@ -168,10 +138,8 @@ def main() -> None:
     for name, row in figures["tokens_per_second"].items():
         print(f"{name:<22}{row['median']:>10,.0f}{row['lowest']:>10,.0f}{row['highest']:>10,.0f}")
     for name, ratio in figures["ratios"].items():
-        print(f"{name:<22}{ratio:>10.2f}")
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        print(f"{name:<22}{ratio['median']:>10.2f}{ratio['lowest']:>10.2f}{ratio['highest']:>10.2f}")
+    save(figures, arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,11 @@
 """What tests share: a small text, and configurations composed from the real `conf/` that train in about a second."""
 
+import os
+
+# Before torch is imported, and for processes that tests start: workers that share cores must not each use all of them,
+# since a vendor's LSTM on several threads waits at every time step for the slowest.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import random
 from collections.abc import Callable
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightning.pytorch as pl
@@ -46,6 +46,7 @@ class Session:
     console: Console | None
     started_at: float
     """`time.time()` when the user began to wait."""
+    clock: StepClock = field(default_factory=StepClock)
 
     def run(self) -> None:
         """Do all of it.
@@ -53,7 +54,7 @@ class Session:
         Raises:
             UserError, RunError, Interrupted: as `lstm_lm.training.train.train`.
         """
-        clock = StepClock()
+        clock = self.clock
         checkpoints = self._checkpoints()
         with StopOnSignal(checkpoints) as signals:
             compiling.reset()

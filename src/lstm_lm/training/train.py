@@ -3,18 +3,14 @@
 The Python API; the command line is a shell over it. The training step itself is in `module.py`.
 """
 
-import logging
 import shlex
 import sys
 import time
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 from rich.console import Console
 
 from lstm_lm.errors import Interrupted, UserError
@@ -23,6 +19,7 @@ from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.summary import read as read_summary
 from lstm_lm.training import resume
 from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.runtime import runtime_settings
 from lstm_lm.training.session import Session
 
@@ -72,7 +69,7 @@ def train(
                 threads=runtime.threads,
                 float32_matmul_precision=runtime.float32_matmul_precision,
             ),
-            _quiet_lightning(),
+            quiet_lightning(),
         ):
             Session(checked, run, start, summary, console, started_at).run()
     except BaseException as error:
@@ -94,21 +91,3 @@ def _end_badly(summary: Summary, run: RunDirectory, error: BaseException) -> Non
     except UserError:
         if isinstance(error, Exception):
             error.add_note(f"{run.summary} could not be written either")
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's notices of what it found and did are told elsewhere; its warnings are shown, but for one.
-
-    Lightning 2.6.6 itself uses a class that PyTorch 2.13 deprecates, whenever it is given a loader. Nobody but
-    Lightning can mend that.
-    """
-    logger = logging.getLogger(pl.__name__)
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)`", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)

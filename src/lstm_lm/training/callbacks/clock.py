@@ -2,7 +2,7 @@
 
 import time
 from array import array
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import lightning.pytorch as pl
@@ -32,6 +32,11 @@ class StepClock(pl.Callback):
     def step_ms(self) -> float | None:
         """Median milliseconds of an optimizer step; None before there is one that counts."""
         return median(self._seconds) * 1e3 if self._seconds else None
+
+    @property
+    def mean_ms(self) -> float | None:
+        """Mean milliseconds of an optimizer step: steps that log weigh what they cost."""
+        return fmean(self._seconds) * 1e3 if self._seconds else None
 
     @property
     def tokens_per_second(self) -> float | None:
