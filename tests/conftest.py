@@ -27,6 +27,7 @@ SMALL = (
     "data.eval_context=8",
     "model.embedding_size=8",
     "model.hidden_size=16",
+    "model.num_layers=1",
     "callbacks.samples.length=20",
     "precision=32-true",
     "device=cpu",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lstm_lm.errors import UserError
+from lstm_lm.hardware import ACCELERATORS, TYPES, check_precision, find_device
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.runs import checkpoint_file
@@ -17,16 +18,6 @@ from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 
 WEIGHTS_PREFIX = "model."
 """Before the model's own names in a checkpoint's `state_dict`: there the model is a part of the training module."""
-
-PRECISIONS: dict[str, tuple[torch.dtype, torch.dtype | None]] = {
-    "auto": (torch.float32, None),  # a token at a time waits for memory, not for arithmetic
-    "32-true": (torch.float32, None),
-    "64-true": (torch.float64, None),
-    "bf16-true": (torch.bfloat16, None),
-    "bf16-mixed": (torch.float32, torch.bfloat16),
-    "16-mixed": (torch.float32, torch.float16),
-}
-"""The type of the weights, and that of the products where it is another (autocast)."""
 
 _MOST_NAMED = 3
 
@@ -69,7 +60,7 @@ def load(
         ckpt_path: a checkpoint file, or `best` or `last` of the run; None: best, or last where there is none.
         runs_dir: the folder below which all runs lie.
         device: cpu, gpu, mps, auto (a GPU where there is one), or torch's name of one (`cuda:1`).
-        precision: one of `PRECISIONS`; it need not be that of the training.
+        precision: one of `lstm_lm.hardware.PRECISIONS`; it need not be that of the training.
         forward: the forward strategy, or auto.
         warn: hears of each run and checkpoint that was passed over.
 
@@ -111,26 +102,20 @@ def load(
 
 
 def _device(name: str | torch.device) -> torch.device:
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name in ("auto", "gpu"):
-        fallback = "cpu" if name == "auto" else "cuda"
-        name = "cuda" if cuda else "mps" if mps else fallback
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError):
-        raise UserError(f"device={name}: no such device\nchoose one of: auto, cpu, gpu, mps") from None
-    there = {"cpu": True, "cuda": cuda and (device.index or 0) < torch.cuda.device_count(), "mps": mps}
-    if not there.get(device.type, False):
-        raise UserError(f"device={name}: PyTorch {torch.__version__} finds no such device here\nuse device=cpu")
-    return device
+    """`cuda:1` as well as `gpu`."""
+    kind, _, index = str(name).partition(":")
+    if index and not index.isdecimal():
+        raise UserError(f"device={name}: no such device\nchoose one of: {', '.join(ACCELERATORS)}, or cuda:NUMBER")
+    return find_device(kind, int(index or 0))
 
 
 def _types(precision: str, device: torch.device) -> tuple[torch.dtype, torch.dtype | None]:
-    if precision not in PRECISIONS:
-        raise UserError(f"precision={precision}: no such precision\nchoose one of: {', '.join(PRECISIONS)}")
-    if (precision, device.type) in (("16-mixed", "cpu"), ("64-true", "mps")):
-        raise UserError(f"precision={precision}: not on this device ({device.type}); use 32-true")
-    return PRECISIONS[precision]
+    """The type of the weights, and that of the products where it is another (autocast)."""
+    check_precision(precision, device)
+    if precision == "auto":  # a token at a time waits for memory, not for arithmetic
+        precision = "32-true"
+    weights, products = TYPES[precision]
+    return weights, None if products == weights else products
 
 
 def _weights(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:

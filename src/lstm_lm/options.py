@@ -33,22 +33,25 @@ class Options(BaseModel):
 
 
 def _explain(error: ValidationError, where: str, known: list[str]) -> str:
-    lines: list[str] = []
+    """One line a key: its name, its value, what is allowed."""
+    prefix = f"{where}." if where else ""
+    lines: dict[str, str] = {}
     for problem in error.errors():
-        key = ".".join([where, *(part for part in map(str, problem["loc"]) if part.isidentifier() and part in known)])
-        key = key.removeprefix(".")
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        key = prefix + ".".join(part for part in map(str, problem["loc"]) if part.isidentifier() and part[0].islower())
         if problem["type"] == "extra_forbidden":
-            line = f"{where}.{problem['loc'][0]}: no such key (known: {', '.join(known)})"
+            line = f"{prefix}{name}: no such key (known: {', '.join(known)})"
         elif problem["type"] == "missing":
             line = f"{key}: missing"
+        elif not name:  # several keys that do not fit together: the message names them
+            line = f"{where or 'configuration'}: {_allowed(problem['msg'])}"
         else:
             line = f"{key}={problem['input']!r}: {_allowed(problem['msg'])}"
-        if line not in lines:
-            lines.append(line)
-    if len(lines) > MOST_PROBLEMS_SHOWN:
-        hidden = len(lines) - MOST_PROBLEMS_SHOWN
-        lines = [*lines[:MOST_PROBLEMS_SHOWN], f"... and {hidden} more"]
-    return "\n".join(lines)
+        lines.setdefault(prefix + name, line)  # of a union's alternatives, the first that was tried
+    shown = list(lines.values())
+    if len(shown) > MOST_PROBLEMS_SHOWN:
+        shown = [*shown[:MOST_PROBLEMS_SHOWN], f"... and {len(shown) - MOST_PROBLEMS_SHOWN} more"]
+    return "\n".join(shown)
 
 
 def _allowed(message: str) -> str:

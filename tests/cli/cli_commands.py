@@ -67,7 +67,9 @@ class StandIn:
         self.calls: list[tuple[dict[str, Any], Path, str]] = []
         self.error: Callable[[dict[str, Any]], BaseException | None] = lambda config: None
 
-    def __call__(self, config: dict[str, Any], run_dir: Path, *, console: object, command: str) -> Summary:
+    def __call__(
+        self, config: dict[str, Any], run_dir: Path, *, console: object, command: str, started_at: float | None
+    ) -> Summary:
         self.calls.append((config, run_dir, command))
         done = Summary.begin(command, config["seed"])
         if (error := self.error(config)) is not None:

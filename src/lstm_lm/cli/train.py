@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -85,7 +86,9 @@ def _train(config: DictConfig, run_dir: Path, console: Console, command: str) ->
 
     plain: dict[str, Any] = plain_config(config)
     write_record(config, run_dir)
-    return train(plain, run_dir, console=console, command=command)
+    alone = HydraConfig.get().mode == RunMode.RUN
+    began = psutil.Process().create_time() if alone else None  # a sweep's later jobs don't wait for the imports
+    return train(plain, run_dir, console=console, command=command, started_at=began)
 
 
 def _run_dir() -> Path:

@@ -29,9 +29,6 @@ from lstm_lm.tokenizers import Tokenizer, Unknown, tokenizer_from_json
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 
-# A vocabulary of words never covers a text: for these, unknown pieces are normal.
-ALWAYS_REPLACING = frozenset({"word"})
-
 log = logging.getLogger(__name__)
 
 
@@ -154,7 +151,7 @@ def _build(
     if not isinstance(tokenizer, Tokenizer):
         kind, options = tokenizer
         tokenizer = kind.fit(options, FittingText(splits))
-    if tokenizer.name in ALWAYS_REPLACING:
+    if tokenizer.always_replaces:
         unknown = "replace"
     dtype = smallest_dtype(tokenizer.vocabulary_size)
     counts: dict[Split, SplitManifest] = {}

@@ -48,6 +48,8 @@ class Tokenizer(ABC):
     """The name of the option and of its module."""
     OptionsType: ClassVar[type[Options]]
     """Its section of the configuration."""
+    always_replaces: ClassVar[bool] = False
+    """Whether unknown text is normal in a corpus, as where a vocabulary of words never covers it."""
 
     def __init__(self, tokens: Sequence[bytes], replacement: int | None = None) -> None:
         """Take the UTF-8 bytes of each token, and the id that replaces unknown text (None: there is none unknown)."""

@@ -33,6 +33,7 @@ class WordTokenizer(Tokenizer):
 
     name: ClassVar[str] = "word"
     OptionsType: ClassVar[type[Options]] = WordOptions
+    always_replaces = True
 
     def __init__(self, words: Sequence[str]) -> None:
         """Take the known pieces, distinct, in the order of their ids, which count from 1."""

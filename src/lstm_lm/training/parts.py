@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from lstm_lm import hardware
 from lstm_lm.data.manifest import SplitManifest
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Counts
 from lstm_lm.forward.choose import Choice
+from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.runs import checkpoint_file, lookup
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
-from lstm_lm.training import hardware
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.hardware import Hardware
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.objectives.language_modelling import LanguageModelling
 from lstm_lm.training.schedulers import ConstantOptions

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from lstm_lm.errors import RunError
 from lstm_lm.generation.text import sample_text
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.training.callbacks.clock import StepClock
@@ -61,8 +62,11 @@ class Samples(pl.Callback):
         assert isinstance(pl_module, LanguageModelTask)
         self._sampled_step = step
         self._clock.pause()
-        with trainer.precision_plugin.forward_context():
-            text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
+        try:
+            with trainer.precision_plugin.forward_context():
+                text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
+        except RunError as error:  # a model that has diverged cannot write; what becomes of it is not decided here
+            text = f"(no sample: {error})"
         self._logger.log_text("sample", text, step)
         if self._console is not None:
             self._console.print(sample_panel(text, f"sample at step {step:,}"))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from lstm_lm import hardware
 from lstm_lm.errors import UserError
-from lstm_lm.training import hardware
 
 
 def trainer(**changes: Any) -> dict[str, Any]:
@@ -32,11 +32,14 @@ def test_bfloat16_is_recognised_by_the_cpus_own_flags(monkeypatch: pytest.Monkey
 
 def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
     found = hardware.resolve(trainer(accelerator="auto", devices=[1]))
     assert (found.accelerator, str(found.device), found.precision) == ("cuda", "cuda:1", "16-mixed")
+    with pytest.raises(UserError, match="no GPU number 2: this machine has 2"):
+        hardware.resolve(trainer(accelerator="gpu", devices=[2]))
 
 
 @pytest.mark.parametrize("accelerator", ["gpu", "cuda"])

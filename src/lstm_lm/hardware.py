@@ -1,0 +1,135 @@
+"""Devices and precisions: `auto` resolved, the impossible refused, both with a reason to read."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+
+from lstm_lm.errors import UserError
+
+TYPES: dict[str, tuple[torch.dtype, torch.dtype]] = {
+    "32-true": (torch.float32, torch.float32),
+    "16-mixed": (torch.float32, torch.float16),
+    "bf16-mixed": (torch.float32, torch.bfloat16),
+    "bf16-true": (torch.bfloat16, torch.bfloat16),
+    "64-true": (torch.float64, torch.float64),
+}
+"""For each precision, the type of the weights and that of the products inside the stack of layers."""
+PRECISIONS = ("auto", *TYPES)
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+
+
+class Hardware(NamedTuple):
+    """What a run computes on, and in what type."""
+
+    accelerator: str
+    """Lightning's name: cpu, cuda or mps."""
+    device: torch.device
+    precision: str
+    """A key of TYPES."""
+    precision_reason: str
+    label: str
+    """For people: `cpu (AMD EPYC, 2 threads)`."""
+
+    @property
+    def parameter_dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return TYPES[self.precision][0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the products inside the stack of layers."""
+        return TYPES[self.precision][1]
+
+
+def resolve(trainer: Mapping[str, Any]) -> Hardware:
+    """What `trainer.accelerator`, `trainer.devices` and `trainer.precision` mean on this machine.
+
+    Raises:
+        UserError: a device that is not there, or a precision that it does not have; says what to type instead.
+    """
+    device = find_device(str(trainer["accelerator"]), _first_index(trainer["devices"]), key="trainer.accelerator")
+    precision = str(trainer["precision"])
+    check_precision(precision, device)
+    if precision == "auto":
+        precision, reason = native_precision(device)
+    else:
+        reason = "asked for"
+    return Hardware(device.type, device, precision, reason, _label(device))
+
+
+def find_device(name: str, index: int = 0, *, key: str = "device") -> torch.device:
+    """The device that `name` (one of ACCELERATORS) means on this machine; of several GPUs the one numbered `index`.
+
+    Raises:
+        UserError: it is not there; one line that begins with `key=name`.
+    """
+    if name not in ACCELERATORS:
+        raise UserError(f"{key}={name}: no such device\nchoose one of: {', '.join(ACCELERATORS)}")
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "cpu" or (name == "auto" and not (cuda or mps)):
+        return torch.device("cpu")
+    if name in ("auto", "gpu", "cuda") and cuda:
+        count = torch.cuda.device_count()
+        if index >= count:
+            raise UserError(f"{key}={name}: there is no GPU number {index}: this machine has {count}, counted from 0")
+        return torch.device(f"cuda:{index}")
+    if name in ("auto", "gpu", "mps") and mps:
+        return torch.device("mps")
+    if name == "mps":
+        raise UserError(f"{key}=mps: this machine has no Apple GPU; use device=auto or device=cpu")
+    raise UserError(
+        f"{key}={name}: PyTorch {torch.__version__} finds no GPU on this machine; "
+        "use device=cpu (trainer.accelerator=cpu), or install a CUDA build of PyTorch and a driver"
+    )
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse what a device does not have, above all what Lightning would silently replace.
+
+    Raises:
+        UserError: no such precision, or not on this device; names the alternative.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision={precision}: no such precision\nchoose one of: {', '.join(PRECISIONS)}")
+    if precision == "16-mixed" and device.type == "cpu":
+        raise UserError("precision=16-mixed: a CPU has no float16 mixed precision; use bf16-mixed or 32-true")
+    if precision == "64-true" and device.type == "mps":
+        raise UserError("precision=64-true: Apple's GPUs have no float64; use 32-true, or device=cpu")
+
+
+def native_precision(device: torch.device) -> tuple[str, str]:
+    """The fastest precision that trains well and that `device` computes in hardware, with the reason."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16-mixed", f"{name} computes bfloat16 in hardware"
+        if torch.cuda.get_device_capability(device) >= (7, 0):
+            return "16-mixed", f"{name} computes float16, not bfloat16, in hardware"
+        return "32-true", f"{name} has no fast 16-bit type"
+    if device.type == "cpu":
+        if cpu_has_bfloat16():
+            return "bf16-mixed", "this CPU computes bfloat16 in hardware"
+        return "32-true", "this CPU has no bfloat16 instructions"
+    return "32-true", f"the safe choice on {device.type}"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16, AMX-BF16, or Arm's BF16)."""
+    have = torch.cpu.get_capabilities()
+    return any(bool(have.get(feature)) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _first_index(devices: Any) -> int:
+    if isinstance(devices, list) and devices:
+        return int(devices[0])
+    return 0
+
+
+def _label(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        name = str(torch.cpu.get_capabilities().get("cpu_name") or torch.backends.cpu.get_cpu_capability())
+        return f"cpu ({name}, {torch.get_num_threads()} threads)"
+    return str(device)
