@@ -1,0 +1,85 @@
+"""Every command that the README shows: run where this machine can run it, composed where it cannot."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import lstm_lm
+from lstm_lm.training.config import TrainConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = "It was a bright day, and the clocks were striking. The street smelt of rain and of bread.\n" * 300
+SHORT = {
+    "train.py": ["trainer.max_steps=4", "trainer.limit_val_batches=2", "callbacks.samples.length=10"],
+    "generate.py": ["max_new_tokens=20"],
+}
+"""Added to what the README says, so that a command is tried in seconds; the rest of it stays as it is."""
+ELSEWHERE = {
+    "pip": "the checks' own script (.ci/run) installs by these very commands before it calls the tests",
+    "pytest": "this is it",
+    "tensorboard": "a server",
+    "cd": "the reader's shell",
+    "git": "the web",
+}
+WEB_OR_GPU = ("data=tinyshakespeare", "experiment=shakespeare_quick", "accelerator=gpu", "device=gpu")
+
+
+def commands() -> list[str]:
+    """The lines of the README's shell blocks, in order, split at `&&`, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [part.strip() for line in lines if line for part in line.split("&&")]
+
+
+def test_the_two_commands_come_first() -> None:
+    first_screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:40])
+    assert "pip install -e . && python train.py" in first_screen
+    assert 'pip install -e ".[dev]" && pytest' in first_screen
+
+
+def test_every_command_is_of_a_kind_that_is_tried() -> None:
+    kinds = {shlex.split(command)[0] for command in commands()}
+    assert kinds <= {"python", "lstm-lm", *ELSEWHERE}
+
+
+def test_commands_for_the_web_or_a_gpu_compose() -> None:
+    found = [shlex.split(command) for command in commands() if any(mark in command for mark in WEB_OR_GPU)]
+    assert found
+    for _, script, *overrides in found:
+        assert script == "train.py"
+        TrainConfig.parse(lstm_lm.compose(*overrides))
+
+
+def test_every_other_command_runs_one_after_the_other(tmp_path: Path) -> None:
+    for script in SHORT:
+        (tmp_path / script).symlink_to(ROOT / script)
+    for name in set(re.findall(r"[\w.]+\.txt", " ".join(commands()))):
+        (tmp_path / name).write_text(TEXT, encoding="utf-8")
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    tried = 0
+    for command in commands():
+        program, *arguments = shlex.split(command)
+        if program in ELSEWHERE or any(mark in command for mark in WEB_OR_GPU):
+            continue
+        standard_input = None
+        if "<" in arguments:
+            standard_input = (tmp_path / arguments.pop()).read_text(encoding="utf-8")
+            arguments.remove("<")
+        script, *overrides = arguments
+        result = subprocess.run(
+            [sys.executable, script, *overrides, *SHORT[script]],
+            cwd=tmp_path,
+            env=environment,
+            input=standard_input or "",
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+        assert program == "python"
+        tried += 1
+    assert tried >= 8
