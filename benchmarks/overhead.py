@@ -131,15 +131,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="an option of device=")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=150, help="training steps of each contender in each round")
+    parser.add_argument("--shapes", nargs="*", default=list(SHAPES), choices=list(SHAPES), help="which to measure")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     arguments = parser.parse_args()
 
     results: dict[str, Any] = {}
     used: TrainConfig | None = None
     print(f"{'':<32}{'bare':>10}{'application':>14}{'speed of bare':>16}")
-    for label, overrides in SHAPES.items():
+    for label in arguments.shapes:
         with quiet_lightning(), runtime_settings(allocator=True, threads=None, float32_matmul_precision="high"):
-            config, result = measure(overrides, arguments.device, arguments.rounds, arguments.steps)
+            config, result = measure(SHAPES[label], arguments.device, arguments.rounds, arguments.steps)
         used = used or config
         results[label] = result
         ms, ratio = result["step_ms"], result["application_speed_of_bare"]

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lstm_lm.runs import metrics_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.metrics_file import read
 
 TRAIN, VAL = "#9db4c8", "#c0392b"
 
 
 def draw(run: RunDirectory, title: str) -> Figure:
     """Training loss at each logged step, validation loss at each validation."""
-    rows = metrics_file.read(run.metrics)
+    rows = read(run.metrics)
     figure = Figure(figsize=(7.5, 3.4), dpi=130, layout="constrained")
     axes = figure.subplots()
     for column, label, color, marker in (("train/loss", "training", TRAIN, ""), ("val/loss", "validation", VAL, "o")):

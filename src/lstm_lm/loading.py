@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lstm_lm.errors import UserError
 from lstm_lm.hardware import ACCELERATORS, TYPES, check_precision, find_device
-from lstm_lm.models.build import build_model
+from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
@@ -82,12 +82,11 @@ def load(
     try:
         tokenizer = tokenizer_from_json(stored)
         with torch.device("meta"):  # shapes only: a wrong description cannot ask for more memory than the weights have
-            outline = build_model(description, tokenizer.vocabulary_size)
+            outline = blank_model(description, tokenizer.vocabulary_size)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     _compare({name: tensor.shape for name, tensor in outline.state_dict().items()}, weights, path)
-    with torch.random.fork_rng(devices=[]):  # the initial weights, soon overwritten, are drawn from a copy
-        model = build_model(description, tokenizer.vocabulary_size)
+    model = blank_model(description, tokenizer.vocabulary_size)
     model.to(weights_dtype).load_state_dict(weights)
     model.to(where).eval()
     choice = model.use_forward(forward, where, autocast or weights_dtype)

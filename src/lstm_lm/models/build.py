@@ -28,7 +28,18 @@ def model_options(section: Mapping[str, Any]) -> Options:
 
 
 def build_model(section: Mapping[str, Any], vocabulary_size: int) -> LanguageModel:
-    """Make the model that the `model` section describes, with V = `vocabulary_size`.
+    """Make the model that the `model` section describes, with V = `vocabulary_size`, ready to be trained.
+
+    Raises:
+        UserError: as `model_options`.
+    """
+    model = blank_model(section, vocabulary_size)
+    model.reset_parameters()
+    return model
+
+
+def blank_model(section: Mapping[str, Any], vocabulary_size: int) -> LanguageModel:
+    """The same, its parameters not yet drawn: for weights to be loaded into, or on the meta device for their shapes.
 
     Raises:
         UserError: as `model_options`.

@@ -32,6 +32,9 @@ class LanguageModel(nn.Module, ABC):
         self.vocabulary_size = vocabulary_size
         self.masks = MaskSource()
 
+    def reset_parameters(self) -> None:  # noqa: B027  (a model of torch's own modules has nothing to add)
+        """Draw the initial parameters from torch's global generator, those that were not drawn on construction."""
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """The state before any token, for B streams."""

@@ -65,14 +65,19 @@ class RecurrentLanguageModel(LanguageModel):
         self.options = options
         widths = options.hidden_sizes
         self.embedding = MaskedEmbedding(vocabulary_size, options.embedding_size)
-        self.stack = RecurrentStack(self.cell, options.embedding_size, widths, layer_dropout=options.layer_dropout > 0)
+        self.stack = RecurrentStack(
+            self.cell,
+            options.embedding_size,
+            widths,
+            layer_dropout=options.layer_dropout > 0,
+            initialise=False,
+        )
         self.head = MaskedLinear(widths[-1], vocabulary_size)
-        self.reset_parameters()
         if options.tie_weights:
             self.head.weight = self.embedding.weight
 
     def reset_parameters(self) -> None:
-        """Draw the initial parameters from torch's global generator."""
+        """As in `LanguageModel.reset_parameters`."""
         if self.options.init == "orthogonal":
             self.stack.reset_parameters()
         else:
@@ -80,7 +85,9 @@ class RecurrentLanguageModel(LanguageModel):
         self.set_forget_bias(self.options.forget_bias)
         if self.options.tie_weights:  # these rows are also the output's: logits should start near zero
             nn.init.normal_(self.embedding.weight, std=self.options.embedding_size**-0.5)
-        nn.init.xavier_uniform_(self.head.weight)
+        else:
+            nn.init.normal_(self.embedding.weight)
+            nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def set_forget_bias(self, value: float) -> None:
@@ -122,6 +129,9 @@ class RecurrentLanguageModel(LanguageModel):
 class MaskedEmbedding(nn.Embedding):
     """An embedding and the dropout on it, in one graph for torch.compile."""
 
+    def reset_parameters(self) -> None:
+        """Nothing: the language model draws all initial parameters in one place."""
+
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """`tokens[T, B]`, `mask[T, B, E]` -> `[T, B, E]`."""
         x = F.embedding(tokens, self.weight)
@@ -130,6 +140,9 @@ class MaskedEmbedding(nn.Embedding):
 
 class MaskedLinear(nn.Linear):
     """A linear layer and the dropout before it, in one graph for torch.compile."""
+
+    def reset_parameters(self) -> None:
+        """Nothing: the language model draws all initial parameters in one place."""
 
     def forward(self, y: Tensor, mask: Tensor | None = None) -> Tensor:
         """`y[T, B, H]`, `mask[T, B, H]` -> `[T, B, V]`."""

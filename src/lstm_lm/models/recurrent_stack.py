@@ -20,8 +20,15 @@ class RecurrentStack(nn.Module):
     """
 
     def __init__(
-        self, cell: Cell, input_size: int, hidden_sizes: Sequence[int], *, layer_dropout: bool = False
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_sizes: Sequence[int],
+        *,
+        layer_dropout: bool = False,
+        initialise: bool = True,
     ) -> None:
+        """Make the parameters; without `initialise` they hold whatever the memory held."""
         super().__init__()
         self._spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout)
         self.strategy: Strategy = Fused() if cell.vendor else Stepwise()
@@ -32,7 +39,8 @@ class RecurrentStack(nn.Module):
                 LayerWeights._fields, ((rows, inputs), (rows, width), (rows,), (rows,)), strict=True
             ):
                 self.register_parameter(f"{name}_l{index}", nn.Parameter(torch.empty(shape)))
-        self.reset_parameters()
+        if initialise:
+            self.reset_parameters()
 
     @property
     def spec(self) -> StackSpec:

@@ -1,0 +1,149 @@
+"""`docs/benchmarks.md`, made from the figures in `benchmarks/results/`, so that page and figures cannot differ.
+
+python benchmarks/page.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+INTRODUCTION = """# Benchmarks
+
+Every figure here and in the README comes from a script in [benchmarks/](../benchmarks) and is kept, with machine,
+versions and date, in [benchmarks/results/](../benchmarks/results). Contenders are interleaved within one script, and
+what counts is the ratio of each round: times on a shared machine move, ratios within a round hardly do. Figures with a
+range are median (lowest-highest) over the rounds. This page is made by `python benchmarks/page.py`.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([INTRODUCTION, whole_process(), overhead(), generation(), dropout(), LIMITS])
+
+
+LIMITS = """## What is not measured here
+
+No GPU was at hand for these figures: every row is a CPU's. Each script but `whole_process.py` takes `--device`.
+"""
+
+
+def whole_process() -> str:
+    """From start to last line."""
+    figures = read("whole_process")
+    rows = [
+        [
+            f"`{command}`",
+            span(figures["runs"][name]["whole_process_seconds"]),
+            f"{figures['runs'][name]['val']['loss']:.4f}",
+            f"{figures['runs'][name]['model']['parameters']:,}",
+        ]
+        for name, command in (
+            ("default", "python train.py"),
+            ("shakespeare_quick", "python train.py data=tinyshakespeare data.path=FILE experiment=shakespeare_quick"),
+        )
+    ]
+    return section(
+        "A whole run, start to last line",
+        figures,
+        "whole_process.py --shakespeare FILE",
+        table(["command", "seconds", "validation loss, nats per character", "parameters"], rows),
+        "In a fresh process with an empty cache: imports, encoding, training, validations, samples, checkpoints.",
+    )
+
+
+def overhead() -> str:
+    """The application against a bare loop."""
+    figures = read("overhead")
+    rows = [
+        [
+            shape,
+            f"{result['step_ms']['bare']['median']:.2f}",
+            f"{result['step_ms']['application']['median']:.2f}",
+            span(result["application_speed_of_bare"], 2),
+        ]
+        for shape, result in figures["shapes"].items()
+    ]
+    return section(
+        "Training inside the application against a bare PyTorch loop",
+        figures,
+        "overhead.py",
+        table(["shape", "bare, ms a step", "application, ms a step", "speed of the bare loop's"], rows),
+        "Same model, windows, precision, optimizer, schedule, clipping, allocator. Means, so steps that log count in "
+        "full; validation and samples left out. The shorter the step, the more the loop around it weighs.",
+    )
+
+
+def generation() -> str:
+    """One text, a token at a time."""
+    figures = read("generation")
+    rows = [[name, span(speeds, 0)] for name, speeds in figures["tokens_per_second"].items()]
+    ratios = [[name, span(ratio, 2)] for name, ratio in figures["ratios"].items()]
+    return section(
+        "Writing one text, 2 layers of 256, one CPU core",
+        figures,
+        "generation.py",
+        table(["loop", "tokens a second"], rows) + "\n" + table(["ratio", ""], ratios),
+        "The application is faster than the bare step loop because it asks the vendor for one cell step instead of a "
+        "sequence of length one ([why](decisions/0007-single-steps.md)).",
+    )
+
+
+def dropout() -> str:
+    """Masks."""
+    figures = read("dropout")
+    rows = [
+        [
+            shape,
+            f"{result['ms']['MaskSource']['median']:.2f}",
+            f"{result['ms']['bernoulli_']['median']:.2f}",
+            span(result["ratio"], 1),
+        ]
+        for shape, result in figures["shapes"].items()
+    ]
+    return section(
+        "Drawing a dropout mask",
+        figures,
+        "dropout.py",
+        table(["shape", "the project's, ms", "torch's `bernoulli_`, ms", "times faster"], rows),
+        "[Why masks are the project's own](decisions/0001-dropout-masks.md).",
+    )
+
+
+def read(name: str) -> dict[str, Any]:
+    """One benchmark's figures."""
+    figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return figures
+
+
+def section(title: str, figures: dict[str, Any], command: str, body: str, note: str) -> str:
+    """A heading, where the figures are from, the table, what it means."""
+    machine, versions = figures["machine"], figures["versions"]
+    source = (
+        f"`python benchmarks/{command}`; {machine['cpu']}, {machine['cores']} cores, device {machine['device']}; "
+        f"Python {versions['python']}, torch {versions['torch']}; {figures['date']}."
+    )
+    return f"## {title}\n\n{source}\n\n{body}\n{note}\n"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def span(figures: dict[str, float], digits: int = 1) -> str:
+    """`median (lowest-highest)`."""
+    median, lowest, highest = (f"{figures[key]:,.{digits}f}" for key in ("median", "lowest", "highest"))
+    return f"{median} ({lowest}-{highest})"
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
