@@ -27,6 +27,11 @@ NOT_HERE = {
 """Options that need hardware, and whether it is there."""
 NEEDS_TEXT = {("data", "text"), ("data", "tinyshakespeare"), ("experiment", "shakespeare_quick")}
 """Options that are trained elsewhere in the tests: they need a file, which is given or downloaded."""
+EXTRA = {
+    ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=300"],
+    ("device", "ddp"): ["trainer.accelerator=cpu", "trainer.devices=2"],  # on any machine: two processes, really
+}
+"""What some options need besides."""
 
 
 def ids(option: tuple[str, str]) -> str:
@@ -46,7 +51,7 @@ def test_every_option_that_can_run_here_takes_a_step(
     option: tuple[str, str], small_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     group, name = option
-    extra = {"tokenizer=bpe": ["tokenizer.vocabulary_size=300"]}.get("=".join(option), [])
+    extra = EXTRA.get(option, [])
     if option == ("data", "python_docs"):
         config = lstm_lm.compose("trainer.max_steps=1", "model.hidden_size=8", "device=cpu", "precision=32-true")
         config["data"]["cache_dir"] = str(tmp_path / "cache")

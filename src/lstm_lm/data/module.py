@@ -31,6 +31,9 @@ class TextDataModule(LightningDataModule):
         tokenizer_options: Mapping[str, Any],
         seed: int,
         tokenizer: Tokenizer | None = None,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         """Check the options.
 
@@ -39,6 +42,8 @@ class TextDataModule(LightningDataModule):
             tokenizer_options: the `tokenizer` section; not looked at where `tokenizer` is given.
             seed: fixes the rotation of the training text in each epoch; 0 or more.
             tokenizer: one to use as it is (a checkpoint's) instead of one fitted on this text.
+            rank: of this process; a trainer, once there is one, knows better.
+            world_size: number of processes; as `rank`.
 
         Raises:
             UserError: an option is unknown, missing or out of range.
@@ -49,6 +54,7 @@ class TextDataModule(LightningDataModule):
         self._cache = cache_folder(self.options.cache_dir)
         self._corpus = corpus(self.options, self._cache)
         self._seed = seed
+        self._expected = rank, world_size
         self._how: Tokenizer | tuple[type[Tokenizer], Any]
         if tokenizer is not None:
             self._how = tokenizer
@@ -172,7 +178,7 @@ class TextDataModule(LightningDataModule):
     @property
     def _processes(self) -> tuple[int, int]:
         """(rank of this process, number of processes)."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else self._expected
 
     def _check_lengths(self, manifest: Manifest) -> None:
         batch_size, seq_len = self.options.batch_size, self.options.seq_len

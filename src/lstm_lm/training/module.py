@@ -11,6 +11,7 @@ from lstm_lm.data.streams import Batch
 from lstm_lm.evaluation.scores import Counts, Scores, TokenLoss
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.options import Options
+from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.objectives.interface import Objective
 from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
@@ -31,6 +32,7 @@ class LanguageModelTask(pl.LightningModule):
         precision: str,
         counts: dict[str, Counts],
         provenance: dict[str, Any],
+        team: Team = ALONE,
     ) -> None:
         """Put the parts together.
 
@@ -43,6 +45,7 @@ class LanguageModelTask(pl.LightningModule):
             precision: Lightning's name; decides whether a fused optimizer may be used.
             counts: what the predicted tokens of "validation" and "test" stand for.
             provenance: plain data that every checkpoint carries under "lstm_lm": config, tokenizer, ...
+            team: the processes that train together.
         """
         super().__init__()
         self.model = model
@@ -54,13 +57,14 @@ class LanguageModelTask(pl.LightningModule):
         self.counts = counts
         """What the predicted tokens of each split stand for."""
         self._provenance = provenance
+        self._team = team
         self._stream_state: State = None
         self._eval_state: State = None
         self._eval_loss = TokenLoss()
         self.gradient_norm: Tensor | None = None
         """Of the last optimizer step, before clipping; None where nothing asked for it."""
         self.train_loss: Tensor | None = None
-        """Of the last optimizer step: the mean over its windows, nats per token."""
+        """Of the last optimizer step: the mean over its windows and over all processes, nats per token."""
         self.scores: Scores | None = None
         """Of the last validation."""
         self.validated_at: int | None = None
@@ -75,7 +79,7 @@ class LanguageModelTask(pl.LightningModule):
         result = self.objective.loss(self.model, batch, self._stream_state)
         self._stream_state = detach(result.state)
         window = batch_idx % self.trainer.accumulate_grad_batches  # of those that one optimizer step accumulates
-        loss = result.loss.detach()
+        loss = self._team.mean(result.loss.detach())
         self.train_loss = (
             loss if window == 0 or self.train_loss is None else self.train_loss.lerp(loss, 1 / (window + 1))
         )
@@ -127,7 +131,8 @@ class LanguageModelTask(pl.LightningModule):
         self._eval_state = None
         self.scores = Scores.of(loss, self.counts["validation"])
         self.validated_at = self.global_step
-        self.log("val/loss", loss, logger=False, batch_size=1)
+        # `compute` has summed over all processes already; Lightning wants to be told to do so too
+        self.log("val/loss", loss, logger=False, batch_size=1, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         """As before a validation."""
@@ -150,20 +155,22 @@ class LanguageModelTask(pl.LightningModule):
         generators: dict[str, Any] = {"masks": self.model.masks.state(), "torch": torch.get_rng_state()}
         if torch.cuda.is_available():
             generators["cuda"] = torch.cuda.get_rng_state_all()
+        own = {"stream_state": clone(self._stream_state), "generators": generators}
         checkpoint["lstm_lm"] = {
             **self._provenance,
-            "stream_state": clone(self._stream_state),
-            "generators": generators,
+            **own,
+            "other_processes": self._team.gather(own)[1:],  # the same of processes 1, 2, ...
             "validation": None if self.scores is None else {"step": self.validated_at, "loss": self.scores.loss},
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put back what `on_save_checkpoint` added."""
         saved = checkpoint["lstm_lm"]
-        self._stream_state = to_device(saved["stream_state"], self.device)
-        self.model.masks.load_state(saved["generators"]["masks"])
-        torch.set_rng_state(saved["generators"]["torch"])
-        cuda = saved["generators"].get("cuda")
+        own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
+        self._stream_state = to_device(own["stream_state"], self.device)
+        self.model.masks.load_state(own["generators"]["masks"])
+        torch.set_rng_state(own["generators"]["torch"])
+        cuda = own["generators"].get("cuda")
         if cuda is not None and len(cuda) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(cuda)
         self.validated_at = None if saved["validation"] is None else saved["validation"]["step"]

@@ -20,7 +20,9 @@ from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.runs import checkpoint_file, lookup
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
+from lstm_lm.training import distributed
 from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.objectives.language_modelling import LanguageModelling
 from lstm_lm.training.schedulers import ConstantOptions
@@ -40,24 +42,30 @@ class Parts:
     task: LanguageModelTask
     steps_per_epoch: int
     total_steps: int
+    team: Team
+    """The processes that train together."""
 
 
-def build_parts(config: TrainConfig, checkpoint: Path | None) -> Parts:
-    """Make them; with `checkpoint`, as they were when it was written.
+def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE) -> Parts:
+    """Make them, as one process of `team` has them; with `checkpoint`, as they were when it was written.
 
     Raises:
         UserError: a device or precision that is not there, unusable text, weights that do not fit.
         RunError: the disk is full.
     """
     saved = checkpoint_file.load(checkpoint)["lstm_lm"] if checkpoint is not None else None
-    machine = _same_choices(hardware.resolve(config.trainer), saved, config)
+    if saved is not None and checkpoint is not None:
+        _check_number(1 + len(saved.get("other_processes", [])), team, checkpoint)
+    machine = _same_choices(_of_rank(hardware.resolve(config.trainer), config.trainer, team), saved, config)
     origin = _origin(config.top.init_from) if checkpoint is None else None
     tokenizer = _tokenizer(saved or (origin or {}).get("lstm_lm"))
-    data = TextDataModule(config.top.data, config.top.tokenizer, config.top.seed, tokenizer)
+    data = TextDataModule(
+        config.top.data, config.top.tokenizer, config.top.seed, tokenizer, rank=team.rank, world_size=team.size
+    )
     data.prepare()
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
-    model.masks.seed(config.top.seed)
+    model.masks.seed((config.top.seed + team.rank) % 2**32)
     choice = model.use_forward(config.forward.name, machine.device, machine.dtype)
     if origin is not None:
         _start_from(model, origin, str(config.top.init_from))
@@ -83,8 +91,28 @@ def build_parts(config: TrainConfig, checkpoint: Path | None) -> Parts:
                 "forward": choice.strategy.name,
             },
         },
+        team=team,
     )
-    return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps)
+    return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps, team)
+
+
+def _of_rank(machine: Hardware, trainer: dict[str, Any], team: Team) -> Hardware:
+    if team.size == 1:
+        return machine
+    device = distributed.devices(trainer, machine.accelerator)[team.rank]
+    return machine._replace(device=device, label=f"{team.size} processes, each on {machine.label}")
+
+
+def _check_number(then: int, team: Team, checkpoint: Path) -> None:
+    if then != team.size:
+        raise UserError(
+            f"{checkpoint}: was trained by {_processes(then)}, and this would be {_processes(team.size)}\n"
+            f"set trainer.devices={then}, or start a new run from its weights with init_from="
+        )
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Hardware:

@@ -22,6 +22,7 @@ class Preflight:
     parameters: int
     batch_size: int
     seq_len: int
+    processes: int
     accumulate: int
     steps_per_epoch: int
     tokens_per_epoch: int
@@ -39,12 +40,13 @@ class Preflight:
     def rows(self) -> list[tuple[str, str]]:
         """(what, how much), in the order in which they are shown."""
         splits = ", ".join(f"{name} {count:,}" for name, count in self.tokens.items())
+        many = "" if self.processes == 1 else f" x {self.processes} processes"
         accumulated = "" if self.accumulate == 1 else f" x {self.accumulate} accumulated"
         return [
             ("text", f"{self.corpus}: {splits} tokens"),
             ("tokenizer", f"{self.tokenizer}, vocabulary {self.vocabulary_size:,}"),
             ("model", f"{self.model}, {self.parameters:,} parameters"),
-            ("batch", f"{self.batch_size} streams x {self.seq_len} tokens a window{accumulated}"),
+            ("batch", f"{self.batch_size} streams x {self.seq_len} tokens a window{many}{accumulated}"),
             (
                 "length",
                 f"{self.total_steps:,} steps; an epoch has {self.steps_per_epoch:,}, {self.tokens_per_epoch:,} tokens",

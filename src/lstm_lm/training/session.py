@@ -8,16 +8,14 @@ from typing import Any
 import lightning.pytorch as pl
 import psutil
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 from rich.console import Console
 
-from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.training import closing, compiling
+from lstm_lm.training import closing, compiling, together
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.clock import StepClock
 from lstm_lm.training.callbacks.histograms import Histograms
@@ -25,9 +23,10 @@ from lstm_lm.training.callbacks.progress import ProgressLine
 from lstm_lm.training.callbacks.recorder import Recorder, named
 from lstm_lm.training.callbacks.samples import Samples, write_sample
 from lstm_lm.training.callbacks.signals import StopOnSignal
-from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.parts import Parts, build_parts
+from lstm_lm.training.distributed import lead
+from lstm_lm.training.followers import Followers
+from lstm_lm.training.parts import Parts
 from lstm_lm.training.preflight import Preflight, estimate_memory
 from lstm_lm.training.resume import Start
 from lstm_lm.training.run_logger import RunLogger
@@ -54,29 +53,34 @@ class Session:
         Raises:
             UserError, RunError, Interrupted: as `lstm_lm.training.train.train`.
         """
-        clock = self.clock
-        checkpoints = self._checkpoints()
-        with StopOnSignal(checkpoints) as signals:
-            compiling.reset()
-            parts = build_parts(self.config, self.start.checkpoint)
+        config, run, clock = self.config, self.run_directory, self.clock
+        team = lead(config.trainer)
+        checkpoints = together.make_checkpoints(config, run, team)
+        with StopOnSignal(checkpoints, team) as signals, Followers(team, config.runtime.threads) as followers:
+            parts = together.prepare(config, self.start.checkpoint, team)
             signals.check()
-            if self.config.compile.enabled:
-                compiling.compile_parts(parts.model, parts.task.objective, self.config.compile.mode)
             self._describe(parts)
-            logger = RunLogger(
-                self.run_directory,
-                tensorboard=self.config.logger.tensorboard,
-                resumed_step=self._resumed_step(),
-            )
+            logger = RunLogger(run, tensorboard=config.logger.tensorboard, resumed_step=self._resumed_step())
             try:
                 recorder = Recorder(
                     logger,
                     clock,
-                    every_n_steps=self.config.trainer["log_every_n_steps"],
-                    system=self.config.callbacks.monitor.system,
+                    every_n_steps=config.trainer["log_every_n_steps"],
+                    system=config.callbacks.monitor.system,
                 )
-                trainer = self._trainer(parts, logger, clock, recorder, checkpoints, signals)
-                self._fit(trainer, parts, clock, recorder)
+                trainer = together.make_trainer(
+                    config,
+                    parts,
+                    run,
+                    checkpoints,
+                    signals,
+                    logger=logger,
+                    first=[clock, recorder],
+                    then=self._tellers(parts, logger),
+                )
+                followers.join(self._order(), parts.hardware.device)
+                signals.check()
+                self._fit(trainer, parts, recorder)
                 signals.check()
                 sample = self._score(trainer, parts, logger, checkpoints)
                 self._finish(trainer, logger)
@@ -103,6 +107,7 @@ class Session:
         if self.console is None:
             return
         window = options.batch_size * options.seq_len
+        streams = options.batch_size * parts.team.size
         Preflight(
             corpus=options.name,
             tokens={name: split.tokens for name, split in manifest.splits.items()},
@@ -112,9 +117,10 @@ class Session:
             parameters=parts.model.num_parameters(),
             batch_size=options.batch_size,
             seq_len=options.seq_len,
+            processes=parts.team.size,
             accumulate=self.config.trainer["accumulate_grad_batches"],
             steps_per_epoch=parts.steps_per_epoch,
-            tokens_per_epoch=manifest.splits["train"].tokens // options.batch_size * options.batch_size,
+            tokens_per_epoch=manifest.splits["train"].tokens // streams * streams,
             total_steps=parts.total_steps,
             device=machine.label,
             precision=machine.precision,
@@ -133,40 +139,35 @@ class Session:
             start="" if self.start.checkpoint is None else f", continued from {self.start.checkpoint}",
         ).show(self.console)
 
-    def _fit(self, trainer: pl.Trainer, parts: Parts, clock: StepClock, recorder: Recorder) -> None:
+    def _fit(self, trainer: pl.Trainer, parts: Parts, recorder: Recorder) -> None:
         """Train; end with a validation, whatever the limit that ended it."""
         began = time.perf_counter()
         try:
-            trainer.fit(parts.task, datamodule=parts.data, ckpt_path=self.start.checkpoint, weights_only=True)
-        except MisconfigurationException as error:
-            raise UserError(f"trainer: {' '.join(str(error).split())[:300]}") from error
+            together.fit(trainer, parts, self.start.checkpoint)
         finally:
-            train = self.summary.train
+            train, clock = self.summary.train, self.clock
             train.seconds = time.perf_counter() - began
             train.steps, train.epochs = trainer.global_step, trainer.current_epoch
             train.loss, train.step_ms = recorder.last_loss, clock.step_ms
             train.tokens_per_second = clock.tokens_per_second
-            self._note_runtime(parts, clock)
-        if parts.task.validated_at != trainer.global_step and trainer.limit_val_batches != 0:
-            trainer.validate(parts.task, datamodule=parts.data, verbose=False)
+            self._note_runtime(parts)
+        together.validate_the_end(trainer, parts)
 
     def _score(
         self, trainer: pl.Trainer, parts: Parts, logger: RunLogger, checkpoints: Checkpoints | None
     ) -> str | None:
         """Final figures and a sample, with the weights of the best checkpoint where there is one."""
         step, task = trainer.global_step, parts.task
+        together.take_best(trainer, parts, self.run_directory, checkpoints)
         if checkpoints is not None and checkpoints.best_loss is not None:
-            if checkpoints.best_step != step:
-                task.load_state_dict(checkpoint_file.load(self.run_directory.best)["state_dict"])
             scores: Scores | None = Scores.of(checkpoints.best_loss, task.counts["validation"])
         else:
             scores = task.scores
         self.summary.val = None if scores is None else _split_summary(scores)
-        if "test" in task.counts and trainer.limit_test_batches != 0:
-            trainer.test(task, datamodule=parts.data, verbose=False)
-            assert task.scores is not None
-            self.summary.test = _split_summary(task.scores)
-            logger.log_metrics(named(task.scores, "test"), step)
+        tested = together.test(trainer, parts)
+        if tested is not None:
+            self.summary.test = _split_summary(tested)
+            logger.log_metrics(named(tested, "test"), step)
         options = self.config.callbacks.samples
         if not options.length:
             return None
@@ -196,27 +197,10 @@ class Session:
 
     # Their parts
 
-    def _checkpoints(self) -> Checkpoints | None:
-        if not self.config.trainer.get("enable_checkpointing", True):
-            return None
-        options = self.config.callbacks.checkpoint
-        return Checkpoints(
-            self.run_directory, every_n_steps=options.every_n_steps, every_n_minutes=options.every_n_minutes
-        )
-
-    def _trainer(
-        self,
-        parts: Parts,
-        logger: RunLogger,
-        clock: StepClock,
-        recorder: Recorder,
-        checkpoints: Checkpoints | None,
-        signals: StopOnSignal,
-    ) -> pl.Trainer:
-        options, seed = self.config.callbacks, self.config.top.seed
-        callbacks: list[pl.Callback] = [clock, recorder]
-        if checkpoints is not None:
-            callbacks.append(checkpoints)
+    def _tellers(self, parts: Parts, logger: RunLogger) -> list[pl.Callback]:
+        """The callbacks that show how training goes."""
+        options, clock = self.config.callbacks, self.clock
+        callbacks: list[pl.Callback] = []
         if options.monitor.histograms_every_n_steps:
             callbacks.append(Histograms(logger, every_n_steps=options.monitor.histograms_every_n_steps))
         if self.console is not None:
@@ -225,52 +209,31 @@ class Session:
             callbacks.append(
                 ProgressLine(self.console, clock, total_steps=parts.total_steps, refresh_seconds=refresh, live=live)
             )
+        seed = self.config.top.seed
         callbacks.append(Samples(options.samples, parts.data.tokenizer, logger, clock, self.console, seed=seed))
-        if options.early_stopping.patience is not None:
-            callbacks.append(
-                EarlyStopping(
-                    monitor="val/loss",
-                    patience=options.early_stopping.patience,
-                    min_delta=options.early_stopping.min_delta,
-                    check_on_train_epoch_end=False,
-                )
-            )
-        callbacks.append(signals)
-        settings: dict[str, Any] = {
-            **self.config.trainer,
-            "accelerator": parts.hardware.accelerator,
-            "precision": parts.hardware.precision,
-            "enable_progress_bar": False,  # the project draws its own
-            "enable_checkpointing": False,  # `Checkpoints` writes them
-            # Lightning's own logging is not used; it would warn that an epoch is shorter than its interval
-            "log_every_n_steps": 1,
+        return callbacks
+
+    def _order(self) -> dict[str, Any]:
+        """What the other processes, where there are some, are told."""
+        checkpoint = self.start.checkpoint
+        return {
+            "config": self.config.plain,
+            "run_dir": str(self.run_directory.path),
+            "checkpoint": None if checkpoint is None else str(checkpoint),
         }
-        try:
-            trainer = pl.Trainer(
-                **settings,
-                logger=logger,
-                callbacks=callbacks,
-                plugins=[GuardedCheckpointIO()],
-                default_root_dir=self.run_directory.path,
-            )
-        except (MisconfigurationException, ValueError, TypeError) as error:
-            raise UserError(f"trainer: {' '.join(str(error).split())[:300]}") from error
-        # Lightning appends the timer of max_time; `Checkpoints` must come after it to see that it has rung
-        trainer.callbacks.sort(key=lambda callback: not isinstance(callback, Timer))  # type: ignore[attr-defined]
-        return trainer
 
     def _resumed_step(self) -> int | None:
         if self.start.checkpoint is None:
             return None if self.run_directory.is_empty() else 0
         return int(checkpoint_file.load(self.start.checkpoint)["global_step"])
 
-    def _note_runtime(self, parts: Parts, clock: StepClock) -> None:
+    def _note_runtime(self, parts: Parts) -> None:
         runtime = self.summary.runtime
         counted = compiling.counts()
         runtime.compile_graphs, runtime.graph_breaks = counted.graphs, counted.breaks
         runtime.peak_memory_bytes = _peak_memory(parts.hardware.device)
-        if clock.first_step_at is not None:
-            runtime.startup_seconds = clock.first_step_at - self.started_at
+        if self.clock.first_step_at is not None:
+            runtime.startup_seconds = self.clock.first_step_at - self.started_at
 
 
 def _split_summary(scores: Scores) -> SplitSummary:

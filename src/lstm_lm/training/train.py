@@ -34,6 +34,10 @@ def train(
 ) -> Summary:
     """Train a model as `config` says, and leave everything about it in `run_dir`.
 
+    With several devices (`device=ddp`) this process leads and starts one more for each further device. Those are told
+    `config` and run none of the caller's code, so this works in a script, a notebook or a test as it does on the
+    command line.
+
     Args:
         config: a whole configuration, plain and resolved, as `lstm_lm.compose` gives it.
         run_dir: where the run lies; None: a fresh directory below `outputs/`.

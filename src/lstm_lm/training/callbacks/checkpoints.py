@@ -8,14 +8,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
 
 
 class Checkpoints(pl.Callback):
-    """Writes through the trainer, so through `GuardedCheckpointIO`."""
+    """Writes through the trainer, so through `GuardedCheckpointIO`: one process writes, but all must be there."""
 
-    def __init__(self, run: RunDirectory, *, every_n_steps: int, every_n_minutes: float) -> None:
+    def __init__(self, run: RunDirectory, *, every_n_steps: int, every_n_minutes: float, team: Team = ALONE) -> None:
         self._run = run
+        self._team = team
         self._every_n_steps = every_n_steps
         self._every_seconds = 60 * every_n_minutes
         self._written_at = time.monotonic()
@@ -43,9 +45,9 @@ class Checkpoints(pl.Callback):
         step = trainer.global_step
         if step == self._written_step:
             return
-        due = step % self._every_n_steps == 0 or time.monotonic() - self._written_at > self._every_seconds
+        due = step % self._every_n_steps == 0
         ends = trainer.is_last_batch or trainer.should_stop or step == trainer.max_steps
-        if due or ends:
+        if due or ends or self._team.decide(time.monotonic() - self._written_at > self._every_seconds):
             self.write_last(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

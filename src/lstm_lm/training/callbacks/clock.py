@@ -71,7 +71,7 @@ class StepClock(pl.Callback):
             if self.first_step_at is None:
                 self.first_step_at = time.time()
         if isinstance(batch, Batch):
-            self._tokens += batch.inputs.numel()
+            self._tokens += batch.inputs.numel() * trainer.world_size
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validation is not training."""

@@ -50,7 +50,7 @@ class ProgressLine(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Redraw where it is time."""
-        self._tokens += batch.inputs.numel()
+        self._tokens += batch.inputs.numel() * trainer.world_size
         now = time.monotonic()
         if self._bar is None or now - self._drawn_at < self._refresh:
             return

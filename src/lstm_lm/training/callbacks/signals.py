@@ -9,15 +9,17 @@ import lightning.pytorch as pl
 
 from lstm_lm.errors import Interrupted
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
+from lstm_lm.training.distributed import ALONE, Team
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(pl.Callback):
-    """The first signal asks; a second one of the same kind ends the process at once."""
+    """The first signal asks; a second one of the same kind ends the process at once. Of several, process 0 decides."""
 
-    def __init__(self, checkpoints: Checkpoints | None) -> None:
+    def __init__(self, checkpoints: Checkpoints | None, team: Team = ALONE) -> None:
         self._checkpoints = checkpoints
+        self._team = team
         self._received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -34,18 +36,27 @@ class StopOnSignal(pl.Callback):
             signal.signal(number, handler)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning has put its own SIGTERM handler in front by now."""
+        """Lightning has put its own SIGTERM handler in front by now, which with several processes may wait for ever."""
         if self._before and self._received is None:
             self._listen()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A validation after training: Lightning has put its handler in front again."""
+        self.on_train_start(trainer, pl_module)
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """And once more."""
+        self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Between two steps everything is whole."""
-        if self._received is not None:
+        received = self._team.decide(self._received or 0)
+        if received:
             if self._checkpoints is not None:
                 self._checkpoints.write_last(trainer)
-            raise Interrupted(self._received)
+            raise Interrupted(received)
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -1,0 +1,155 @@
+"""What every process of a run does, in the same order: parts, trainer, fit, last validation, test.
+
+Whatever one process does here that others wait for (a step, a checkpoint, a decision), all must do.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import EarlyStopping, Timer
+
+from lstm_lm.errors import UserError
+from lstm_lm.evaluation.scores import Scores
+from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training import compiling
+from lstm_lm.training.callbacks.checkpoints import Checkpoints
+from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.distributed import OneMachine, Team, asks_for_several
+from lstm_lm.training.parts import Parts, build_parts
+from lstm_lm.training.run_logger import RunLogger
+
+
+def prepare(config: TrainConfig, checkpoint: Path | None, team: Team) -> Parts:
+    """The parts, compiled where that is asked for.
+
+    Raises:
+        UserError, RunError: as `build_parts`.
+    """
+    compiling.reset()
+    parts = build_parts(config, checkpoint, team)
+    if config.compile.enabled:
+        compiling.compile_parts(parts.model, parts.task.objective, config.compile.mode)
+    return parts
+
+
+def make_checkpoints(config: TrainConfig, run: RunDirectory, team: Team) -> Checkpoints | None:
+    """What writes checkpoints; None where they are turned off."""
+    if not config.trainer.get("enable_checkpointing", True):
+        return None
+    options = config.callbacks.checkpoint
+    return Checkpoints(run, every_n_steps=options.every_n_steps, every_n_minutes=options.every_n_minutes, team=team)
+
+
+def make_trainer(
+    config: TrainConfig,
+    parts: Parts,
+    run: RunDirectory,
+    checkpoints: Checkpoints | None,
+    signals: StopOnSignal,
+    *,
+    logger: RunLogger | None = None,
+    first: Sequence[pl.Callback] = (),
+    then: Sequence[pl.Callback] = (),
+) -> pl.Trainer:
+    """Lightning's trainer. What only tells about the run is given by the one process that does: a logger, callbacks.
+
+    Args:
+        config: the configuration.
+        parts: what is trained.
+        run: where Lightning may write.
+        checkpoints: writes them.
+        signals: ends a run.
+        logger: what is recorded goes there.
+        first: callbacks before `checkpoints`: what is logged of a step must be there when its checkpoint is.
+        then: callbacks after it.
+
+    Raises:
+        UserError: Lightning does not take a key of the `trainer` section.
+    """
+    callbacks: list[pl.Callback] = [*first]
+    if checkpoints is not None:
+        callbacks.append(checkpoints)
+    callbacks += then
+    early_stopping = config.callbacks.early_stopping
+    if early_stopping.patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                monitor="val/loss",
+                patience=early_stopping.patience,
+                min_delta=early_stopping.min_delta,
+                check_on_train_epoch_end=False,
+            )
+        )
+    callbacks.append(signals)
+    settings: dict[str, Any] = {
+        **config.trainer,
+        "accelerator": parts.hardware.accelerator,
+        "precision": parts.hardware.precision,
+        "enable_progress_bar": False,  # the project draws its own
+        "enable_checkpointing": False,  # `Checkpoints` writes them
+        # Lightning's own logging is not used; it would warn that an epoch is shorter than its interval
+        "log_every_n_steps": 1,
+    }
+    plugins: list[Any] = [GuardedCheckpointIO()]
+    if parts.team.size > 1:
+        settings["strategy"] = "ddp" if settings["strategy"] == "auto" else settings["strategy"]
+        plugins.append(OneMachine(parts.team))
+    elif asks_for_several(config.trainer):
+        settings["strategy"] = "auto"  # one device has nobody to share gradients with
+    try:
+        trainer = pl.Trainer(
+            **settings,
+            logger=logger or False,
+            callbacks=callbacks,
+            plugins=plugins,
+            default_root_dir=run.path,
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise _refused(error) from error
+    # Lightning appends the timer of max_time; `Checkpoints` must come after it to see that it has rung
+    trainer.callbacks.sort(key=lambda callback: not isinstance(callback, Timer))  # type: ignore[attr-defined]
+    return trainer
+
+
+def fit(trainer: pl.Trainer, parts: Parts, checkpoint: Path | None) -> None:
+    """Train, from `checkpoint` on.
+
+    Raises:
+        UserError: Lightning does not take a key of the `trainer` section.
+        Interrupted: a signal came.
+    """
+    try:
+        trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+    except MisconfigurationException as error:
+        raise _refused(error) from error
+
+
+def validate_the_end(trainer: pl.Trainer, parts: Parts) -> None:
+    """Training ends with a validation, whatever the limit that ended it."""
+    if parts.task.validated_at != trainer.global_step and trainer.limit_val_batches != 0:
+        trainer.validate(parts.task, datamodule=parts.data, verbose=False)
+
+
+def take_best(trainer: pl.Trainer, parts: Parts, run: RunDirectory, checkpoints: Checkpoints | None) -> None:
+    """Give the model the weights of the best checkpoint, where there is one."""
+    if checkpoints is not None and checkpoints.best_loss is not None and checkpoints.best_step != trainer.global_step:
+        parts.task.load_state_dict(checkpoint_file.load(run.best)["state_dict"])
+
+
+def test(trainer: pl.Trainer, parts: Parts) -> Scores | None:
+    """The scores of the test split; None where there is none, or it is left out."""
+    if "test" not in parts.task.counts or trainer.limit_test_batches == 0:
+        return None
+    trainer.test(parts.task, datamodule=parts.data, verbose=False)
+    assert parts.task.scores is not None
+    return parts.task.scores
+
+
+def _refused(error: Exception) -> UserError:
+    return UserError(f"trainer: {' '.join(str(error).split())[:300]}")
