@@ -32,7 +32,7 @@ class LanguageModel(nn.Module, ABC):
         self.vocabulary_size = vocabulary_size
         self.masks = MaskSource()
 
-    def reset_parameters(self) -> None:  # noqa: B027  (a model of torch's own modules has nothing to add)
+    def reset_parameters(self) -> None:
         """Draw the initial parameters from torch's global generator, those that were not drawn on construction."""
 
     @abstractmethod
