@@ -211,3 +211,12 @@ def test_clipping_bounds_the_gradient_and_its_norm_is_recorded_before(small_conf
     lstm_lm.train(small_config("trainer.max_steps=2", "trainer.gradient_clip_val=1e-6"), tmp_path / "run")
     rows = metrics_file.read(tmp_path / "run" / "metrics.csv")
     assert all(row["train/gradient_norm"] > 1e-3 for row in rows[:2])
+
+
+def test_a_run_that_diverges_ends_with_null_and_no_best(small_config: Config, tmp_path: Path) -> None:
+    config = small_config("optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip_val=null", "trainer.max_steps=9")
+    lstm_lm.train(config, tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert written["val"]["loss"] is None
+    assert written["status"] == "completed"
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()

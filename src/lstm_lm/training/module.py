@@ -153,8 +153,8 @@ class LanguageModelTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning doesn't know of: provenance, hidden state, generators, the last validation."""
         generators: dict[str, Any] = {"masks": self.model.masks.state(), "torch": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            generators["cuda"] = torch.cuda.get_rng_state_all()
+        if self.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.device)
         own = {"stream_state": clone(self._stream_state), "generators": generators}
         checkpoint["lstm_lm"] = {
             **self._provenance,
@@ -171,8 +171,8 @@ class LanguageModelTask(pl.LightningModule):
         self.model.masks.load_state(own["generators"]["masks"])
         torch.set_rng_state(own["generators"]["torch"])
         cuda = own["generators"].get("cuda")
-        if cuda is not None and len(cuda) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(cuda)
+        if cuda is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(cuda.cpu(), self.device)
         self.validated_at = None if saved["validation"] is None else saved["validation"]["step"]
 
     def on_train_start(self) -> None:

@@ -210,7 +210,8 @@ class Session:
                 ProgressLine(self.console, clock, total_steps=parts.total_steps, refresh_seconds=refresh, live=live)
             )
         seed = self.config.top.seed
-        callbacks.append(Samples(options.samples, parts.data.tokenizer, logger, clock, self.console, seed=seed))
+        tokenizer, total = parts.data.tokenizer, parts.total_steps
+        callbacks.append(Samples(options.samples, tokenizer, logger, clock, self.console, seed=seed, total_steps=total))
         return callbacks
 
     def _order(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """When checkpoints are written: `best.ckpt` with each better validation, `last.ckpt` so that little can be lost."""
 
+import math
 import time
 from typing import Any
 
@@ -57,12 +58,12 @@ class Checkpoints(pl.Callback):
             self.write_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the best."""
+        """Keep the best; a loss that is no number is none."""
         assert isinstance(pl_module, LanguageModelTask)
         if trainer.sanity_checking or pl_module.scores is None:
             return
         loss = pl_module.scores.loss
-        if self.best_loss is None or loss < self.best_loss:
+        if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
             self.best_loss, self.best_step = loss, trainer.global_step
             trainer.save_checkpoint(self._run.best, weights_only=False)
 

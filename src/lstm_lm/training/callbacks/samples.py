@@ -29,6 +29,7 @@ class Samples(pl.Callback):
         console: Console | None,
         *,
         seed: int,
+        total_steps: int,
     ) -> None:
         self._options = options
         self._tokenizer = tokenizer
@@ -36,6 +37,7 @@ class Samples(pl.Callback):
         self._clock = clock
         self._console = console
         self._seed = seed
+        self._total_steps = total_steps
         self._sampled_step = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -51,8 +53,9 @@ class Samples(pl.Callback):
             self._sample(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """With each validation, where no other rhythm is asked for."""
-        if trainer.state.fn == TrainerFn.FITTING and not self._options.every_n_steps:
+        """With each validation, where no other rhythm is asked for; the last one is followed by the final sample."""
+        training = trainer.state.fn == TrainerFn.FITTING and trainer.global_step < self._total_steps
+        if training and not self._options.every_n_steps:
             self._sample(trainer, pl_module)
 
     def _sample(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -62,27 +65,30 @@ class Samples(pl.Callback):
         assert isinstance(pl_module, LanguageModelTask)
         self._sampled_step = step
         self._clock.pause()
-        try:
-            with trainer.precision_plugin.forward_context():
-                text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
-        except RunError as error:  # a model that has diverged cannot write; what becomes of it is not decided here
-            text = f"(no sample: {error})"
+        with trainer.precision_plugin.forward_context():
+            text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
         self._logger.log_text("sample", text, step)
         if self._console is not None:
             self._console.print(sample_panel(text, f"sample at step {step:,}"))
 
 
 def write_sample(task: LanguageModelTask, options: SampleOptions, tokenizer: Tokenizer, *, seed: int) -> str:
-    """Text from the model as it is now; what the tokenizer does not know in the prompt is left out."""
-    return sample_text(
-        task.model,
-        tokenizer,
-        prompt=options.prompt,
-        max_new_tokens=options.length,
-        temperature=options.temperature,
-        seed=seed,
-        unknown="skip",
-    )
+    """Text from the model as it is now; what the tokenizer does not know in the prompt is left out.
+
+    A model that has diverged cannot write: then the text says so. What becomes of the run is not decided here.
+    """
+    try:
+        return sample_text(
+            task.model,
+            tokenizer,
+            prompt=options.prompt,
+            max_new_tokens=options.length,
+            temperature=options.temperature,
+            seed=seed,
+            unknown="skip",
+        )
+    except RunError as error:
+        return f"(no sample: {error})"
 
 
 def sample_panel(text: str, title: str) -> Panel:
