@@ -194,6 +194,21 @@ def test_a_run_that_is_not_there(outputs: Outputs, monkeypatch: pytest.MonkeyPat
     assert "no such directory" in message or "no checkpoint there" in message
 
 
+def test_what_is_not_there_is_answered_with_the_newest_runs(outputs: Outputs) -> None:
+    for name in ("run", "ckpt_path"):
+        message = outputs.refusal(**{name: "nonsense"})
+        assert message.splitlines()[1:] == ["there are no runs yet; train first: python train.py"]
+    runs = [outputs.run(f"day/{number}", best=number) for number in range(5)]
+    _, fourth, third, second, first = (str(run.path) for run in runs)
+    for name in ("run", "ckpt_path"):
+        message = outputs.refusal(**{name: "nonsense"})
+        assert message.splitlines()[1:] == [
+            f"run=DIR names a run; the newest: {first}, {second}, {third} and 2 older",
+        ]
+    assert fourth not in message
+    assert outputs.resolve(run=first) == (runs[-1].best, runs[-1]), "what is suggested works"
+
+
 def test_a_name_that_many_runs_share_still_makes_a_short_message(outputs: Outputs) -> None:
     for number in range(9):
         outputs.run(f"{number}/same", best=number)

@@ -20,6 +20,7 @@ Warn = Callable[[str], None]
 _TRIES = 5
 _SECONDS_BETWEEN_TRIES = 0.05
 _MOST_NAMED = 2
+_MOST_SUGGESTED = 3
 
 
 def to_standard_error(line: str) -> None:
@@ -67,7 +68,7 @@ def resolve(
         UserError: there is no such run or no usable checkpoint. (A checkpoint *file* is looked at when it is loaded.)
     """
     if ckpt_path not in (None, BEST, LAST):
-        return _file(ckpt_path, None if run is None else _directory(run, runs_dir))
+        return _file(ckpt_path, None if run is None else _directory(run, runs_dir), runs_dir)
     names = (BEST, LAST) if ckpt_path is None else (ckpt_path,)
     if run is None:
         return _newest(runs_dir, names, warn)
@@ -150,10 +151,11 @@ def _directory(run: str, runs_dir: Path) -> RunDirectory:
     if os.path.isfile(path):
         raise UserError(f"run={run}: a file, not a run directory\nfor a checkpoint file use ckpt_path={run}")
     wanted = path.parts
-    matches = [known for known in all_runs(runs_dir) if known.path.parts[-len(wanted) :] == wanted]
+    runs = all_runs(runs_dir)
+    matches = [known for known in runs if known.path.parts[-len(wanted) :] == wanted]
     if not matches:
         raise UserError(
-            f"run={run}: no such directory, and no run of that name below {runs_dir}\nlist them: python -m lstm_lm runs"
+            f"run={run}: no such directory, and no run of that name below {runs_dir}\n{_newest_named(runs)}"
         )
     if len(matches) > 1:
         shown = [str(known.path) for known in matches[:_MOST_NAMED]]
@@ -161,13 +163,22 @@ def _directory(run: str, runs_dir: Path) -> RunDirectory:
     return matches[0]
 
 
-def _file(ckpt_path: str, run: RunDirectory | None) -> tuple[Path, RunDirectory | None]:
+def _newest_named(runs: list[RunDirectory]) -> str:
+    """The line that says which runs there are: the newest, as `run=` takes them."""
+    if not runs:
+        return "there are no runs yet; train first: python train.py"
+    names = ", ".join(str(run.path) for run in runs[:_MOST_SUGGESTED])
+    more = f" and {len(runs) - _MOST_SUGGESTED:,} older" if len(runs) > _MOST_SUGGESTED else ""
+    return f"run=DIR names a run; the newest: {names}{more}"
+
+
+def _file(ckpt_path: str, run: RunDirectory | None, runs_dir: Path) -> tuple[Path, RunDirectory | None]:
     path = Path(os.path.expanduser(ckpt_path))
     if os.path.isdir(path):
         raise UserError(f"ckpt_path={ckpt_path}: a directory\nfor a run directory use run={ckpt_path}")
     if not os.path.exists(path):
         raise UserError(
-            f"ckpt_path={ckpt_path}: no such file, nor one of: best, last\nlist the runs: python -m lstm_lm runs"
+            f"ckpt_path={ckpt_path}: no such file, nor one of: best, last\n{_newest_named(all_runs(runs_dir))}"
         )
     folder = Path(os.path.abspath(path)).parent
     parent = RunDirectory(folder.parent)
