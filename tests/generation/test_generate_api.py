@@ -1,9 +1,12 @@
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
 from generation_models import char_tokenizer, lstm, lstm_section
+from omegaconf import OmegaConf
 
+from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.errors import UserError
 from lstm_lm.generation.api import generate
 from lstm_lm.generation.text import sample_text, sample_texts
@@ -34,8 +37,8 @@ def test_the_newest_run_continues_the_prompt(runs: Path) -> None:
 
 
 def test_several_samples_are_a_list(runs: Path) -> None:
-    texts = generate(load(runs / "first"), "ab", num_samples=3, max_new_tokens=20, seed=1)
-    new = sample_texts(MODEL, TOKENIZER, "ab", num_samples=3, max_new_tokens=20, seed=1)
+    texts = generate(load(runs / "first"), "ab", num_samples=3, max_new_tokens=20, temperature=0.7, seed=1)
+    new = sample_texts(MODEL, TOKENIZER, "ab", num_samples=3, max_new_tokens=20, temperature=0.7, seed=1)
     assert texts == ["ab" + text for text in new]
 
 
@@ -49,6 +52,16 @@ def test_the_prompt_may_be_a_file(runs: Path, tmp_path: Path) -> None:
 def test_stop_strings_may_be_any_sequence(runs: Path) -> None:
     loaded = load(runs / "first")
     assert generate(loaded, "a", seed=1, stop=("e", "f")) == generate(loaded, "a", seed=1, stop=["e", "f"])
+
+
+def test_what_is_left_out_has_its_value_from_the_configuration() -> None:
+    """A signature cannot read YAML: it repeats what conf/generate.yaml says, and must not say anything else."""
+    config: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "generate.yaml"))
+    for option in config.pop("defaults"):
+        config |= option if isinstance(option, dict) else {}
+    parameters = {name: parameter.default for name, parameter in inspect.signature(generate).parameters.items()}
+    assert parameters == {name: value for name, value in config.items() if name in parameters}
+    assert config.keys() - parameters.keys() == {"hydra", "interactive"}, "what is the command line's alone"
 
 
 def test_wrong_values_are_refused_before_a_run_is_looked_for(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def generate(
     *,
     prompt_file: str | None = None,
     max_new_tokens: int = 500,
-    temperature: float = 1.0,
+    temperature: float = 0.8,
     top_k: int | None = None,
     top_p: float = 1.0,
     min_p: float = 0.0,
@@ -27,13 +27,14 @@ def generate(
     unknown: Unknown = "error",
     ckpt_path: str | Path | None = None,
     runs_dir: str | Path = "outputs",
-    device: str | torch.device = "cpu",
-    precision: str = "32-true",
+    device: str | torch.device = "auto",
+    precision: str = "auto",
     forward: str = "auto",
 ) -> str | list[str]:
     """Continue `prompt` with the model of a run; gives the text, prompt included, or a list with `num_samples` > 1.
 
-    Every filter is off unless asked for. Several calls with one model: `generate(load(run), ...)` reads it only once.
+    What is left out has the value that `conf/generate.yaml` gives it, as on the command line. Several calls with one
+    model: `generate(load(run), ...)` reads it only once.
 
     Args:
         run: a run directory or its name; None: the newest below `runs_dir`; or what `lstm_lm.load` gave, and then the
@@ -41,7 +42,7 @@ def generate(
         prompt: the beginning of the text.
         prompt_file: a UTF-8 file that holds the prompt instead, or `-` for standard input.
         max_new_tokens: >= 0, fewer where a stop string comes.
-        temperature: >= 0; below 1 bolder, above 1 more even, 0 greedy.
+        temperature: >= 0; 1 the model's own distribution, below 1 safer, above 1 wilder, 0 greedy.
         top_k: >= 1, only the k most likely tokens; None: all.
         top_p: above 0, at most 1: only the nucleus of this probability; 1: all.
         min_p: 0 to 1: only tokens with this share of the most likely one's probability; 0: all.
@@ -51,8 +52,8 @@ def generate(
         unknown: what becomes of characters of the prompt that the tokenizer does not know: error, skip or replace.
         ckpt_path: a checkpoint file, or `best` or `last` of the run.
         runs_dir: the folder below which runs are looked for.
-        device: cpu, gpu, mps, auto, or torch's name of one.
-        precision: as `lstm_lm.load` takes it.
+        device: auto (a GPU where there is one), cpu, gpu, mps, or torch's name of one.
+        precision: as `lstm_lm.load` takes it; auto: 32-true.
         forward: the forward strategy.
 
     Raises:
