@@ -22,7 +22,7 @@ range are median (lowest-highest) over the rounds. This page is made by `python 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION, whole_process(), overhead(), generation(), dropout(), LIMITS])
+    return "\n".join([INTRODUCTION, whole_process(), overhead(), generation(), evaluation(), dropout(), LIMITS])
 
 
 LIMITS = """## What is not measured here
@@ -89,6 +89,34 @@ def generation() -> str:
         table(["loop", "tokens a second"], rows) + "\n" + table(["ratio", ""], ratios),
         "The application is faster than the bare step loop because it asks the vendor for one cell step instead of a "
         "sequence of length one ([why](decisions/0007-single-steps.md)).",
+    )
+
+
+def evaluation() -> str:
+    """Several streams against the exact one."""
+    figures = read("evaluation")
+    settings = figures["settings"]
+    own = settings["of_the_run"]
+    rows = [
+        [
+            str(row["eval_batch_size"]),
+            "-" if row["eval_batch_size"] == 1 else str(row["eval_context"]),
+            f"{row['loss']:.5f}",
+            f"{row['difference']:+.5f}",
+            f"{row['seconds']['median']:.2f}",
+            span(row["times_faster"]),
+        ]
+        for row in figures["layouts"]
+    ]
+    return section(
+        "Scoring a validation split in several streams",
+        figures,
+        "evaluation.py RUN",
+        table(["`eval_batch_size`", "`eval_context`", "loss, nats", "difference", "seconds", "times faster"], rows),
+        f"{settings['validation_tokens']:,} tokens of {settings['data']} ({settings['tokenizer']}), windows of "
+        f"{settings['seq_len']}. One stream is exact; the run's own settings were eval_batch_size="
+        f"{own['eval_batch_size']} and eval_context={own['eval_context']} "
+        "([why there is a warm-up](decisions/0003-evaluation-streams.md)).",
     )
 
 
