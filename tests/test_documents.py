@@ -1,0 +1,54 @@
+"""The documents lead where they say they lead, and nothing in them is still to be filled in."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)")
+ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
+PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
+
+
+def name(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+def without_code(text: str) -> str:
+    """`text` without its blocks and spans of code, where brackets are no links."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"(?ms)^```.*?^```", "", text))
+
+
+def relative_links(text: str) -> list[str]:
+    """Where the links in `text` lead, but for other sites and places on the same page."""
+    # What a link shows may be code: only what it leads to is asked for, so an empty text is a link all the same.
+    found = LINK.findall(without_code(text))
+    return [target for target in found if not ELSEWHERE.match(target) and not target.startswith("#")]
+
+
+def test_links_are_found() -> None:
+    text = '[a](one.md) and ![b](two.png "title"), [`c`](three/#part) `[d](code)` [e](https://x.org) [f](#here)\n'
+    assert relative_links(text + "```bash\n[g](block)\n```\n") == ["one.md", "two.png", "three/#part"]
+    assert {"docs/architecture.md", "docs/images/loss.png"} <= set(relative_links(DOCUMENTS[0].read_text("utf-8")))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_relative_link_leads_to_something_in_the_project(document: Path) -> None:
+    for link in relative_links(document.read_text(encoding="utf-8")):
+        target = (document.parent / unquote(link.split("#")[0])).resolve()
+        assert target.is_relative_to(ROOT), f"{link} leads out of the project"
+        assert target.exists(), f"{link} leads nowhere"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_no_placeholder_is_left(document: Path) -> None:
+    assert PLACEHOLDER.findall(document.read_text(encoding="utf-8")) == []
+
+
+def test_every_decision_is_listed() -> None:
+    listed = relative_links((ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8"))
+    there = {path.name for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md")}
+    assert there == {link for link in listed if link[0].isdigit()}
