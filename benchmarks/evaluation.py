@@ -72,7 +72,7 @@ def measure(
             **layout._asdict(),
             "streams": windows[layout].batch_size,
             "loss": round(losses[layout], 6),
-            "difference": round(losses[layout] - losses[SINGLE], 6),
+            "difference": round(losses[layout] - losses[SINGLE], 6) + 0.0,  # no -0.0
             "seconds": spread(seconds[layout]),
             "times_faster": spread([one / some for one, some in zip(seconds[SINGLE], seconds[layout], strict=True)]),
         }
@@ -103,7 +103,7 @@ def main() -> None:
     )
     for row in rows:
         print(
-            f"{row['eval_batch_size']:>10}{row['eval_context']:>9}{row['loss']:>10.5f}{row['difference']:>+12.5f}"
+            f"{row['eval_batch_size']:>10}{row['eval_context']:>9}{row['loss']:>10.5f}{row['difference']:>+12.6f}"
             f"{row['seconds']['median']:>9.2f}{row['times_faster']['median']:>14.1f}"
         )
     settings = {

@@ -102,7 +102,7 @@ def evaluation() -> str:
             str(row["eval_batch_size"]),
             "-" if row["eval_batch_size"] == 1 else str(row["eval_context"]),
             f"{row['loss']:.5f}",
-            f"{row['difference']:+.5f}",
+            f"{row['difference']:+.6f}",
             f"{row['seconds']['median']:.2f}",
             span(row["times_faster"]),
         ]
