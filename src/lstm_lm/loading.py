@@ -11,15 +11,11 @@ from lstm_lm.errors import UserError
 from lstm_lm.hardware import ACCELERATORS, TYPES, check_precision, find_device
 from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
+from lstm_lm.models.weights import difference, model_weights
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lookup import Warn, resolve, to_standard_error
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
-
-WEIGHTS_PREFIX = "model."
-"""Before the model's own names in a checkpoint's `state_dict`: there the model is a part of the training module."""
-
-_MOST_NAMED = 3
 
 
 class _Pair(NamedTuple):
@@ -85,11 +81,13 @@ def load(
             outline = blank_model(description, tokenizer.vocabulary_size)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    _compare({name: tensor.shape for name, tensor in outline.state_dict().items()}, weights, path)
+    problem = difference(outline.state_dict(), weights)
+    if problem is not None:
+        raise _misfit(path, f"for its model and tokenizer, {problem}")
     model = blank_model(description, tokenizer.vocabulary_size)
     model.to(weights_dtype).load_state_dict(weights)
     model.to(where).eval()
-    choice = model.use_forward(forward, where, autocast or weights_dtype)
+    choice = model.use_forward(forward, where, weights_dtype)
 
     loaded = Loaded(model, tokenizer)
     loaded.config = dict(config)
@@ -120,29 +118,9 @@ def _types(precision: str, device: torch.device) -> tuple[torch.dtype, torch.dty
 def _weights(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     """The model's part of the training module's state."""
     state = _mapping(checkpoint.get("state_dict"), path, "it has no weights")
-    weights = {
-        name.removeprefix(WEIGHTS_PREFIX): tensor
-        for name, tensor in state.items()
-        if isinstance(name, str) and name.startswith(WEIGHTS_PREFIX)
-    }
-    if not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+    if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
         raise _misfit(path, "some of its weights are no tensors")
-    return weights
-
-
-def _compare(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor], path: Path) -> None:
-    """The description and the weights must agree in every name and shape."""
-    missing = [name for name in expected if name not in weights]
-    foreign = [name for name in weights if name not in expected]
-    other = [
-        f"{name} {list(weights[name].shape)} instead of {list(shape)}"
-        for name, shape in expected.items()
-        if name in weights and weights[name].shape != shape
-    ]
-    for what, names in (("lacks", missing), ("has unknown", foreign), ("has", other)):
-        if names:
-            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-            raise _misfit(path, f"for its model and tokenizer, it {what} {', '.join(names[:_MOST_NAMED])}{more}")
+    return model_weights(checkpoint)
 
 
 def _mapping(value: Any, path: Path, problem: str) -> Mapping[str, Any]:

@@ -40,3 +40,15 @@ def test_many_small_windows_do_not_round_away() -> None:
     for _ in range(1000):
         metric.update(torch.tensor(1.0), torch.tensor(0))
     assert metric.nats.item() == 3e8 + 1000
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_a_module_turned_to_a_16_bit_type_leaves_the_sums_as_they_are(kind: torch.dtype) -> None:
+    module = torch.nn.Module()
+    module.metric = TokenLoss()
+    module.to(kind)
+    for _ in range(1000):
+        module.metric.update(torch.tensor(2500.0), torch.tensor(1024))
+    assert module.metric.compute().item() == pytest.approx(2500 / 1024)
+    module.metric.reset()
+    assert module.metric.nats.dtype == torch.float64

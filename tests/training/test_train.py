@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 import torch
 
 import lstm_lm
-from lstm_lm.errors import UserError
+from lstm_lm.data.module import TextDataModule
+from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.module import LanguageModelTask
 
 Config = Callable[..., dict[str, Any]]
 
@@ -194,7 +197,7 @@ def test_fine_tuning_starts_from_the_weights_and_the_tokenizer(small_config: Con
 def test_fine_tuning_another_shape_names_the_first_weight_that_differs(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "first")
     config = small_config("model.hidden_size=24") | {"init_from": str(tmp_path / "first")}
-    with pytest.raises(UserError, match=r"head\.weight"):
+    with pytest.raises(UserError, match=r"has embedding\.weight|stack\.weight_ih_l0"):
         lstm_lm.train(config, tmp_path / "second")
 
 
@@ -220,3 +223,119 @@ def test_a_run_that_diverges_ends_with_null_and_no_best(small_config: Config, tm
     assert written["val"]["loss"] is None
     assert written["status"] == "completed"
     assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true", "64-true"])
+def test_the_validation_loss_is_the_sum_over_all_tokens_in_every_precision(
+    precision: str, small_config: Config, tmp_path: Path
+) -> None:
+    """Against the best checkpoint's weights in float64, one token after the other: nothing may round away."""
+    config = small_config(f"precision={precision}", "data.eval_batch_size=1", "data.seq_len=3", "data.batch_size=16")
+    summary = lstm_lm.train(config, tmp_path / "run")
+    assert summary.val is not None
+    assert summary.val.loss is not None
+    model, tokenizer = lstm_lm.load(tmp_path / "run", precision="64-true")
+    text = Path(config["data"]["path"]).read_text()
+    ids = torch.from_numpy(tokenizer.encode(text[int(len(text) * 0.9) :]).ids)
+    with torch.no_grad():
+        logits, _ = model(ids[:-1, None], model.initial_state(1))
+    exact = torch.nn.functional.cross_entropy(logits[:, 0], ids[1:]).item()
+    assert summary.val.loss == pytest.approx(exact, rel=1e-5 if precision in ("32-true", "64-true") else 5e-3)
+
+
+def test_a_few_windows_again_and_again_are_learnt_by_heart(small_config: Config, tmp_path: Path) -> None:
+    config = small_config("trainer.overfit_batches=1", "trainer.max_epochs=300", "optimizer.lr=1e-2")
+    config["trainer"]["log_every_n_steps"] = 100
+    assert (lstm_lm.train(config, tmp_path / "run").train.loss or 9) < 0.1
+
+
+def test_early_stopping_within_the_first_epoch_is_reported(small_config: Config, tmp_path: Path) -> None:
+    config = small_config(
+        "trainer.val_check_interval=5", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=9.0"
+    )
+    summary = lstm_lm.train(config, tmp_path / "run")
+    assert (summary.status, summary.train.steps, summary.train.epochs) == ("stopped", 10, 0)
+
+
+def test_a_resumed_run_has_the_patience_that_is_asked_for_now(small_config: Config, tmp_path: Path) -> None:
+    impatient = ("callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=9.0")
+    patient = ("callbacks.early_stopping.patience=50", "callbacks.early_stopping.min_delta=9.0")
+    first = lstm_lm.train(small_config("trainer.val_check_interval=5", *impatient), tmp_path / "run")
+    assert first.status == "stopped"
+    again = small_config("trainer.val_check_interval=5", *patient, "resume=auto", "trainer.max_epochs=2")
+    resumed = lstm_lm.train(again, tmp_path / "run")
+    assert (resumed.status, resumed.train.steps) == ("completed", 86)
+
+
+def test_a_run_without_a_limit_of_steps_ends_by_time(small_config: Config, tmp_path: Path) -> None:
+    config = small_config("trainer.max_epochs=-1", "trainer.max_time='00:00:00:01'", "scheduler=constant")
+    assert lstm_lm.train(config, tmp_path / "run").status == "stopped"
+
+
+def test_seconds_of_a_resumed_run_are_those_of_all_its_processes(small_config: Config, tmp_path: Path) -> None:
+    first = lstm_lm.train(small_config("trainer.max_steps=20"), tmp_path / "run").train.seconds
+    second = lstm_lm.train(small_config("trainer.max_steps=21", "resume=auto"), tmp_path / "run").train.seconds
+    assert first is not None
+    assert second is not None
+    assert second > 0.5 * first
+
+
+def test_fine_tuning_records_the_tokenizer_that_it_really_uses(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1", "tokenizer=byte"), tmp_path / "first")
+    config = small_config("trainer.max_steps=1") | {"init_from": str(tmp_path / "first")}
+    lstm_lm.train(config, tmp_path / "second")
+    section = checkpoint_file.load(tmp_path / "second" / "checkpoints" / "last.ckpt")["lstm_lm"]
+    assert section["tokenizer"]["name"] == section["config"]["tokenizer"]["name"] == "byte"
+
+
+def test_a_resumed_run_keeps_the_strategy_that_auto_chose(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1", "forward=stepwise"), tmp_path / "run")
+    resumed = lstm_lm.train(small_config("trainer.max_steps=2", "forward=auto", "resume=auto"), tmp_path / "run")
+    assert (resumed.runtime.forward, resumed.runtime.forward_reason) == ("stepwise", "as before")
+
+
+@pytest.mark.parametrize("window", [6, 7, 8])
+def test_a_signal_within_a_step_of_several_windows_waits_for_its_end(
+    window: int, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the windows of one optimizer step gradients are half summed; a checkpoint there would lose them."""
+    several = ("trainer.accumulate_grad_batches=4", "trainer.max_steps=8", *DROPOUTS, "scheduler=constant")
+    lstm_lm.train(small_config(*several), tmp_path / "whole")
+    taken = 0
+    step = LanguageModelTask.training_step
+
+    def interrupted_step(task: LanguageModelTask, *arguments: Any) -> torch.Tensor:
+        nonlocal taken
+        taken += 1
+        if taken == window:
+            signal.raise_signal(signal.SIGTERM)
+        return step(task, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LanguageModelTask, "training_step", interrupted_step)
+        with pytest.raises(Interrupted) as caught:
+            lstm_lm.train(small_config(*several), tmp_path / "parts")
+    assert caught.value.exit_status == 143
+    lstm_lm.train(small_config(*several, "resume=auto"), tmp_path / "parts")
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    for name, tensor in weights(tmp_path / "whole").items():
+        assert torch.equal(weights(tmp_path / "parts")[name], tensor), name
+
+
+def test_a_signal_while_text_is_read_ends_at_once(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("went on reading")
+
+    monkeypatch.setattr(TextDataModule, "prepare", read)
+    with pytest.raises(Interrupted) as caught:
+        lstm_lm.train(small_config(), tmp_path / "run")
+    assert caught.value.exit_status == 130
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "interrupted"
+
+
+def test_the_gradient_norm_is_recorded_without_clipping_too(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2", "trainer.gradient_clip_val=null"), tmp_path / "run")
+    assert all(row["train/gradient_norm"] > 0 for row in metrics_file.read(tmp_path / "run" / "metrics.csv")[:2])

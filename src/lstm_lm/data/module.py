@@ -10,7 +10,7 @@ from lstm_lm import registry
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, Split
 from lstm_lm.data.manifest import Manifest
-from lstm_lm.data.streams import EvalWindows, TrainWindows
+from lstm_lm.data.streams import EvalWindows, RepeatedWindows, TrainWindows
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
@@ -34,6 +34,7 @@ class TextDataModule(LightningDataModule):
         *,
         rank: int = 0,
         world_size: int = 1,
+        repeat_windows: int | float = 0,
     ) -> None:
         """Check the options.
 
@@ -44,6 +45,7 @@ class TextDataModule(LightningDataModule):
             tokenizer: one to use as it is (a checkpoint's) instead of one fitted on this text.
             rank: of this process; a trainer, once there is one, knows better.
             world_size: number of processes; as `rank`.
+            repeat_windows: train on the first few windows only (int), or on a part of them (float); 0: on all.
 
         Raises:
             UserError: an option is unknown, missing or out of range.
@@ -54,6 +56,7 @@ class TextDataModule(LightningDataModule):
         self._cache = cache_folder(self.options.cache_dir)
         self._corpus = corpus(self.options, self._cache)
         self._seed = seed
+        self._repeat = repeat_windows
         self._expected = rank, world_size
         self._how: Tokenizer | tuple[type[Tokenizer], Any]
         if tokenizer is not None:
@@ -110,8 +113,8 @@ class TextDataModule(LightningDataModule):
         """
         return self._ready.tokens(split)
 
-    def train_dataloader(self) -> TrainWindows:
-        """The training windows of this process.
+    def train_dataloader(self) -> TrainWindows | RepeatedWindows:
+        """The training windows of this process; with `repeat_windows` a few of them, again and again.
 
         Raises:
             UserError: the text is too short for the streams of all processes.
@@ -130,6 +133,10 @@ class TextDataModule(LightningDataModule):
         if self._saved_place is not None:
             self._train_windows.load_state_dict(self._saved_place)
             self._saved_place = None
+        if self._repeat:
+            few = self._repeat
+            count = few if isinstance(few, int) else max(1, int(few * len(self._train_windows)))
+            return RepeatedWindows(self._train_windows, count)
         return self._train_windows
 
     def state_dict(self) -> dict[str, Any]:

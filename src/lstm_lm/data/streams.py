@@ -4,7 +4,8 @@ Training: the row is a circle, entered at another place each epoch and cut into 
 Evaluation: the row is a line of which every token but the first is predicted exactly once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -124,6 +125,22 @@ class TrainWindows:
                 "use another checkpoint, or init_from= to start from its weights alone"
             )
         self._epoch, self._window = epoch, window
+
+
+class RepeatedWindows:
+    """A few windows, the same in every epoch: a model that cannot learn even these has a mistake in it."""
+
+    def __init__(self, windows: Iterable[Batch], count: int) -> None:
+        """Keep the first `count` of `windows`."""
+        self._windows = list(islice(windows, count))
+
+    def __len__(self) -> int:
+        """Windows in an epoch."""
+        return len(self._windows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """From a zero state on, each time."""
+        return iter(self._windows)
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -1,7 +1,9 @@
 """From summed log-likelihoods to the figures people compare: loss, perplexity, bits per character and per byte."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -57,6 +59,15 @@ class TokenLoss(Metric):
         kind = torch.float32 if torch.backends.mps.is_available() else torch.float64
         self.add_state("nats", torch.zeros((), dtype=kind), dist_reduce_fx="sum")
         self.add_state("tokens", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Self:
+        """Move, but keep the types: a module turned to bfloat16 turns its metrics too, and sums would stand still."""
+        kinds = {name: default.dtype for name, default in self._defaults.items() if isinstance(default, Tensor)}
+        super()._apply(fn, *args, **kwargs)
+        for name, kind in kinds.items():
+            setattr(self, name, getattr(self, name).to(kind))
+            self._defaults[name] = torch.zeros_like(getattr(self, name))
+        return self
 
     def update(self, nats: Tensor, tokens: Tensor) -> None:
         """Add a window's summed loss and its number of predicted tokens (scalars)."""

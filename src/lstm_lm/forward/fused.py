@@ -21,9 +21,11 @@ class Fused(Strategy):
     name: ClassVar[str] = "fused"
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Only the vendor's own cells; on MPS only float32 and float16."""
+        """Only the vendor's own cells; cuDNN and MPS take no bfloat16 weights."""
         if not spec.cell.vendor:
             return f"no vendor kernel computes the cell {spec.cell.name!r}"
+        if device.type == "cuda" and dtype == torch.bfloat16:
+            return "PyTorch has no cuDNN LSTM for bfloat16 weights (use precision=16-mixed or bf16-mixed)"
         if device.type == "mps" and dtype not in (torch.float32, torch.float16):
             return f"the MPS kernel does not take {str(dtype).removeprefix('torch.')}"
         return None
@@ -78,10 +80,21 @@ def _layer_by_layer(stack: Stack, x: Tensor, state: StackState, masks: Masks) ->
 def _vendor_lstm(
     x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor], *, num_layers: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x `[T, B, I]`, h and c `[L, B, H]`; `train=True` keeps what the backward pass needs, whatever the mode."""
-    if not torch.is_autocast_enabled(x.device.type):
+    """x `[T, B, I]`, h and c `[L, B, H]`; training mode keeps what the backward pass needs."""
+    device, train = x.device.type, torch.is_grad_enabled()
+    if torch.is_autocast_enabled(device):
+        # PyTorch's autocast runs cuDNN's recurrent kernels in float16 whatever type it was asked for (AutocastRNN.cpp).
+        # Where that was bfloat16, float16 without a scaled loss would be a silent swap: the stack stays in float32.
+        if device == "cuda" and torch.get_autocast_dtype(device) == torch.bfloat16:
+            kind = weights[0].dtype
+            with torch.autocast(device, enabled=False):
+                y, h, c = torch.lstm(
+                    x.to(kind), (h.to(kind), c.to(kind)), weights, True, num_layers, 0.0, train, False, False
+                )
+            return y, h, c
+    else:
         h, c = h.to(x.dtype), c.to(x.dtype)
-    y, h, c = torch.lstm(x, (h, c), weights, True, num_layers, 0.0, torch.is_grad_enabled(), False, False)
+    y, h, c = torch.lstm(x, (h, c), weights, True, num_layers, 0.0, train, False, False)
     return y, h, c
 
 

@@ -9,19 +9,22 @@ from rich.text import Text
 from lstm_lm.runs.summary import SplitSummary, Summary
 
 
-def show(summary: Summary, run_dir: Path, console: Console, *, sample: str | None, hint: str | None) -> None:
-    """Print the table of results, the final sample's place being above it."""
+def show(
+    summary: Summary, run_dir: Path, console: Console, *, sample: str | None, source: str, hint: str | None
+) -> None:
+    """Print the final sample, written with the weights of `source`, and below it the table of results."""
     if sample is not None:
         from lstm_lm.training.callbacks.samples import sample_panel
 
-        console.print(sample_panel(sample, "sample from the best checkpoint"))
+        console.print(sample_panel(sample, f"sample from {source}"))
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
     for column in ("", "loss", "perplexity", "bits/character", "bits/byte"):
         table.add_column(column, justify="left" if not column else "right")
     for name, scores in (("validation", summary.val), ("test", summary.test)):
         if scores is not None:
             table.add_row(name, *_cells(scores))
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     train = summary.train
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
     console.print(f"{summary.status} after {train.steps:,} steps in {train.seconds or 0:.0f} s{speed}", highlight=False)

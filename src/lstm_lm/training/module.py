@@ -1,5 +1,6 @@
 """The LightningModule: truncated back-propagation through time with a carried hidden state."""
 
+import time
 from typing import Any
 
 import lightning.pytorch as pl
@@ -28,7 +29,7 @@ class LanguageModelTask(pl.LightningModule):
         optimizer: Options,
         scheduler: Scheduler,
         *,
-        total_steps: int,
+        total_steps: int | None,
         precision: str,
         counts: dict[str, Counts],
         provenance: dict[str, Any],
@@ -41,7 +42,7 @@ class LanguageModelTask(pl.LightningModule):
             objective: how a window becomes a loss.
             optimizer: the `optimizer` section.
             scheduler: the `scheduler` section.
-            total_steps: optimizer steps that the schedule spans.
+            total_steps: optimizer steps that the schedule spans; None: no limit is known.
             precision: Lightning's name; decides whether a fused optimizer may be used.
             counts: what the predicted tokens of "validation" and "test" stand for.
             provenance: plain data that every checkpoint carries under "lstm_lm": config, tokenizer, ...
@@ -59,10 +60,12 @@ class LanguageModelTask(pl.LightningModule):
         self._provenance = provenance
         self._team = team
         self._stream_state: State = None
+        self._seconds_before = 0.0
+        self._began = time.perf_counter()
         self._eval_state: State = None
         self._eval_loss = TokenLoss()
         self.gradient_norm: Tensor | None = None
-        """Of the last optimizer step, before clipping; None where nothing asked for it."""
+        """Of the last optimizer step, before clipping."""
         self.train_loss: Tensor | None = None
         """Of the last optimizer step: the mean over its windows and over all processes, nats per token."""
         self.scores: Scores | None = None
@@ -71,6 +74,10 @@ class LanguageModelTask(pl.LightningModule):
         """The optimizer step of the last validation."""
 
     # Training
+
+    def at_border(self, batch_idx: int) -> bool:
+        """Whether an optimizer step ends with window `batch_idx`: between two, gradients are half summed."""
+        return (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One window of truncated back-propagation through time."""
@@ -102,13 +109,14 @@ class LanguageModelTask(pl.LightningModule):
         Lightning's own refuses fused optimizers under every mixed precision. Only a gradient scaler makes the two
         incompatible, and with one (16-mixed) `build_optimizer` does not take the fused kernel.
         """
-        if not gradient_clip_val:
-            self.gradient_norm = None
-        elif gradient_clip_algorithm == "value":
-            torch.nn.utils.clip_grad_value_(self.model.parameters(), gradient_clip_val)
-            self.gradient_norm = None
-        else:
-            self.gradient_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+        parameters = list(self.model.parameters())
+        if gradient_clip_val and gradient_clip_algorithm != "value":
+            self.gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_value_(parameters, gradient_clip_val)
 
     # Validation and test
 
@@ -160,8 +168,14 @@ class LanguageModelTask(pl.LightningModule):
             **self._provenance,
             **own,
             "other_processes": self._team.gather(own)[1:],  # the same of processes 1, 2, ...
+            "seconds": self.trained_seconds,
             "validation": None if self.scores is None else {"step": self.validated_at, "loss": self.scores.loss},
         }
+
+    @property
+    def trained_seconds(self) -> float:
+        """Wall time in training so far, that of the processes before this one included."""
+        return self._seconds_before + time.perf_counter() - self._began
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put back what `on_save_checkpoint` added."""
@@ -173,8 +187,10 @@ class LanguageModelTask(pl.LightningModule):
         cuda = own["generators"].get("cuda")
         if cuda is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(cuda.cpu(), self.device)
+        self._seconds_before = saved["seconds"]
         self.validated_at = None if saved["validation"] is None else saved["validation"]["step"]
 
     def on_train_start(self) -> None:
-        """The device is known for certain only now."""
+        """Time counts from here; and the device is known for certain only now."""
+        self._began = time.perf_counter()
         self._stream_state = to_device(self._stream_state, self.device)

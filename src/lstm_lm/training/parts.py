@@ -18,6 +18,7 @@ from lstm_lm.forward.choose import Choice
 from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
+from lstm_lm.models.weights import difference, model_weights
 from lstm_lm.runs import checkpoint_file, lookup
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 from lstm_lm.training import distributed
@@ -41,7 +42,8 @@ class Parts:
     """The forward strategy that runs, and why."""
     task: LanguageModelTask
     steps_per_epoch: int
-    total_steps: int
+    total_steps: int | None
+    """Of the whole run, where a limit in steps or epochs says so."""
     team: Team
     """The processes that train together."""
 
@@ -60,13 +62,19 @@ def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE
     origin = _origin(config.top.init_from) if checkpoint is None else None
     tokenizer = _tokenizer(saved or (origin or {}).get("lstm_lm"))
     data = TextDataModule(
-        config.top.data, config.top.tokenizer, config.top.seed, tokenizer, rank=team.rank, world_size=team.size
+        config.top.data,
+        config.top.tokenizer,
+        config.top.seed,
+        tokenizer,
+        rank=team.rank,
+        world_size=team.size,
+        repeat_windows=config.trainer.get("overfit_batches") or 0,
     )
     data.prepare()
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
-    choice = model.use_forward(config.forward.name, machine.device, machine.dtype)
+    choice = _forward(model, machine, saved, config)
     if origin is not None:
         _start_from(model, origin, str(config.top.init_from))
     steps_per_epoch = _steps_per_epoch(config.trainer, data.steps_per_epoch)
@@ -82,7 +90,7 @@ def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE
         counts={name: _counts(split) for name, split in splits.items()},
         provenance={
             "schema_version": SCHEMA_VERSION,
-            "config": config.plain,
+            "config": config.plain if origin is None else {**config.plain, "tokenizer": _section(origin, "tokenizer")},
             "tokenizer": data.tokenizer.to_json(),
             "data": data.manifest.model_dump(mode="json"),
             "resolved": {
@@ -125,6 +133,14 @@ def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: Train
     return machine._replace(precision=resolved["precision"], precision_reason="as before")
 
 
+def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Choice:
+    """The strategy that is asked for; on the device it was chosen for, `auto` is the one that ran before."""
+    if saved is None or config.forward.name != "auto" or saved["resolved"]["device"] != machine.device.type:
+        return model.use_forward(config.forward.name, machine.device, machine.parameter_dtype)
+    choice = model.use_forward(saved["resolved"]["forward"], machine.device, machine.parameter_dtype)
+    return choice._replace(reason="as before")
+
+
 def _origin(init_from: str | None) -> dict[str, Any] | None:
     if init_from is None:
         return None
@@ -134,27 +150,20 @@ def _origin(init_from: str | None) -> dict[str, Any] | None:
     return checkpoint_file.load(path)
 
 
+def _section(checkpoint: dict[str, Any], name: str) -> Any:
+    return checkpoint["lstm_lm"]["config"][name]
+
+
 def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:
     return None if saved is None else tokenizer_from_json(saved["tokenizer"])
 
 
 def _start_from(model: LanguageModel, origin: dict[str, Any], init_from: str) -> None:
-    weights = {
-        name.removeprefix("model."): tensor
-        for name, tensor in origin["state_dict"].items()
-        if name.startswith("model.")
-    }
-    mine = model.state_dict()
-    wrong = sorted(
-        name
-        for name in {*weights, *mine}
-        if name not in mine or name not in weights or mine[name].shape != weights[name].shape
-    )
-    if wrong:
-        shape = tuple(weights[wrong[0]].shape) if wrong[0] in weights else "not there"
-        here = tuple(mine[wrong[0]].shape) if wrong[0] in mine else "not there"
+    weights = model_weights(origin)
+    problem = difference(model.state_dict(), weights)
+    if problem is not None:
         raise UserError(
-            f"init_from={init_from}: its weights are of another model: {wrong[0]} is {shape} there, {here} here\n"
+            f"init_from={init_from}: its weights are of another model: {problem}\n"
             "set the keys of model= as in that run's .hydra/config.yaml"
         )
     model.load_state_dict(weights)
@@ -172,7 +181,7 @@ def _steps_per_epoch(trainer: dict[str, Any], windows: int) -> int:
     return max(1, math.ceil(windows / int(trainer["accumulate_grad_batches"])))
 
 
-def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int:
+def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int | None:
     """Optimizer steps that the schedule spans."""
     epochs, steps = config.trainer.get("max_epochs"), config.trainer.get("max_steps", -1)
     limits = [] if epochs in (None, -1) else [int(epochs) * steps_per_epoch]
@@ -180,7 +189,7 @@ def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int:
         limits.append(int(steps))
     if not limits:
         if isinstance(config.scheduler, ConstantOptions):
-            return steps_per_epoch
+            return None
         raise UserError(
             f"scheduler={config.scheduler.name}: needs to know how long training takes\n"
             "set trainer.max_epochs or trainer.max_steps, or use scheduler=constant"

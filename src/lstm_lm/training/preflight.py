@@ -26,7 +26,7 @@ class Preflight:
     accumulate: int
     steps_per_epoch: int
     tokens_per_epoch: int
-    total_steps: int
+    total_steps: int | None
     device: str
     precision: str
     precision_reason: str
@@ -39,6 +39,7 @@ class Preflight:
 
     def rows(self) -> list[tuple[str, str]]:
         """(what, how much), in the order in which they are shown."""
+        length = "no limit of steps" if self.total_steps is None else f"{self.total_steps:,} steps"
         splits = ", ".join(f"{name} {count:,}" for name, count in self.tokens.items())
         many = "" if self.processes == 1 else f" x {self.processes} processes"
         accumulated = "" if self.accumulate == 1 else f" x {self.accumulate} accumulated"
@@ -49,7 +50,7 @@ class Preflight:
             ("batch", f"{self.batch_size} streams x {self.seq_len} tokens a window{many}{accumulated}"),
             (
                 "length",
-                f"{self.total_steps:,} steps; an epoch has {self.steps_per_epoch:,}, {self.tokens_per_epoch:,} tokens",
+                f"{length}; an epoch has {self.steps_per_epoch:,}, {self.tokens_per_epoch:,} tokens",
             ),
             ("device", self.device),
             ("precision", f"{self.precision} ({self.precision_reason})"),

@@ -81,9 +81,10 @@ def scheduler_options(section: Mapping[str, Any]) -> Scheduler:
     return SCHEDULERS[name].parse(section, "scheduler")
 
 
-def build_scheduler(optimizer: Optimizer, options: Scheduler, total_steps: int) -> LambdaLR:
-    """A step-wise schedule over `total_steps` optimizer steps."""
-    factor: Callable[[int], float] = lambda step: options.factor(step, total_steps)  # noqa: E731
+def build_scheduler(optimizer: Optimizer, options: Scheduler, total_steps: int | None) -> LambdaLR:
+    """A step-wise schedule over `total_steps` optimizer steps; only a constant one can do without knowing how many."""
+    span = 1 if total_steps is None else total_steps
+    factor: Callable[[int], float] = lambda step: options.factor(step, span)  # noqa: E731
     return LambdaLR(optimizer, factor)
 
 

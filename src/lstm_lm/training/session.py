@@ -1,14 +1,13 @@
 """One run from its parts to its results: fit, score, tell."""
 
 import sys
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import lightning.pytorch as pl
 import psutil
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, Timer
+from lightning.pytorch.callbacks import Timer
 from rich.console import Console
 
 from lstm_lm.evaluation.scores import Scores
@@ -18,6 +17,7 @@ from lstm_lm.runs.summary import SplitSummary, Summary
 from lstm_lm.training import closing, compiling, together
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.callbacks.early_stopping import GiveUp
 from lstm_lm.training.callbacks.histograms import Histograms
 from lstm_lm.training.callbacks.progress import ProgressLine
 from lstm_lm.training.callbacks.recorder import Recorder, named
@@ -66,6 +66,7 @@ class Session:
                     logger,
                     clock,
                     every_n_steps=config.trainer["log_every_n_steps"],
+                    steps_per_epoch=parts.steps_per_epoch,
                     system=config.callbacks.monitor.system,
                 )
                 trainer = together.make_trainer(
@@ -89,7 +90,8 @@ class Session:
         if self.console is not None:
             idle = recorder.idle_gpu_percent
             hint = None if idle is None else IDLE_GPU_HINT.format(idle)
-            closing.show(self.summary, self.run_directory.path, self.console, sample=sample, hint=hint)
+            source = "the last step" if checkpoints is None or checkpoints.best_loss is None else "the best checkpoint"
+            closing.show(self.summary, self.run_directory.path, self.console, sample=sample, source=source, hint=hint)
 
     # The steps
 
@@ -141,13 +143,12 @@ class Session:
 
     def _fit(self, trainer: pl.Trainer, parts: Parts, recorder: Recorder) -> None:
         """Train; end with a validation, whatever the limit that ended it."""
-        began = time.perf_counter()
         try:
             together.fit(trainer, parts, self.start.checkpoint)
         finally:
             train, clock = self.summary.train, self.clock
-            train.seconds = time.perf_counter() - began
-            train.steps, train.epochs = trainer.global_step, trainer.current_epoch
+            train.seconds = parts.task.trained_seconds
+            train.steps, train.epochs = trainer.global_step, trainer.global_step // parts.steps_per_epoch
             train.loss, train.step_ms = recorder.last_loss, clock.step_ms
             train.tokens_per_second = clock.tokens_per_second
             self._note_runtime(parts)
@@ -171,6 +172,7 @@ class Session:
         options = self.config.callbacks.samples
         if not options.length:
             return None
+        task.to(parts.hardware.device)  # Lightning leaves it on the CPU
         with trainer.precision_plugin.forward_context():
             text = write_sample(task, options, parts.data.tokenizer, seed=self.config.top.seed)
         logger.log_text("sample/final", text, step)
@@ -250,7 +252,7 @@ def _split_summary(scores: Scores) -> SplitSummary:
 def _was_stopped(trainer: pl.Trainer) -> bool:
     """By early stopping or the time limit, before the other limits."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+        if isinstance(callback, GiveUp) and callback.has_struck:
             return True
         remaining = callback.time_remaining() if isinstance(callback, Timer) else None
         if remaining is not None and remaining <= 0:

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import EarlyStopping, Timer
+from lightning.pytorch.callbacks import Timer
 
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
@@ -17,6 +17,7 @@ from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import compiling
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
+from lstm_lm.training.callbacks.early_stopping import GiveUp
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
@@ -40,7 +41,7 @@ def prepare(config: TrainConfig, checkpoint: Path | None, team: Team) -> Parts:
 
 def make_checkpoints(config: TrainConfig, run: RunDirectory, team: Team) -> Checkpoints | None:
     """What writes checkpoints; None where they are turned off."""
-    if not config.trainer.get("enable_checkpointing", True):
+    if not config.trainer.get("enable_checkpointing", True) or config.trainer.get("fast_dev_run"):
         return None
     options = config.callbacks.checkpoint
     return Checkpoints(run, every_n_steps=options.every_n_steps, every_n_minutes=options.every_n_minutes, team=team)
@@ -76,16 +77,8 @@ def make_trainer(
     if checkpoints is not None:
         callbacks.append(checkpoints)
     callbacks += then
-    early_stopping = config.callbacks.early_stopping
-    if early_stopping.patience is not None:
-        callbacks.append(
-            EarlyStopping(
-                monitor="val/loss",
-                patience=early_stopping.patience,
-                min_delta=early_stopping.min_delta,
-                check_on_train_epoch_end=False,
-            )
-        )
+    if config.callbacks.early_stopping.patience is not None:
+        callbacks.append(GiveUp(config.callbacks.early_stopping))
     callbacks.append(signals)
     settings: dict[str, Any] = {
         **config.trainer,

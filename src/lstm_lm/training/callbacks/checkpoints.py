@@ -23,6 +23,7 @@ class Checkpoints(pl.Callback):
         self._every_seconds = 60 * every_n_minutes
         self._written_at = time.monotonic()
         self._written_step = -1
+        self._at_border = False  # whether an optimizer step has just ended: within one, gradients would be lost
         self.best_loss: float | None = None
         """Nats per token of best.ckpt."""
         self.best_step: int | None = None
@@ -43,8 +44,10 @@ class Checkpoints(pl.Callback):
         Always here and never after training: once Lightning has left its loop it takes the epoch for a whole one, so
         a checkpoint written then would skip the rest of it when resumed.
         """
+        assert isinstance(pl_module, LanguageModelTask)
         step = trainer.global_step
-        if step == self._written_step:
+        self._at_border = pl_module.at_border(batch_idx)
+        if step == self._written_step or not self._at_border:
             return
         due = step % self._every_n_steps == 0
         ends = trainer.is_last_batch or trainer.should_stop or step == trainer.max_steps
@@ -54,7 +57,7 @@ class Checkpoints(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validation may take long, and may be interrupted."""
         training = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
-        if training and trainer.global_step != self._written_step:
+        if training and self._at_border and trainer.global_step != self._written_step:
             self.write_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

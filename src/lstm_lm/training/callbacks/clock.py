@@ -2,12 +2,14 @@
 
 import time
 from array import array
+from collections import deque
 from statistics import fmean, median
 from typing import Any
 
 import lightning.pytorch as pl
 
 from lstm_lm.data.streams import Batch
+from lstm_lm.training.callbacks.moment import Moment
 
 WARM_UP_STEPS = 10
 """Steps left out of the medians: caches fill, kernels are chosen, graphs compile."""
@@ -23,7 +25,8 @@ class StepClock(pl.Callback):
         """`time.time()` when the first step began."""
         self._seconds = array("d")
         self._rates = array("d")
-        self._began: float | None = None
+        self._open: deque[tuple[Moment, Moment, int]] = deque()  # steps that a GPU may not have ended yet
+        self._began: Moment | None = None
         self._tokens = 0
         self._paused = False
         self._reported = 0
@@ -31,16 +34,19 @@ class StepClock(pl.Callback):
     @property
     def step_ms(self) -> float | None:
         """Median milliseconds of an optimizer step; None before there is one that counts."""
+        self._settle(wait=True)
         return median(self._seconds) * 1e3 if self._seconds else None
 
     @property
     def mean_ms(self) -> float | None:
         """Mean milliseconds of an optimizer step: steps that log weigh what they cost."""
+        self._settle(wait=True)
         return fmean(self._seconds) * 1e3 if self._seconds else None
 
     @property
     def tokens_per_second(self) -> float | None:
         """Median rate; None before there is a step that counts."""
+        self._settle(wait=True)
         return median(self._rates) if self._rates else None
 
     def pause(self) -> None:
@@ -49,6 +55,7 @@ class StepClock(pl.Callback):
 
     def recent(self) -> tuple[float, float] | None:
         """(milliseconds per step, tokens per second) since the last call, pauses left out; None: no such step."""
+        self._settle(wait=True)
         since, self._reported = self._reported, len(self._seconds)
         if since == self._reported:
             return None
@@ -59,11 +66,10 @@ class StepClock(pl.Callback):
     ) -> None:
         """A window begins; with gradient accumulation not every window begins a step."""
         if batch_idx % trainer.accumulate_grad_batches == 0:
-            now = time.perf_counter()
+            now = Moment(pl_module.device)
             if self._began is not None and not self._paused and self.steps > WARM_UP_STEPS:
-                seconds = now - self._began
-                self._seconds.append(seconds)
-                self._rates.append(self._tokens / seconds)
+                self._open.append((self._began, now, self._tokens))
+                self._settle(wait=False)
             self._began = now
             self._tokens = 0
             self._paused = False
@@ -72,6 +78,19 @@ class StepClock(pl.Callback):
                 self.first_step_at = time.time()
         if isinstance(batch, Batch):
             self._tokens += batch.inputs.numel() * trainer.world_size
+
+    def _settle(self, *, wait: bool) -> None:
+        """Take the times of steps that have ended."""
+        while self._open:
+            began, ended, tokens = self._open[0]
+            if wait:
+                ended.wait()
+            if not ended.is_past():
+                return
+            self._open.popleft()
+            seconds = ended.seconds_since(began)
+            self._seconds.append(seconds)
+            self._rates.append(tokens / seconds)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validation is not training."""

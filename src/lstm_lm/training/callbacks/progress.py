@@ -15,7 +15,7 @@ class ProgressLine(pl.Callback):
     """Redrawn a few times a second at most: reading the loss waits for the device."""
 
     def __init__(
-        self, console: Console, clock: StepClock, *, total_steps: int, refresh_seconds: float, live: bool
+        self, console: Console, clock: StepClock, *, total_steps: int | None, refresh_seconds: float, live: bool
     ) -> None:
         self._console = console
         self._clock = clock
@@ -69,9 +69,10 @@ class ProgressLine(pl.Callback):
             return
         train = "" if pl_module.train_loss is None else f"train {float(pl_module.train_loss):.4f}   "
         rate = self._clock.tokens_per_second
+        total = "" if self._total is None else f"/{self._total:,}"
         speed = "" if rate is None else f"   {rate:,.0f} tokens/s"
         self._console.print(
-            f"step {trainer.global_step:>7,}/{self._total:,}   {train}val {pl_module.scores.loss:.4f}{speed}",
+            f"step {trainer.global_step:>7,}{total}   {train}val {pl_module.scores.loss:.4f}{speed}",
             highlight=False,
         )
 

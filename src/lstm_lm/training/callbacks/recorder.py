@@ -17,10 +17,13 @@ from lstm_lm.training.run_logger import RunLogger
 class Recorder(pl.Callback):
     """Writes a row every `every_n_steps` optimizer steps, and one with each validation."""
 
-    def __init__(self, logger: RunLogger, clock: StepClock, *, every_n_steps: int, system: bool) -> None:
+    def __init__(
+        self, logger: RunLogger, clock: StepClock, *, every_n_steps: int, steps_per_epoch: int, system: bool
+    ) -> None:
         self._logger = logger
         self._clock = clock
         self._every = every_n_steps
+        self._steps_per_epoch = steps_per_epoch
         self._system = system
         self._process = psutil.Process()
         self._logged_step = -1
@@ -81,7 +84,7 @@ class Recorder(pl.Callback):
         self._logged_step = trainer.global_step
         loss = float(pl_module.train_loss)
         values = {
-            "epoch": float(trainer.current_epoch),
+            "epoch": trainer.global_step / self._steps_per_epoch,
             "train/loss": loss,
             "train/perplexity": math.exp(min(loss, 700.0)),
             "train/learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),

@@ -29,7 +29,7 @@ class Samples(pl.Callback):
         console: Console | None,
         *,
         seed: int,
-        total_steps: int,
+        total_steps: int | None,
     ) -> None:
         self._options = options
         self._tokenizer = tokenizer
@@ -54,7 +54,7 @@ class Samples(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """With each validation, where no other rhythm is asked for; the last one is followed by the final sample."""
-        training = trainer.state.fn == TrainerFn.FITTING and trainer.global_step < self._total_steps
+        training = trainer.state.fn == TrainerFn.FITTING and trainer.global_step != self._total_steps
         if training and not self._options.every_n_steps:
             self._sample(trainer, pl_module)
 

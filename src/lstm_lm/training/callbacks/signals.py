@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 from lstm_lm.errors import Interrupted
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.distributed import ALONE, Team
+from lstm_lm.training.module import LanguageModelTask
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,6 +22,7 @@ class StopOnSignal(pl.Callback):
         self._checkpoints = checkpoints
         self._team = team
         self._received: int | None = None
+        self._training = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":
@@ -37,6 +39,7 @@ class StopOnSignal(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning has put its own SIGTERM handler in front by now, which with several processes may wait for ever."""
+        self._training = True
         if self._before and self._received is None:
             self._listen()
 
@@ -51,7 +54,10 @@ class StopOnSignal(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Between two steps everything is whole."""
+        """Between two optimizer steps everything is whole."""
+        assert isinstance(pl_module, LanguageModelTask)
+        if not pl_module.at_border(batch_idx):
+            return
         received = self._team.decide(self._received or 0)
         if received:
             if self._checkpoints is not None:
@@ -85,4 +91,6 @@ class StopOnSignal(pl.Callback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received = number
+        if not self._training:  # text is being read or downloaded: there is nothing to save
+            raise Interrupted(number)
         signal.signal(number, signal.SIG_DFL)

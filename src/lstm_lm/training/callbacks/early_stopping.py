@@ -1,0 +1,41 @@
+"""Lightning's early stopping, with the configuration's patience and a clear word on whether it has struck."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+
+from lstm_lm.training.callbacks.options import EarlyStoppingOptions
+
+
+class GiveUp(EarlyStopping):
+    """Ends training after `patience` validations without a better loss.
+
+    Lightning takes the patience from the checkpoint when a run is resumed, and remembers there that it once stopped.
+    """
+
+    def __init__(self, options: EarlyStoppingOptions) -> None:
+        assert options.patience is not None
+        super().__init__(
+            monitor="val/loss",
+            patience=options.patience,
+            min_delta=options.min_delta,
+            check_on_train_epoch_end=False,
+        )
+
+    @property
+    def has_struck(self) -> bool:
+        """Whether it ended this run."""
+        return self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Only how long the loss has not got better, and what the best was."""
+        patience = self.patience
+        super().load_state_dict(state_dict)
+        self.patience = patience
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """It has not ended this run yet."""
+        super().on_train_start(trainer, pl_module)
+        self.stopping_reason = EarlyStoppingReason.NOT_STOPPED
