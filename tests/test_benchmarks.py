@@ -4,11 +4,14 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+import lstm_lm
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -70,3 +73,16 @@ def test_a_script_runs_and_writes_its_figures(command: list[str], tmp_path: Path
     written = json.loads(out.read_text(encoding="utf-8"))
     assert written["benchmark"] == Path(script).stem
     assert written.keys() == figures(Path(script).stem).keys()
+
+
+def test_the_evaluation_script_runs_on_any_run(small_config: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    out = tmp_path / "out.json"
+    script = str(ROOT / "benchmarks" / "evaluation.py")
+    subprocess.run(
+        [sys.executable, script, str(tmp_path / "run"), "--rounds", "1", "--out", str(out)],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert json.loads(out.read_text(encoding="utf-8")).keys() == figures("evaluation").keys()
