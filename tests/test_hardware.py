@@ -78,3 +78,44 @@ def test_what_lightning_would_swap_or_not_know_is_refused(changes: dict[str, Any
 def test_a_precision_names_two_types(precision: str, products: torch.dtype, weights: torch.dtype) -> None:
     found = hardware.resolve(trainer(precision=precision))
     assert (found.dtype, found.parameter_dtype) == (products, weights)
+
+
+@pytest.mark.parametrize(
+    ("devices", "read"),
+    [
+        (1, 1),
+        (-1, -1),
+        ("2", 2),
+        ("-1", -1),
+        ("auto", "auto"),
+        ([1], [1]),
+        ([0, 2], [0, 2]),
+        ("1,", [1]),
+        ("0, 1", [0, 1]),
+    ],
+)
+def test_devices_are_read_as_lightning_reads_them(devices: Any, read: Any) -> None:
+    assert hardware.read_devices(devices) == read
+
+
+@pytest.mark.parametrize(
+    "devices", [0, -2, "foo", "", ",", [], [-1], [1, 1], ["0"], [True], True, 1.0, None, "0,x", {}]
+)
+def test_devices_that_mean_nothing_are_refused_by_name(devices: Any) -> None:
+    with pytest.raises(UserError, match=r"^trainer\.devices=.*: must be how many"):
+        hardware.resolve(trainer(devices=devices))
+
+
+def test_the_index_of_a_gpu_may_be_typed_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    for devices, first in [("1,", 1), ("0,1", 0), ("2", 0), ([1], 1), ("auto", 0), (-1, 0)]:
+        found = hardware.resolve(trainer(accelerator="gpu", devices=devices, precision="32-true"))
+        assert str(found.device) == f"cuda:{first}"
+
+
+@pytest.mark.parametrize("devices", [[0], "0,", -1, "-1"])
+def test_a_cpu_has_no_indices(devices: Any) -> None:
+    with pytest.raises(UserError, match="say how many processes"):
+        hardware.resolve(trainer(devices=devices))

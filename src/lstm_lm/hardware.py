@@ -1,7 +1,7 @@
 """Devices and precisions: `auto` resolved, the impossible refused, both with a reason to read."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -48,7 +48,13 @@ def resolve(trainer: Mapping[str, Any]) -> Hardware:
     Raises:
         UserError: a device that is not there, or a precision that it does not have; says what to type instead.
     """
-    device = find_device(str(trainer["accelerator"]), _first_index(trainer["devices"]), key="trainer.accelerator")
+    devices = read_devices(trainer["devices"])
+    first = devices[0] if isinstance(devices, list) else 0
+    device = find_device(str(trainer["accelerator"]), first, key="trainer.accelerator")
+    if device.type == "cpu" and (isinstance(devices, list) or devices == -1):
+        raise UserError(
+            f"trainer.devices={trainer['devices']}: this is a CPU: say how many processes, 1 or more, or auto"
+        )
     precision = str(trainer["precision"])
     check_precision(precision, device)
     if precision == "auto":
@@ -120,10 +126,35 @@ def cpu_has_bfloat16() -> bool:
     return any(bool(have.get(feature)) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def _first_index(devices: Any) -> int:
-    if isinstance(devices, list) and devices:
-        return int(devices[0])
-    return 0
+def read_devices(devices: Any) -> int | list[int] | Literal["auto"]:
+    """What `trainer.devices` means, read as Lightning reads it: how many (-1: all), or which, by index.
+
+    `2` and `"2"` are two devices, `[1]` and `"1,"` the one with index 1.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    read = _numbers(devices) if isinstance(devices, str) else devices
+    if read == "auto":
+        return "auto"
+    if isinstance(read, list):
+        whole = all(type(index) is int and index >= 0 for index in read)  # not isinstance: True is no index
+        good = whole and 0 < len(read) == len({*read})
+    else:
+        good = type(read) is int and (read >= 1 or read == -1)
+    if not good:
+        raise UserError(
+            f"trainer.devices={devices}: must be how many (1 or more; -1: all), auto, or which: indices, as [0, 2]"
+        )
+    found: int | list[int] = read
+    return found
+
+
+def _numbers(text: str) -> Any:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()] if "," in text else int(text)
+    except ValueError:
+        return text
 
 
 def _label(device: torch.device) -> str:

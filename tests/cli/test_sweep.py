@@ -96,6 +96,29 @@ def test_a_job_whose_directory_holds_a_run_leaves_it_as_it_was(stand_in: StandIn
     assert {path: path.read_bytes() for path in own_folder.glob("my sweep/*/**/*") if path.is_file()} == kept
 
 
+def test_a_job_that_failed_at_once_can_be_run_again(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    stand_in.error = lambda config: UserError("text.txt: missing")
+    command = ("train", "-m", "hydra.sweep.dir=swept", "seed=1,2")
+    assert here(*command).status == 2
+    stand_in.error = lambda config: UserError("text.txt: empty") if config["seed"] == 2 else None
+    assert here(*command).status == 1
+    said = [summary.read(path) for path in sorted(own_folder.glob("swept/*/summary.json"))]
+    assert [(run.status, run.reason) for run in said] == [("completed", None), ("failed", "text.txt: empty")]
+
+
+def test_a_job_whose_text_is_missing_leaves_why(own_folder: Path, corpus: list[str]) -> None:
+    said = apart("train.py", "-m", *TINY, *corpus, "data.path=gone.txt", "seed=1,2", cwd=own_folder)
+    assert said.status == 2
+    for path in jobs(own_folder):
+        run = RunDirectory(path)
+        failed = summary.read(run.summary)
+        assert failed.status == "failed"
+        assert failed.reason is not None
+        assert "gone.txt" in failed.reason
+        assert not run.checkpoints.exists()
+        assert not run.tensorboard.exists()
+
+
 def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:
     swept = ["model.hidden_size=4,0", "precision=32-true,16-mixed"]
     arguments = [line for line in TINY if not line.startswith(("model.hidden_size", "precision"))]

@@ -12,7 +12,7 @@ import pytest
 from cli_commands import ROOT, TINY, Here, StandIn, apart
 from omegaconf import OmegaConf
 
-from lstm_lm.errors import Interrupted, RunError
+from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs import summary
 from lstm_lm.runs.directory import RunDirectory
 
@@ -115,6 +115,10 @@ def test_flags_and_overrides_in_any_order(here: Here) -> None:
         ("ckpt_path=nothing.ckpt", ["nothing.ckpt"]),
         ("ckpt_path=last", ["last.ckpt"]),
         ("resume=auto init_from=x", ["exclude each other"]),
+        ("ckpt_path=last init_from=x", ["exclude each other"]),
+        ("trainer.max_time=banana", ["trainer.max_time=banana"]),
+        ("device=cpu precision=16-mixed", ["bf16-mixed"]),
+        ("trainer.num_nodes=2", ["trainer.num_nodes=2"]),
         ("~model", ["model: missing"]),
     ],
 )
@@ -186,11 +190,34 @@ def test_the_real_thing_leaves_a_run(trained: Path) -> None:
 def test_a_text_that_is_missing(own_folder: Path) -> None:
     said = apart("train.py", *TINY, "data.path=not there (yet).txt", cwd=own_folder)
     assert "not there (yet).txt" in said.refused()
+    assert list(own_folder.iterdir()) == [], "nothing is left"
+
+
+def test_a_text_that_is_too_short_does_not_block_the_corrected_command(own_folder: Path, corpus: list[str]) -> None:
+    (own_folder / "runs").mkdir()
+    command = [*TINY, *corpus, "hydra.run.dir=runs/deep/mine"]
+    said = apart("train.py", *command, "data.batch_size=5000", cwd=own_folder)
+    assert "too short" in said.refused()
+    assert list(own_folder.rglob("*")) == [own_folder / "runs"], "nothing is left of what was made"
+    assert apart("train.py", *command, cwd=own_folder).status == 0
+    before = {path: path.read_bytes() for path in own_folder.rglob("*") if path.is_file()}
+    said = apart("train.py", *command, "data.path=gone.txt", "resume=force", "trainer.max_steps=9", cwd=own_folder)
+    assert "gone.txt" in said.refused()
+    assert {path: path.read_bytes() for path in own_folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_precision_that_a_cpu_does_not_have(own_folder: Path, corpus: list[str]) -> None:
     said = apart("train.py", *TINY, *corpus, "precision=16-mixed", cwd=own_folder)
     assert "bf16-mixed" in said.refused()
+    assert list(own_folder.iterdir()) == []
+
+
+def test_a_directory_that_was_there_stays(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    (own_folder / "run").mkdir()
+    (own_folder / "run" / "notes.txt").write_text("mine")
+    stand_in.error = lambda config: UserError("text.txt: missing")
+    assert "text.txt" in here("train", "hydra.run.dir=run").refused()
+    assert sorted(own_folder.rglob("*")) == [own_folder / "run", own_folder / "run" / "notes.txt"]
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

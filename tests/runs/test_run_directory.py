@@ -11,6 +11,7 @@ import pytest
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import atomic
 from lstm_lm.runs.directory import RunDirectory, claim
+from lstm_lm.runs.summary import Status, Summary
 
 
 def test_paths_are_those_of_the_contract() -> None:
@@ -88,6 +89,22 @@ def test_any_result_makes_a_directory_not_empty(tmp_path: Path, result: str) -> 
     run.create()
     (tmp_path / result).parent.mkdir(exist_ok=True)
     (tmp_path / result).write_text("")
+    assert not run.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("status", "steps", "empty"),
+    [("failed", None, True), ("failed", 0, True), ("failed", 3, False), ("running", None, False)],
+)
+def test_a_run_that_failed_before_its_first_step_left_nothing(
+    status: Status, steps: int | None, empty: bool, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path)
+    said = Summary.begin("typed", seed=1)
+    said.status, said.reason, said.train.steps = status, "no text", steps
+    said.write(run.summary)
+    assert run.is_empty() == empty
+    (tmp_path / "metrics.csv").write_text("step\n")
     assert not run.is_empty()
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 
 import lstm_lm
 from lstm_lm.data.module import TextDataModule
-from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.metrics_file import MetricsFile
 from lstm_lm.training.module import LanguageModelTask
 
 Config = Callable[..., dict[str, Any]]
@@ -201,13 +202,69 @@ def test_fine_tuning_another_shape_names_the_first_weight_that_differs(small_con
         lstm_lm.train(config, tmp_path / "second")
 
 
-def test_a_failed_run_says_so_in_its_summary(small_config: Config, tmp_path: Path) -> None:
-    config = small_config("data.batch_size=4000")
-    with pytest.raises(UserError, match="too short"):
-        lstm_lm.train(config, tmp_path / "run")
+def test_a_failed_run_says_so_in_its_summary(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: MetricsFile, step: int, metrics: Mapping[str, float]) -> None:
+        if step == 3:
+            raise RunError("metrics.csv: no space left on this disk")
+
+    monkeypatch.setattr(MetricsFile, "log", full)
+    with pytest.raises(RunError, match="no space left"):
+        lstm_lm.train(small_config(), tmp_path / "run")
     written = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert written["status"] == "failed"
-    assert "too short" in written["reason"]
+    assert "no space left" in written["reason"]
+    assert written["train"]["steps"] >= 2
+    with pytest.raises(UserError, match="holds a run already"):
+        lstm_lm.train(small_config(), tmp_path / "run")
+
+
+def test_whatever_fails_once_training_has_begun_keeps_the_run(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: Any) -> None:
+        raise UserError("best.ckpt: damaged")
+
+    monkeypatch.setattr("lstm_lm.training.together.take_best", damaged)
+    with pytest.raises(UserError, match="damaged"):
+        lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+BAD_INPUT: dict[str, tuple[dict[str, Any], str]] = {
+    "a missing text": ({"data": {"path": "not there.txt"}}, "not there.txt"),
+    "a text that is too short": ({"data": {"batch_size": 4000}}, "too short"),
+    "a precision that a CPU has not": ({"trainer": {"precision": "16-mixed"}}, "bf16-mixed"),
+    "an interval longer than an epoch": ({"trainer": {"val_check_interval": 99}}, "an epoch has only"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_leaves_nothing_and_the_corrected_run_goes_ahead(
+    case: str, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    changes, told = BAD_INPUT[case]
+    good = small_config("trainer.max_steps=1")
+    bad = good | {section: good[section] | values for section, values in changes.items()}
+    for run_dir in (None, here / "runs" / "mine"):
+        with pytest.raises(UserError, match=told):
+            lstm_lm.train(bad, run_dir)
+        assert list(here.iterdir()) == []
+    assert lstm_lm.train(good, here / "runs" / "mine").status == "completed"
+
+
+def test_bad_input_leaves_the_run_that_was_to_be_continued(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    (tmp_path / "small.txt").unlink()
+    with pytest.raises(UserError, match=r"small\.txt"):
+        lstm_lm.train(small_config("trainer.max_steps=2", "resume=auto"), tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
 
 def test_clipping_bounds_the_gradient_and_its_norm_is_recorded_before(small_config: Config, tmp_path: Path) -> None:

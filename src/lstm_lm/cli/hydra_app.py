@@ -99,8 +99,8 @@ def run_app(
             if (explained := explain(error, config_name, overrides)) is not None:
                 raise explained from error
             raise
-    if failure:
-        raise failure[0]
+        if failure:
+            raise failure[0]
 
 
 def _parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:

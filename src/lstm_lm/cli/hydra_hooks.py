@@ -19,6 +19,7 @@ from lstm_lm.cli.quoting import quote_text
 from lstm_lm.errors import UserError
 from lstm_lm.runs.atomic import write_error
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.footprint import Footprint
 
 _DEVICE_CHOICE = re.compile(r"[+~]*(device|trainer|experiment)\b")
 """Overrides that may change where a job runs."""
@@ -26,6 +27,9 @@ _DEVICE_CHOICE = re.compile(r"[+~]*(device|trainer|experiment)\b")
 
 class RefuseEarly(Callback):
     """Checks what can be checked before anything is written; Hydra makes this from `conf/hydra/default.yaml`."""
+
+    def __init__(self) -> None:
+        self._footprint: Footprint | None = None
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Check configuration and run directory of a single run, and make the directory."""
@@ -37,7 +41,17 @@ class RefuseEarly(Callback):
             TrainConfig.parse(plain)
             run_dir = Path(str(config.hydra.run.dir))
             refuse_early(plain, run_dir)
-            RunDirectory(run_dir).create()
+            self._footprint = Footprint(RunDirectory(run_dir))
+            try:
+                self._footprint.run.create()
+            except BaseException:
+                self._footprint.erase()
+                raise
+
+    def on_run_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002  (Hydra names it)
+        """Leave nothing of a run that was refused later: of the directory, and of the record in it."""
+        if self._footprint is not None and self._footprint.untouched():
+            self._footprint.erase()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose every job of a sweep, and make the sweep's directory; the jobs check themselves, one by one."""

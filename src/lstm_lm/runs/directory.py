@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.runs import atomic
+from lstm_lm.runs import atomic, summary
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,26 @@ class RunDirectory:
     def is_empty(self) -> bool:
         """Whether no training has left results here: neither checkpoint, metrics, summary, evaluation nor event file.
 
-        The configuration and the log that Hydra writes before a run begins do not count.
+        The configuration that is written before a run begins does not count, nor does a summary that says that the
+        run failed before its first step.
         """
-        files = (self.metrics, self.summary, self.evaluation)
-        if any(file.exists() for file in files):
+        # os.path's question, unlike Path's, is answered for a folder that cannot be looked into too.
+        if os.path.exists(self.metrics) or os.path.exists(self.evaluation):
             return False
-        return not any(self.checkpoints.glob("*.ckpt")) and not any(self.tensorboard.rglob("*tfevents*"))
+        if os.path.exists(self.summary) and not self._failed_early():
+            return False
+        return not any(self.checkpoints.glob("*.ckpt")) and not self.event_files()
+
+    def event_files(self) -> list[Path]:
+        """TensorBoard's files."""
+        return list(self.tensorboard.rglob("*tfevents*"))
+
+    def _failed_early(self) -> bool:
+        try:
+            said = summary.read(self.summary)
+        except UserError:  # whatever it was, it is not ours to write over
+            return False
+        return said.status == "failed" and not said.train.steps
 
 
 def claim(base: Path) -> Path:

@@ -103,6 +103,11 @@ class TrainConfig:
                 f"resume={top.resume} and init_from={top.init_from} exclude each other\n"
                 "resume= continues a run as it was; init_from= starts a new one from another's weights"
             )
+        if top.ckpt_path is not None and top.init_from is not None:
+            raise UserError(
+                f"ckpt_path={top.ckpt_path} and init_from={top.init_from} exclude each other\n"
+                "ckpt_path= continues a run as it was; init_from= starts a new one from another's weights"
+            )
         return cls(
             plain=plain,
             top=top,

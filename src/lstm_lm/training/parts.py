@@ -77,6 +77,7 @@ def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE
     choice = _forward(model, machine, saved, config)
     if origin is not None:
         _start_from(model, origin, str(config.top.init_from))
+    _check_validation_interval(config.trainer, data.steps_per_epoch)
     steps_per_epoch = _steps_per_epoch(config.trainer, data.steps_per_epoch)
     total_steps = _total_steps(config, steps_per_epoch)
     splits = data.manifest.splits
@@ -179,6 +180,17 @@ def _steps_per_epoch(trainer: dict[str, Any], windows: int) -> int:
     if limit is not None:
         windows = min(windows, limit if isinstance(limit, int) else int(windows * limit))
     return max(1, math.ceil(windows / int(trainer["accumulate_grad_batches"])))
+
+
+def _check_validation_interval(trainer: dict[str, Any], windows: int) -> None:
+    interval = trainer.get("val_check_interval")
+    per_epoch = _steps_per_epoch({**trainer, "accumulate_grad_batches": 1}, windows)
+    unlimited = trainer.get("check_val_every_n_epoch", 1) is None or trainer.get("limit_val_batches") == 0
+    if isinstance(interval, int) and interval > per_epoch and not unlimited and not trainer.get("fast_dev_run"):
+        raise UserError(
+            f"trainer.val_check_interval={interval}: an epoch has only {per_epoch} windows\n"
+            f"set {per_epoch} at most, or count through all epochs with trainer.check_val_every_n_epoch=null"
+        )
 
 
 def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int | None:

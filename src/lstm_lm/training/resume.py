@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lstm_lm import hardware
 from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_file, summary
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training import distributed
 
 WHAT = ("model", "tokenizer", "data", "optimizer")
 """Sections that say what is computed: the same function of the same text, or it is another run."""
@@ -37,6 +39,11 @@ def plan(config: Mapping[str, Any], run_dir: Path) -> Start:
     asked, named = config["resume"], config["ckpt_path"]
     if named is not None:
         path = {"last": run.last, "best": run.best}.get(named, Path(named))
+        if not _belongs_to(run, path) and not run.is_empty():
+            raise UserError(
+                f"{run_dir}: holds a run already, and ckpt_path={named} is not of it\n"
+                "continue the run with ckpt_path=last, or choose another hydra.run.dir for what begins at that file"
+            )
         return _continue(config, path)
     if asked == "never":
         if not run.is_empty():
@@ -52,12 +59,19 @@ def plan(config: Mapping[str, Any], run_dir: Path) -> Start:
 
 
 def refuse_early(config: Mapping[str, Any], run_dir: Path) -> None:
-    """Refuse what `plan` would refuse, before anything is written.
+    """Refuse what `plan` would refuse, and devices and precisions that are not there, before anything is written.
 
     Raises:
-        UserError: as `plan`.
+        UserError: as `plan`, `hardware.resolve` and `distributed.lead`.
     """
-    plan(config, run_dir)
+    if not plan(config, run_dir).complete:
+        hardware.resolve(config["trainer"])
+        distributed.lead(config["trainer"])
+
+
+def _belongs_to(run: RunDirectory, file: Path) -> bool:
+    folders = run.path.resolve(), run.checkpoints.resolve()  # which may be a link to a larger disk
+    return any(file.parent.resolve().is_relative_to(folder) for folder in folders)
 
 
 def _continue(config: Mapping[str, Any], path: Path) -> Start:

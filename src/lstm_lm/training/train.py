@@ -13,8 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from lstm_lm.errors import Interrupted, UserError
-from lstm_lm.runs.directory import RunDirectory, claim
+from lstm_lm.errors import Interrupted, RunError, UserError
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.footprint import Footprint
 from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.summary import read as read_summary
 from lstm_lm.training import resume
@@ -49,24 +50,31 @@ def train(
         What `summary.json` holds.
 
     Raises:
-        UserError: something in `config`, the text or the machine is not as it must be; nothing was trained.
+        UserError: something in `config`, the text or the machine is not as it must be; nothing was trained, and
+            `run_dir` is as it was before.
         RunError: something went wrong later that is not the program's fault: a full disk, say.
         Interrupted: a signal came; `last.ckpt` is written.
     """
     started_at = time.time() if started_at is None else started_at
     checked = TrainConfig.parse(config)
-    directory = Path(run_dir) if run_dir is not None else claim(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    run = RunDirectory(directory)
-    start = resume.plan(config, directory)
-    if start.complete:
-        if console is not None:
-            console.print(f"{directory}: complete, nothing left to do", highlight=False)
-        return read_summary(run.summary)
-    run.create()
-    summary = Summary.begin(command or shlex.join(sys.argv), checked.top.seed)
-    summary.write(run.summary)
-    runtime = checked.runtime
+    if run_dir is not None:
+        footprint = Footprint(RunDirectory(Path(run_dir)))
+    else:
+        footprint = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    run = footprint.run
+    summary: Summary | None = None
+    session: Session | None = None
     try:
+        start = resume.plan(config, run.path)
+        if start.complete:
+            if console is not None:
+                console.print(f"{run.path}: complete, nothing left to do", highlight=False)
+            return read_summary(run.summary)
+        run.create()
+        summary = Summary.begin(command or shlex.join(sys.argv), checked.top.seed)
+        summary.write(run.summary)
+        session = Session(checked, run, start, summary, console, started_at)
+        runtime = checked.runtime
         with (
             runtime_settings(
                 allocator=runtime.allocator,
@@ -75,9 +83,13 @@ def train(
             ),
             quiet_lightning(),
         ):
-            Session(checked, run, start, summary, console, started_at).run()
+            session.run()
     except BaseException as error:
-        _end_badly(summary, run, error)
+        trained = session is not None and session.clock.first_step_at is not None
+        if isinstance(error, UserError) and not isinstance(error, RunError) and not trained:
+            footprint.erase()
+        elif summary is not None:
+            _end_badly(summary, run, error)
         raise
     return summary
 
