@@ -108,10 +108,8 @@ def native_precision(device: torch.device) -> tuple[str, str]:
     """The fastest precision that trains well and that `device` computes in hardware, with the reason."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bf16-mixed", f"{name} computes bfloat16 in hardware"
         if torch.cuda.get_device_capability(device) >= (7, 0):
-            return "16-mixed", f"{name} computes float16, not bfloat16, in hardware"
+            return "16-mixed", f"{name} computes float16 in hardware, and cuDNN's LSTM knows no other 16-bit type"
         return "32-true", f"{name} has no fast 16-bit type"
     if device.type == "cpu":
         if cpu_has_bfloat16():

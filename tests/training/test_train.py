@@ -396,3 +396,10 @@ def test_a_signal_while_text_is_read_ends_at_once(
 def test_the_gradient_norm_is_recorded_without_clipping_too(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=2", "trainer.gradient_clip_val=null"), tmp_path / "run")
     assert all(row["train/gradient_norm"] > 0 for row in metrics_file.read(tmp_path / "run" / "metrics.csv")[:2])
+
+
+@pytest.mark.parametrize("change", ["seed=7", "scheduler=constant", "trainer.accumulate_grad_batches=2"])
+def test_what_decides_the_next_step_is_not_changed_silently(change: str, small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
+    with pytest.raises(UserError, match=change.split("=")[0].replace("scheduler", "scheduler.name")):
+        lstm_lm.train(small_config("trainer.max_steps=2", "resume=auto", change), tmp_path / "run")

@@ -1,6 +1,6 @@
 """Whether a run starts, continues, or is complete; and whether continuing would silently change what is trained."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from lstm_lm.runs import checkpoint_file, summary
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import distributed
 
-WHAT = ("model", "tokenizer", "data", "optimizer")
+WHAT = ("model", "tokenizer", "data", "optimizer", "scheduler")
 """Sections that say what is computed: the same function of the same text, or it is another run."""
+WHAT_OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "overfit_batches")
+"""Keys of `trainer` that do; the others are limits, logging, and how it is computed."""
 NOT_WHAT = frozenset({"data.cache_dir"})
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 MOST_DIFFERENCES_SHOWN = 2
@@ -90,15 +92,23 @@ def _continue(config: Mapping[str, Any], path: Path) -> Start:
 
 
 def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Each key of the sections WHAT that differs, as `model.hidden_size: 128 then, 256 now`."""
-    found: list[str] = []
+    """Each key that says what is computed and differs, as `model.hidden_size: 128 then, 256 now`."""
+    names = [("seed",)] + [("trainer", key) for key in WHAT_OF_TRAINER]
     for section in WHAT:
-        then, now = saved.get(section, {}), config.get(section, {})
-        for key in sorted({*then, *now}):
-            name = f"{section}.{key}"
-            if name not in NOT_WHAT and then.get(key) != now.get(key):
-                found.append(f"{name}: {then.get(key)!r} then, {now.get(key)!r} now")
+        names += [(section, key) for key in sorted({*saved.get(section, {}), *config.get(section, {})})]
+    found: list[str] = []
+    for path in names:
+        name, then, now = ".".join(path), _value(saved, path), _value(config, path)
+        if name not in NOT_WHAT and then != now:
+            found.append(f"{name}: {then!r} then, {now!r} now")
     return found
+
+
+def _value(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = config
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _is_complete(config: Mapping[str, Any], run: RunDirectory) -> bool:
