@@ -35,19 +35,14 @@ from lstm_lm.training.session import Session
 from lstm_lm.training.state import detach
 
 SHAPES: dict[str, tuple[str, ...]] = {
-    "default": (),
+    "default": (),  # L=2 H=256 B=32 T=64
     "small: L=1 H=128 B=16 T=32": (
         "model.num_layers=1",
         "model.hidden_size=128",
         "data.batch_size=16",
         "data.seq_len=32",
     ),
-    "large: L=2 H=512 B=64 T=100": (
-        "model.num_layers=2",
-        "model.hidden_size=512",
-        "data.batch_size=64",
-        "data.seq_len=100",
-    ),
+    "large: L=2 H=512 B=32 T=64": ("model.num_layers=2", "model.hidden_size=512"),
 }
 
 
