@@ -83,3 +83,20 @@ def test_every_other_command_runs_one_after_the_other(tmp_path: Path) -> None:
         assert program == "python"
         tried += 1
     assert tried >= 8
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "my_novel.txt").write_text(TEXT, encoding="utf-8")
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    result = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("It was")
