@@ -1,5 +1,6 @@
 """`train`, end to end on a small text: what it leaves behind, and that nothing is lost or changed by how it runs."""
 
+import io
 import json
 import math
 import signal
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 import lstm_lm
 from lstm_lm.data.module import TextDataModule
@@ -403,3 +405,48 @@ def test_what_decides_the_next_step_is_not_changed_silently(change: str, small_c
     lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
     with pytest.raises(UserError, match=change.split("=")[0].replace("scheduler", "scheduler.name")):
         lstm_lm.train(small_config("trainer.max_steps=2", "resume=auto", change), tmp_path / "run")
+
+
+def test_a_run_beyond_the_limit_that_is_asked_for_now_is_complete(small_config: Config, tmp_path: Path) -> None:
+    first = lstm_lm.train(small_config("trainer.max_steps=5"), tmp_path / "run")
+    assert lstm_lm.train(small_config("trainer.max_steps=3", "resume=auto"), tmp_path / "run") == first
+
+
+def test_an_interrupted_run_tells_where_it_stands_and_how_to_go_on(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_step(task: LanguageModelTask, *arguments: Any) -> torch.Tensor:
+        if task.global_step == 45:
+            signal.raise_signal(signal.SIGINT)
+        return step(task, *arguments)
+
+    step = LanguageModelTask.training_step
+    monkeypatch.setattr(LanguageModelTask, "training_step", interrupted_step)
+    console = Console(file=io.StringIO(), width=60)
+    with pytest.raises(Interrupted):
+        lstm_lm.train(small_config("trainer.max_epochs=2"), tmp_path / "run", console=console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"interrupted at step 46, saved in {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}\n" in told
+    assert f"hydra.run.dir={tmp_path / 'run'} resume=auto\n" in told
+    written = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert written["status"] == "interrupted"
+    assert written["train"]["loss"] is not None
+    assert written["val"]["loss"] is not None
+
+
+def test_resuming_where_there_is_nothing_says_so(small_config: Config, tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    lstm_lm.train(small_config("trainer.max_steps=1", "resume=auto"), tmp_path / "run", console=console)
+    assert "nothing to resume" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [("lstm-lm train a=b", "lstm-lm generate"), ("python -m lstm_lm train", "python -m lstm_lm generate")],
+)
+def test_the_next_command_is_of_the_kind_that_was_typed(
+    typed: str, suggested: str, small_config: Config, tmp_path: Path
+) -> None:
+    console = Console(file=io.StringIO(), width=40)
+    lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run", console=console, command=typed)
+    assert f'next {suggested} run={tmp_path / "run"} prompt="..."\n' in console.file.getvalue()  # type: ignore[attr-defined]

@@ -104,7 +104,7 @@ def _load(command: CommandOptions) -> "Loaded":
         forward=str(command.forward.get("name")),
         warn=note,
     )
-    note(f"{loaded.checkpoint} (forward: {loaded.forward_reason})")
+    note(str(loaded.checkpoint))
     return loaded
 
 

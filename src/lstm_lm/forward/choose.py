@@ -38,7 +38,7 @@ def choose(name: str, spec: StackSpec, device: torch.device, dtype: torch.dtype)
         strategy = find("lstm_lm.forward", candidate, "forward").STRATEGY()
         reason = strategy.supports(spec, device, dtype)
         if reason is None:
-            why = "; ".join(passed_over) or "the vendor's kernel computes this cell"
+            why = "; ".join(passed_over) or "the vendor's own kernel has this cell"
             return Choice(strategy, why)
         passed_over.append(f"not {candidate}: {reason}")
     raise AssertionError("stepwise runs every cell")

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
 
 
@@ -25,15 +26,39 @@ def show(
             table.add_row(name, *_cells(scores))
     if table.row_count:
         console.print(table)
+    reasons = {scores.bits_per_byte_reason for scores in (summary.val, summary.test) if scores is not None} - {None}
+    for reason in reasons:
+        console.print(Text(f"no bits/byte: {reason}", style="dim"))
     train = summary.train
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
     console.print(f"{summary.status} after {train.steps:,} steps in {train.seconds or 0:.0f} s{speed}", highlight=False)
     if hint:
         console.print(Text(hint, style="yellow"))
     shown = _relative(run_dir)
-    console.print(Text(f"run  {shown}"))
-    console.print(Text(f'next python generate.py run={shown} prompt="..."'))
-    console.print(Text(f"     tensorboard --logdir {_relative(run_dir.parent)}"))
+    for line in (
+        f"run  {shown}",
+        f'next {_program(summary.command)} run={shown} prompt="..."',
+        f"     tensorboard --logdir {_relative(run_dir.parent)}",
+    ):
+        console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
+
+
+def show_interrupted(summary: Summary, run: RunDirectory, console: Console) -> None:
+    """Print where an interrupted run stands, and how to go on."""
+    at = "" if summary.train.steps is None else f" at step {summary.train.steps:,}"
+    kept = f", saved in {_relative(run.last)}" if run.last.exists() else "; no checkpoint was written"
+    console.print(Text(f"interrupted{at}{kept}"), soft_wrap=True)
+    if run.last.exists():
+        again = f"hydra.run.dir={_relative(run.path)} resume=auto"
+        console.print(Text(f"continue: the same command with {again}"), soft_wrap=True)
+
+
+def _program(command: str) -> str:
+    """How `generate` is called by somebody who called `train` like this."""
+    for program in ("lstm-lm", "python -m lstm_lm"):
+        if command.startswith(f"{program} "):
+            return f"{program} generate"
+    return "python generate.py"
 
 
 def _cells(scores: SplitSummary) -> list[str]:

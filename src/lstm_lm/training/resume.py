@@ -112,7 +112,10 @@ def _value(config: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def _is_complete(config: Mapping[str, Any], run: RunDirectory) -> bool:
-    """Finished, and no limit has been changed since."""
+    """Beyond the limit of steps; or finished, and no limit has been changed since."""
+    steps = config["trainer"].get("max_steps") or -1
+    if 0 < steps < checkpoint_file.load(run.last)["global_step"]:
+        return True
     if not run.summary.exists() or summary.read(run.summary).status not in ("completed", "stopped"):
         return False
     saved = checkpoint_file.load(run.last)["lstm_lm"]["config"]["trainer"]

@@ -81,7 +81,7 @@ class Session:
                 )
                 followers.join(self._order(), parts.hardware.device)
                 signals.check()
-                self._fit(trainer, parts, recorder)
+                self._fit(trainer, parts, checkpoints)
                 signals.check()
                 sample = self._score(trainer, parts, logger, checkpoints)
                 self._finish(trainer, logger)
@@ -141,7 +141,7 @@ class Session:
             start="" if self.start.checkpoint is None else f", continued from {self.start.checkpoint}",
         ).show(self.console)
 
-    def _fit(self, trainer: pl.Trainer, parts: Parts, recorder: Recorder) -> None:
+    def _fit(self, trainer: pl.Trainer, parts: Parts, checkpoints: Checkpoints | None) -> None:
         """Train; end with a validation, whatever the limit that ended it."""
         try:
             together.fit(trainer, parts, self.start.checkpoint)
@@ -149,8 +149,10 @@ class Session:
             train, clock = self.summary.train, self.clock
             train.seconds = parts.task.trained_seconds
             train.steps, train.epochs = trainer.global_step, trainer.global_step // parts.steps_per_epoch
-            train.loss, train.step_ms = recorder.last_loss, clock.step_ms
+            loss = parts.task.train_loss
+            train.loss, train.step_ms = None if loss is None else float(loss), clock.step_ms
             train.tokens_per_second = clock.tokens_per_second
+            self.summary.val = self._best_scores(parts, checkpoints)
             self._note_runtime(parts)
         together.validate_the_end(trainer, parts)
 
@@ -160,11 +162,7 @@ class Session:
         """Final figures and a sample, with the weights of the best checkpoint where there is one."""
         step, task = trainer.global_step, parts.task
         together.take_best(trainer, parts, self.run_directory, checkpoints)
-        if checkpoints is not None and checkpoints.best_loss is not None:
-            scores: Scores | None = Scores.of(checkpoints.best_loss, task.counts["validation"])
-        else:
-            scores = task.scores
-        self.summary.val = None if scores is None else _split_summary(scores)
+        self.summary.val = self._best_scores(parts, checkpoints)
         tested = together.test(trainer, parts)
         if tested is not None:
             self.summary.test = _split_summary(tested)
@@ -177,6 +175,12 @@ class Session:
             text = write_sample(task, options, parts.data.tokenizer, seed=self.config.top.seed)
         logger.log_text("sample/final", text, step)
         return text
+
+    def _best_scores(self, parts: Parts, checkpoints: Checkpoints | None) -> SplitSummary | None:
+        """Of best.ckpt; without one, of the last validation; None before there is either."""
+        if checkpoints is not None and checkpoints.best_loss is not None:
+            return _split_summary(Scores.of(checkpoints.best_loss, parts.task.counts["validation"]))
+        return None if parts.task.scores is None else _split_summary(parts.task.scores)
 
     def _finish(self, trainer: pl.Trainer, logger: RunLogger) -> None:
         """Say how it ended."""

@@ -18,7 +18,7 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.footprint import Footprint
 from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.summary import read as read_summary
-from lstm_lm.training import resume
+from lstm_lm.training import closing, resume
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.runtime import runtime_settings
@@ -70,6 +70,8 @@ def train(
             if console is not None:
                 console.print(f"{run.path}: complete, nothing left to do", highlight=False)
             return read_summary(run.summary)
+        if start.checkpoint is None and checked.top.resume != "never" and console is not None:
+            console.print(f"nothing to resume in {run.path}: this run starts anew", highlight=False)
         run.create()
         summary = Summary.begin(command or shlex.join(sys.argv), checked.top.seed)
         summary.write(run.summary)
@@ -90,6 +92,8 @@ def train(
             footprint.erase()
         elif summary is not None:
             _end_badly(summary, run, error)
+        if isinstance(error, Interrupted) and trained and console is not None and summary is not None:
+            closing.show_interrupted(summary, run, console)
         raise
     return summary
 

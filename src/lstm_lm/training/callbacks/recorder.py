@@ -29,8 +29,6 @@ class Recorder(pl.Callback):
         self._logged_step = -1
         self._epoch_began = time.perf_counter()
         self._gpu_percents: list[float] = []
-        self.last_loss: float | None = None
-        """Nats per token of the last optimizer step; known once training has ended."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The first call of psutil's meter starts it."""
@@ -57,10 +55,8 @@ class Recorder(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last step is always logged."""
         assert isinstance(pl_module, LanguageModelTask)
-        if pl_module.train_loss is not None:
-            self.last_loss = float(pl_module.train_loss)
-            if trainer.global_step != self._logged_step:
-                self._log_step(trainer, pl_module)
+        if pl_module.train_loss is not None and trainer.global_step != self._logged_step:
+            self._log_step(trainer, pl_module)
         self._logger.save()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
