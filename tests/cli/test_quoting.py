@@ -55,6 +55,7 @@ def test_a_prompt_arrives_as_it_was_typed(text: str) -> None:
 
 
 @given(awkward)
+@example("???")
 def test_a_quoted_text_can_be_shown_as_it_was_typed(text: str) -> None:
     assert unquote_text(str(PARSER.parse_override(quoted(text, FreeText.TEXT)).value())) == text
 

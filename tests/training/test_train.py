@@ -4,6 +4,8 @@ import io
 import json
 import math
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -392,7 +394,7 @@ def test_a_signal_while_text_is_read_ends_at_once(
     with pytest.raises(Interrupted) as caught:
         lstm_lm.train(small_config(), tmp_path / "run")
     assert caught.value.exit_status == 130
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "interrupted"
+    assert not (tmp_path / "run").exists(), "nothing had begun"
 
 
 def test_the_gradient_norm_is_recorded_without_clipping_too(small_config: Config, tmp_path: Path) -> None:
@@ -450,3 +452,58 @@ def test_the_next_command_is_of_the_kind_that_was_typed(
     console = Console(file=io.StringIO(), width=40)
     lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run", console=console, command=typed)
     assert f'next {suggested} run={tmp_path / "run"} prompt="..."\n' in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_resumed_run_with_no_step_left_keeps_its_best(small_config: Config, tmp_path: Path) -> None:
+    """Interrupted in its last validation, say: the weights of the last step are not the best ones."""
+    wild = ("optimizer=sgd", "optimizer.lr=30", "trainer.gradient_clip_val=null", "scheduler=constant")
+    every = (*wild, "trainer.max_steps=30", "trainer.val_check_interval=5")
+    first = lstm_lm.train(small_config(*every), tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    best = run.best.read_bytes()
+    assert checkpoint_file.load(run.best)["global_step"] < 30
+    run.summary.write_text(run.summary.read_text().replace('"completed"', '"interrupted"'))
+    resumed = lstm_lm.train(small_config(*every, "resume=auto"), tmp_path / "run")
+    assert run.best.read_bytes() == best
+    assert resumed.status == "completed"
+    assert resumed.val == first.val
+    assert resumed.train.loss == first.train.loss
+
+
+def test_continuing_from_the_best_forgets_what_came_after_it(small_config: Config, tmp_path: Path) -> None:
+    every = ("trainer.val_check_interval=5", "trainer.max_steps=20")
+    lstm_lm.train(small_config(*every), tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    shorter = checkpoint_file.load(run.best)
+    assert shorter["global_step"] == 20
+    other = tmp_path / "other"
+    lstm_lm.train(small_config("trainer.val_check_interval=5", "trainer.max_steps=10"), other)
+    run.best.write_bytes((other / "checkpoints" / "best.ckpt").read_bytes())
+    lstm_lm.train(small_config("trainer.val_check_interval=5", "trainer.max_steps=12", "ckpt_path=best"), run.path)
+    assert checkpoint_file.load(run.last)["global_step"] == 12
+    assert list(losses(run.path)) == list(range(1, 13))
+
+
+def test_a_second_process_does_not_train_in_the_same_directory(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one trains, another is refused, whatever `resume` says, and takes nothing away."""
+    config = small_config("trainer.max_steps=3", "resume=auto")
+    order = json.dumps([config, str(tmp_path / "run")])
+    code = "import json, sys, lstm_lm; lstm_lm.train(*json.loads(sys.argv[1]))"
+    seen: list[tuple[int, str]] = []
+
+    def meanwhile(task: LanguageModelTask, *arguments: Any) -> torch.Tensor:
+        if not seen:
+            other = subprocess.run([sys.executable, "-c", code, order], capture_output=True, text=True, check=False)
+            seen.append((other.returncode, other.stderr))
+        return step(task, *arguments)
+
+    step = LanguageModelTask.training_step
+    monkeypatch.setattr(LanguageModelTask, "training_step", meanwhile)
+    lstm_lm.train(config, tmp_path / "run")
+    ((status, told),) = seen
+    assert status != 0
+    assert "another process is training there" in told
+    assert list(losses(tmp_path / "run")) == [1, 2, 3]
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "completed"

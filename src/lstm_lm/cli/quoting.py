@@ -21,6 +21,7 @@ _BLANKS = " \t"
 
 _NULL = "null"
 _MISSING = "???"
+_MISSING_AS_TEXT = f"""${{oc.decode:"'{_MISSING}'"}}"""
 """OmegaConf's mark for a value that is not there; as a text it hides in an expression that yields it."""
 
 
@@ -75,12 +76,14 @@ def _quote_value(value: str, kind: FreeText, multirun: bool) -> str:
 def quote_text(text: str) -> str:
     """`text` so that first Hydra and then OmegaConf make `text` of it again."""
     if text == _MISSING:
-        return _quoted(f"""${{oc.decode:"'{_MISSING}'"}}""")
+        return _quoted(_MISSING_AS_TEXT)
     return _quoted(_INTERPOLATION.sub(r"\1\1\\${", text))
 
 
 def unquote_text(value: str) -> str:
     """The text of a parsed value that `quote_text` made."""
+    if value == _MISSING_AS_TEXT:
+        return _MISSING
     return _ESCAPED.sub(lambda found: "\\" * (len(found[1]) // 2) + "${", value)
 
 

@@ -18,6 +18,7 @@ from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep import GOOD, Job, Sweep
+from lstm_lm.runs.lock import only_one
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
@@ -82,13 +83,16 @@ def _checked_train(config: DictConfig, run_dir: Path, console: Console, command:
 
 
 def _train(config: DictConfig, run_dir: Path, console: Console, command: str) -> "Summary":
+    from lstm_lm.training.resume import refuse_early
     from lstm_lm.training.train import train  # seconds of imports, which --help and --cfg do without
 
     plain: dict[str, Any] = plain_config(config)
-    write_record(config, run_dir)
     alone = HydraConfig.get().mode == RunMode.RUN
     began = psutil.Process().create_time() if alone else None  # a sweep's later jobs don't wait for the imports
-    return train(plain, run_dir, console=console, command=command, started_at=began)
+    with only_one(run_dir):
+        refuse_early(plain, run_dir)  # once more: another process may have been faster
+        write_record(config, run_dir)
+        return train(plain, run_dir, console=console, command=command, started_at=began)
 
 
 def _run_dir() -> Path:

@@ -1,5 +1,6 @@
 """What a person sees when a run has ended: results, where it lies, what to type next."""
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -43,14 +44,19 @@ def show(
         console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
 
 
-def show_interrupted(summary: Summary, run: RunDirectory, console: Console) -> None:
-    """Print where an interrupted run stands, and how to go on."""
+def show_interrupted(summary: Summary | None, run: RunDirectory, console: Console) -> None:
+    """Print where an interrupted run stands, and how to go on; without `summary` it had not begun."""
+    if summary is None:
+        console.print("interrupted before the first step; nothing was changed", highlight=False)
+        return
     at = "" if summary.train.steps is None else f" at step {summary.train.steps:,}"
     kept = f", saved in {_relative(run.last)}" if run.last.exists() else "; no checkpoint was written"
     console.print(Text(f"interrupted{at}{kept}"), soft_wrap=True)
     if run.last.exists():
         again = f"hydra.run.dir={_relative(run.path)} resume=auto"
-        console.print(Text(f"continue: the same command with {again}"), soft_wrap=True)
+        sweep = {"-m", "--multirun"} & set(shlex.split(summary.command))
+        command = "this job's settings, without -m, and" if sweep else "the same command with"
+        console.print(Text(f"continue: {command} {again}"), soft_wrap=True)
 
 
 def _program(command: str) -> str:

@@ -60,7 +60,7 @@ def follow(order: dict[str, Any], answers: int) -> None:
     team = Team(order["rank"], order["size"])
     checkpoint = None if order["checkpoint"] is None else Path(order["checkpoint"])
     run = RunDirectory(Path(order["run_dir"]))
-    checkpoints = together.make_checkpoints(config, run, team)
+    checkpoints = together.make_checkpoints(config, run, team, resumed=checkpoint is not None)
     with (
         runtime_settings(
             allocator=config.runtime.allocator,

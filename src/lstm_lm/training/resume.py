@@ -112,11 +112,12 @@ def _value(config: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def _is_complete(config: Mapping[str, Any], run: RunDirectory) -> bool:
-    """Beyond the limit of steps; or finished, and no limit has been changed since."""
-    steps = config["trainer"].get("max_steps") or -1
-    if 0 < steps < checkpoint_file.load(run.last)["global_step"]:
-        return True
+    """Finished, and no limit has been changed since, but to one that it is beyond."""
     if not run.summary.exists() or summary.read(run.summary).status not in ("completed", "stopped"):
         return False
-    saved = checkpoint_file.load(run.last)["lstm_lm"]["config"]["trainer"]
-    return all(saved.get(limit) == config["trainer"].get(limit) for limit in LIMITS)
+    saved = checkpoint_file.load(run.last)
+    steps = config["trainer"].get("max_steps") or -1
+    if 0 < steps < saved["global_step"]:
+        return True
+    limits = saved["lstm_lm"]["config"]["trainer"]
+    return all(limits.get(limit) == config["trainer"].get(limit) for limit in LIMITS)

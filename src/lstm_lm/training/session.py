@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Timer
 from rich.console import Console
 
 from lstm_lm.evaluation.scores import Scores
-from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs import atomic, checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
 from lstm_lm.training import closing, compiling, together
@@ -55,11 +55,12 @@ class Session:
         """
         config, run, clock = self.config, self.run_directory, self.clock
         team = lead(config.trainer)
-        checkpoints = together.make_checkpoints(config, run, team)
+        checkpoints = together.make_checkpoints(config, run, team, resumed=self.start.checkpoint is not None)
         with StopOnSignal(checkpoints, team) as signals, Followers(team, config.runtime.threads) as followers:
             parts = together.prepare(config, self.start.checkpoint, team)
             signals.check()
             self._describe(parts)
+            self._make_it_the_last()
             logger = RunLogger(run, tensorboard=config.logger.tensorboard, resumed_step=self._resumed_step())
             try:
                 recorder = Recorder(
@@ -150,8 +151,9 @@ class Session:
             train.seconds = parts.task.trained_seconds
             train.steps, train.epochs = trainer.global_step, trainer.global_step // parts.steps_per_epoch
             loss = parts.task.train_loss
-            train.loss, train.step_ms = None if loss is None else float(loss), clock.step_ms
-            train.tokens_per_second = clock.tokens_per_second
+            if loss is not None:  # else no step was left to take: what an earlier process reached stands
+                train.loss, train.step_ms = float(loss), clock.step_ms
+                train.tokens_per_second = clock.tokens_per_second
             self.summary.val = self._best_scores(parts, checkpoints)
             self._note_runtime(parts)
         together.validate_the_end(trainer, parts)
@@ -228,6 +230,12 @@ class Session:
             "run_dir": str(self.run_directory.path),
             "checkpoint": None if checkpoint is None else str(checkpoint),
         }
+
+    def _make_it_the_last(self) -> None:
+        """Continued from another checkpoint than last.ckpt, the run forgets what came after that one."""
+        start, last = self.start.checkpoint, self.run_directory.last
+        if start is not None and last.exists() and not start.samefile(last):
+            atomic.write_bytes(last, start.read_bytes())
 
     def _resumed_step(self) -> int | None:
         if self.start.checkpoint is None:

@@ -39,12 +39,14 @@ def prepare(config: TrainConfig, checkpoint: Path | None, team: Team) -> Parts:
     return parts
 
 
-def make_checkpoints(config: TrainConfig, run: RunDirectory, team: Team) -> Checkpoints | None:
+def make_checkpoints(config: TrainConfig, run: RunDirectory, team: Team, *, resumed: bool) -> Checkpoints | None:
     """What writes checkpoints; None where they are turned off."""
     if not config.trainer.get("enable_checkpointing", True) or config.trainer.get("fast_dev_run"):
         return None
     options = config.callbacks.checkpoint
-    return Checkpoints(run, every_n_steps=options.every_n_steps, every_n_minutes=options.every_n_minutes, team=team)
+    return Checkpoints(
+        run, every_n_steps=options.every_n_steps, every_n_minutes=options.every_n_minutes, team=team, resumed=resumed
+    )
 
 
 def make_trainer(

@@ -16,11 +16,13 @@ from rich.console import Console
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.footprint import Footprint
+from lstm_lm.runs.lock import only_one
 from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.summary import read as read_summary
 from lstm_lm.training import closing, resume
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.quiet import quiet_lightning
+from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime import runtime_settings
 from lstm_lm.training.session import Session
 
@@ -57,26 +59,35 @@ def train(
     """
     started_at = time.time() if started_at is None else started_at
     checked = TrainConfig.parse(config)
-    if run_dir is not None:
-        footprint = Footprint(RunDirectory(Path(run_dir)))
-    else:
-        footprint = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    run = footprint.run
+    claimed = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}") if run_dir is None else None
+    directory = Path(run_dir) if run_dir is not None else claimed.run.path if claimed else Path()
+    with only_one(directory):
+        footprint = claimed or Footprint(RunDirectory(directory))
+        try:
+            start = resume.plan(config, directory)
+        except UserError:
+            footprint.erase()  # the directory that was claimed
+            raise
+        if start.complete:
+            if console is not None:
+                console.print(f"{directory}: complete, nothing left to do", highlight=False)
+            return read_summary(footprint.run.summary)
+        if start.checkpoint is None and checked.top.resume != "never" and console is not None:
+            console.print(f"nothing to resume in {directory}: this run starts anew", highlight=False)
+        return _run(checked, footprint, start, console, command or shlex.join(sys.argv), started_at)
+
+
+def _run(
+    config: TrainConfig, footprint: Footprint, start: Start, console: Console | None, command: str, started_at: float
+) -> Summary:
+    """Do it. Whatever ends it before its first step leaves everything as it was."""
+    run, runtime = footprint.run, config.runtime
     summary: Summary | None = None
     session: Session | None = None
     try:
-        start = resume.plan(config, run.path)
-        if start.complete:
-            if console is not None:
-                console.print(f"{run.path}: complete, nothing left to do", highlight=False)
-            return read_summary(run.summary)
-        if start.checkpoint is None and checked.top.resume != "never" and console is not None:
-            console.print(f"nothing to resume in {run.path}: this run starts anew", highlight=False)
         run.create()
-        summary = Summary.begin(command or shlex.join(sys.argv), checked.top.seed)
-        summary.write(run.summary)
-        session = Session(checked, run, start, summary, console, started_at)
-        runtime = checked.runtime
+        summary = _begin(command, config.top.seed, run, start)
+        session = Session(config, run, start, summary, console, started_at)
         with (
             runtime_settings(
                 allocator=runtime.allocator,
@@ -88,13 +99,27 @@ def train(
             session.run()
     except BaseException as error:
         trained = session is not None and session.clock.first_step_at is not None
-        if isinstance(error, UserError) and not isinstance(error, RunError) and not trained:
+        interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
+        refused = isinstance(error, UserError) and not isinstance(error, RunError)
+        if (refused or interrupted) and not trained:
             footprint.erase()
         elif summary is not None:
             _end_badly(summary, run, error)
-        if isinstance(error, Interrupted) and trained and console is not None and summary is not None:
-            closing.show_interrupted(summary, run, console)
+        if interrupted and console is not None:
+            closing.show_interrupted(summary if trained else None, run, console)
+        if refused and trained:
+            raise RunError(str(error)) from error
         raise
+    return summary
+
+
+def _begin(command: str, seed: int, run: RunDirectory, start: Start) -> Summary:
+    """The summary of a run that begins; one that continues has what it had reached."""
+    summary = Summary.begin(command, seed)
+    if start.checkpoint is not None and run.summary.exists():
+        before = read_summary(run.summary)
+        summary.train, summary.val, summary.test = before.train, before.val, before.test
+    summary.write(run.summary)
     return summary
 
 

@@ -16,7 +16,16 @@ from lstm_lm.training.module import LanguageModelTask
 class Checkpoints(pl.Callback):
     """Writes through the trainer, so through `GuardedCheckpointIO`: one process writes, but all must be there."""
 
-    def __init__(self, run: RunDirectory, *, every_n_steps: int, every_n_minutes: float, team: Team = ALONE) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        *,
+        every_n_steps: int,
+        every_n_minutes: float,
+        team: Team = ALONE,
+        resumed: bool = False,
+    ) -> None:
+        """Write to `run`; a `resumed` run must not replace its best by a worse one."""
         self._run = run
         self._team = team
         self._every_n_steps = every_n_steps
@@ -27,14 +36,14 @@ class Checkpoints(pl.Callback):
         self.best_loss: float | None = None
         """Nats per token of best.ckpt."""
         self.best_step: int | None = None
+        if resumed and run.best.exists():  # now, not when training starts: there may be no step left to take
+            best = checkpoint_file.load(run.best)["lstm_lm"]["validation"]
+            self.best_loss, self.best_step = best["loss"], best["step"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Minutes count from here; a resumed run must not replace its best by a worse one."""
+        """Minutes count from here."""
         self._written_at = time.monotonic()
         self._written_step = trainer.global_step
-        if trainer.global_step and self._run.best.exists():
-            best = checkpoint_file.load(self._run.best)["lstm_lm"]["validation"]
-            self.best_loss, self.best_step = best["loss"], best["step"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

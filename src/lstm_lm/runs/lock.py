@@ -1,0 +1,36 @@
+"""One process at a time trains in a run directory."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lstm_lm.errors import UserError
+
+
+@contextmanager
+def only_one(run_dir: Path) -> Iterator[None]:
+    """Hold `run_dir` for this process, which may hold it already; the system lets go of it if the process dies.
+
+    The lock itself lies in the system's folder for temporary files, so that a directory that is refused stays as it is.
+    It keeps apart the processes of one machine.
+
+    Raises:
+        UserError: another process trains there.
+    """
+    name = hashlib.sha256(os.fsencode(os.path.abspath(run_dir))).hexdigest()[:32]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"lstm-lm-{name}.lock", timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{run_dir}: another process is training there\nwait until it has ended, or choose another hydra.run.dir"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
