@@ -17,13 +17,14 @@ def only_one(run_dir: Path) -> Iterator[None]:
     """Hold `run_dir` for this process, which may hold it already; the system lets go of it if the process dies.
 
     The lock itself lies in the system's folder for temporary files, so that a directory that is refused stays as it is.
-    It keeps apart the processes of one machine.
+    It keeps apart one user's processes on one machine.
 
     Raises:
         UserError: another process trains there.
     """
     name = hashlib.sha256(os.fsencode(os.path.abspath(run_dir))).hexdigest()[:32]
-    lock = FileLock(Path(tempfile.gettempdir()) / f"lstm-lm-{name}.lock", timeout=0, is_singleton=True)
+    user = os.getuid() if hasattr(os, "getuid") else "user"  # in a folder that users may share
+    lock = FileLock(Path(tempfile.gettempdir()) / f"lstm-lm-{user}-{name}.lock", timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except Timeout:
