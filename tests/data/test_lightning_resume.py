@@ -11,9 +11,6 @@ import torch
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.data.streams import Batch
 
-# Lightning 2.6.6 uses a name that torch 2.13 has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
-
 CHARACTERS = "".join(map(chr, range(0x100, 0x100 + 97)))  # 97 different ones
 STEPS_PER_EPOCH = 5  # 97 tokens in 2 streams of 48, windows of 10
 

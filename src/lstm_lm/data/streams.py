@@ -73,7 +73,6 @@ class TrainWindows:
             raise ValueError(f"{len(tokens)} tokens cannot fill {streams} streams")
         # A memory map's own indexing costs more than the window: read through a plain view of it.
         self._tokens = np.asarray(tokens)
-        self._batch_size = batch_size
         self._seq_len = seq_len
         self._seed = seed
         self._carry_state = carry_state

@@ -2,7 +2,7 @@
 
 One call runs the whole stack where nothing stands between the layers, else one call runs each layer. A single step
 without gradients, which is what sampling does, takes the vendor's cell instead: on a CPU, oneDNN re-packs all weights
-on every call, which costs several times the step itself.
+on every call, which is most of what a step costs (benchmarks/generation.py).
 """
 
 from typing import ClassVar

@@ -2,8 +2,8 @@
 
 Whatever executes the stack gets the same masks from the same seed, and a resumed run draws what it would have drawn.
 
-Masks are cut from raw random bits, 16 a value: on a CPU about nine times faster than a Bernoulli draw per value, which
-would cost as much as the LSTM itself. The probability is exact to 1/65,536, and the scale is that of the exact one.
+Masks are cut from raw random bits, 16 a value: on a CPU about eight times faster than a Bernoulli draw per value
+(benchmarks/dropout.py). The probability is exact to 1/65,536, and the scale is that of the exact one.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Keep freed memory in the process.
 
 glibc gives large blocks back to the kernel as soon as they are free, so every training step on a CPU pays for the same
-pages again: about a third of its time. Three settings stop that. A process cannot take them back; they are glibc's, and
+pages again. Three settings stop that. A process cannot take them back; they are glibc's, and
 elsewhere nothing is done.
 """
 

@@ -59,10 +59,13 @@ def train(
     """
     started_at = time.time() if started_at is None else started_at
     checked = TrainConfig.parse(config)
-    claimed = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}") if run_dir is None else None
-    directory = Path(run_dir) if run_dir is not None else claimed.run.path if claimed else Path()
+    claimed: Footprint | None = None
+    if run_dir is None:
+        claimed = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+        run_dir = claimed.run.path
+    directory = Path(run_dir)
     with only_one(directory):
-        footprint = claimed or Footprint(RunDirectory(directory))
+        footprint = claimed or Footprint(RunDirectory(directory))  # taken only now: nobody else writes there
         try:
             start = resume.plan(config, directory)
         except UserError:

@@ -1,3 +1,1 @@
 """What a model is trained to do; the LightningModule delegates to one of these."""
-
-NOT_OPTIONS = frozenset({"interface"})
