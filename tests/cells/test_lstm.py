@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from lstm_lm.cells.interface import StepMasks
 from lstm_lm.cells.lstm import LSTM
 
 
@@ -26,26 +27,17 @@ def test_step_computes_the_published_equations() -> None:
     c_next = f * c + i * g
     h_next = o * torch.tanh(c_next)
 
-    got_h, got_c = LSTM.step(x @ w_ih.T + b_ih, (h, c), w_hh, b_hh)
+    got_h, got_c = LSTM.step(x @ w_ih.T + b_ih, h @ w_hh.T + b_hh, (h, c), (), StepMasks())
     torch.testing.assert_close(got_c, c_next, rtol=1e-12, atol=0)
     torch.testing.assert_close(got_h, h_next, rtol=1e-12, atol=0)
-
-
-def test_step_without_a_recurrent_bias_is_that_bias_at_zero() -> None:
-    torch.manual_seed(0)
-    projected, h, c, w_hh = torch.randn(2, 12), torch.randn(2, 3), torch.randn(2, 3), torch.randn(12, 3)
-    with_zero = LSTM.step(projected, (h, c), w_hh, torch.zeros(12))
-    without = LSTM.step(projected, (h, c), w_hh, None)
-    torch.testing.assert_close(without, with_zero)
 
 
 def test_step_takes_a_batch_of_layers_at_once() -> None:
     torch.manual_seed(0)
     layers, batch, width = 3, 2, 4
-    projected = torch.randn(layers, batch, 4 * width)
-    h, c = torch.randn(layers, batch, width), torch.randn(layers, batch, width)
-    w_hh = torch.randn(layers, 4 * width, width)
-    together = LSTM.step(projected, (h, c), w_hh, None)
+    from_input, from_hidden = torch.randn(2, layers, batch, 4 * width)
+    h, c = torch.randn(2, layers, batch, width)
+    together = LSTM.step(from_input, from_hidden, (h, c), (), StepMasks())
     for layer in range(layers):
-        alone = LSTM.step(projected[layer], (h[layer], c[layer]), w_hh[layer], None)
+        alone = LSTM.step(from_input[layer], from_hidden[layer], (h[layer], c[layer]), (), StepMasks())
         torch.testing.assert_close((together[0][layer], together[1][layer]), alone)

@@ -1,19 +1,49 @@
-"""What a recurrent cell is to the rest of the project."""
+"""What a recurrent cell is to the rest of the project.
+
+A cell is pointwise mathematics: the products with the weights, which are nearly all of the work, belong to the
+strategy that runs it, so that each strategy can batch them in its own way.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 LayerState = tuple[Tensor, ...]
 """The state of one layer, the hidden state first: `(h, c)` for an LSTM; each `[B, H]`."""
 
-Step = Callable[[Tensor, LayerState, Tensor, Tensor | None], LayerState]
-"""`step(projected[..., B, G * H], state, weight_hh[..., G * H, H], bias_hh[..., G * H] | None) -> new state`.
 
-`projected` is the input's share of the gates, `x @ weight_ih.T + bias_ih`: it does not depend on the state, so a
-strategy may compute it for all T at once. Leading dimensions broadcast: a batch of layers is one call.
+class StepMasks(NamedTuple):
+    """What regularises the inside of a step. None: nothing does.
+
+    For one step each broadcasts against `[..., B, H]`; for a whole window there is a time dimension before: `[T, B, H]`
+    or, one mask for all steps, `[1, B, H]`.
+    """
+
+    candidate: Tensor | None = None
+    """Recurrent dropout: a factor on what the step would write into the state, 0 or 1 / (1 - p)."""
+    hidden: Tensor | None = None
+    """Zoneout: the share of the old hidden state that stays, 0 or 1; without training its expectation, p."""
+    cell: Tensor | None = None
+    """The same for the cell state."""
+
+
+Step = Callable[[Tensor, Tensor, LayerState, tuple[Tensor, ...], StepMasks], LayerState]
+"""`step(from_input[..., B, G * H], from_hidden[..., B, G * H], state, extras, masks) -> new state`.
+
+`from_input` is the input's share of the gates, `x @ weight_ih.T + bias_ih`, and `from_hidden` the hidden state's,
+`h @ weight_hh.T + bias_hh`. `extras` are the cell's further parameters, each `[..., 1, n]`. Leading dimensions
+broadcast: a batch of layers is one call.
 """
+
+
+class Extra(NamedTuple):
+    """A parameter of a layer besides torch.nn.LSTM's four: a vector of `multiple` * H numbers."""
+
+    name: str
+    multiple: int
+    initial: float
 
 
 @dataclass(frozen=True)
@@ -26,5 +56,6 @@ class Cell:
     state_tensors: int
     """How many tensors make up a layer's state; the hidden state is the first."""
     step: Step
-    vendor: bool
-    """Whether cuDNN and oneDNN compute exactly this cell."""
+    extras: tuple[Extra, ...] = ()
+    deviations: tuple[str, ...] = ()
+    """What makes it another cell than cuDNN's and oneDNN's, as the user set it ("layer_norm=true"); empty: nothing."""

@@ -14,18 +14,22 @@ Cummins, "Learning to Forget", 2000; in the notation of torch.nn.LSTM's document
 import torch
 from torch import Tensor
 
-from lstm_lm.cells.interface import Cell, LayerState
+from lstm_lm.cells.interface import Cell, LayerState, StepMasks
 
 
-def step(projected: Tensor, state: LayerState, weight_hh: Tensor, bias_hh: Tensor | None) -> LayerState:
+def step(
+    from_input: Tensor,
+    from_hidden: Tensor,
+    state: LayerState,
+    extras: tuple[Tensor, ...],  # noqa: ARG001
+    masks: StepMasks,  # noqa: ARG001
+) -> LayerState:
     """One LSTM step; shapes as in `lstm_lm.cells.interface.Step`, with G = 4 and the state `(h, c)`.
 
-    With 16-bit weights only the product is 16-bit: gates and state are float32, or errors would add up over time.
+    With 16-bit products, gates and state are float32 all the same, or errors would add up over time.
     """
-    h, c = state
-    gates = projected + h.to(weight_hh.dtype) @ weight_hh.mT
-    if bias_hh is not None:
-        gates = gates + bias_hh
+    _, c = state
+    gates = from_input + from_hidden
     gates = gates.to(torch.promote_types(gates.dtype, torch.float32))
     i, f, g, o = gates.chunk(4, dim=-1)
     c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -33,4 +37,4 @@ def step(projected: Tensor, state: LayerState, weight_hh: Tensor, bias_hh: Tenso
     return h, c
 
 
-LSTM = Cell(name="lstm", gates=4, state_tensors=2, step=step, vendor=True)
+LSTM = Cell(name="lstm", gates=4, state_tensors=2, step=step)

@@ -22,8 +22,8 @@ class Fused(Strategy):
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
         """Only the vendor's own cells; cuDNN and MPS take no bfloat16 weights."""
-        if not spec.cell.vendor:
-            return f"no vendor kernel computes the cell {spec.cell.name!r}"
+        if spec.deviations:
+            return f"no vendor's kernel computes {', '.join(spec.deviations)}"
         if device.type == "cuda" and dtype == torch.bfloat16:
             return "PyTorch has no cuDNN LSTM for bfloat16 weights (use precision=16-mixed or bf16-mixed)"
         if device.type == "mps" and dtype not in (torch.float32, torch.float16):

@@ -7,14 +7,15 @@ A strategy holds no parameters and keeps nothing between calls that a checkpoint
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from lstm_lm.cells.interface import Cell, LayerState
+from lstm_lm.cells.interface import Cell, LayerState, StepMasks
+from lstm_lm.options import Options
 
 StackState = tuple[LayerState, ...]
 """The state of a stack: one `LayerState` a layer, each tensor `[B, H_l]` with that layer's own width H_l."""
@@ -30,6 +31,8 @@ class StackSpec:
     """H_l of each layer, from the input upwards."""
     layer_dropout: bool = False
     """Whether training puts masks between the layers."""
+    regularised: tuple[str, ...] = ()
+    """What acts inside a step, as the user set it ("recurrent_dropout=0.2"): no vendor's kernel has it."""
 
     @property
     def num_layers(self) -> int:
@@ -45,6 +48,11 @@ class StackSpec:
     def input_sizes(self) -> tuple[int, ...]:
         """Width of each layer's input."""
         return (self.input_size, *self.hidden_sizes[:-1])
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """Every setting that keeps the stack off the vendor's kernel."""
+        return self.cell.deviations + self.regularised
 
 
 class LayerWeights(NamedTuple):
@@ -64,7 +72,20 @@ class Masks:
     """
 
     between: tuple[Tensor, ...] = ()
-    """L - 1 masks `[T, B, H_l]`, each on a layer's output before the next layer reads it; empty: no dropout."""
+    """L - 1 masks `[T, B, H_l]`, or `[1, B, H_l]` for all steps alike, each on a layer's output before the next layer
+    reads it; empty: no dropout."""
+    inside: tuple[StepMasks, ...] = ()
+    """L masks for the inside of the steps; empty: none."""
+
+
+def at(mask: Tensor, t: int) -> Tensor:
+    """The mask of step t, out of one for every step or one for all."""
+    return mask[t if mask.shape[0] > 1 else 0]
+
+
+def steps_of(mask: Tensor, start: int, length: int) -> Tensor:
+    """The mask of `length` steps from `start` on, out of one for every step or one for all."""
+    return mask.narrow(0, start, length) if mask.shape[0] > 1 else mask
 
 
 class Stack(Protocol):
@@ -80,14 +101,34 @@ class Stack(Protocol):
     def layers(self) -> Iterator[LayerWeights]:
         """Each layer's parameters, from the input upwards."""
 
+    def extras(self) -> Iterator[tuple[Tensor, ...]]:
+        """Each layer's further parameters, in the order of `Cell.extras`; each `[multiple * H_l]`."""
+
     def flat_weights(self) -> list[Tensor]:
-        """All parameters in torch.nn.LSTM's order."""
+        """All of torch.nn.LSTM's parameters, in its order."""
+
+
+class ForwardOptions(Options):
+    """The `forward` section; a strategy with keys of its own has its own class."""
+
+    name: str
 
 
 class Strategy(ABC):
     """One way to run a stack."""
 
     name: ClassVar[str]
+    OptionsType: ClassVar[type[ForwardOptions]] = ForwardOptions
+
+    @classmethod
+    def from_options(cls, section: Mapping[str, Any]) -> Self:
+        """Make it as the `forward` section says; without arguments, `cls()` decides everything by its own rules.
+
+        Raises:
+            UserError: a key is unknown or missing, or its value is out of range.
+        """
+        options = cls.OptionsType.parse(section, "forward")
+        return cls(**{key: value for key, value in options if key != "name"})
 
     @abstractmethod
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
@@ -106,3 +147,10 @@ class Strategy(ABC):
         Returns:
             The last layer's hidden states `y[T, B, H_L]`, and the state after the window.
         """
+
+    def compile(self, mode: str) -> bool:  # noqa: ARG002
+        """Have torch.compile turn into graphs what can be one, with its `mode`; whether there was anything."""
+        return False
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to end
+        """End what outlives a call, threads above all. The strategy can be used again."""

@@ -16,7 +16,8 @@ class RecurrentStack(nn.Module):
     """L layers of one cell; each layer may have its own width.
 
     Parameters are `weight_ih_l{l}` `[G * H_l, I_l]`, `weight_hh_l{l}` `[G * H_l, H_l]`, `bias_ih_l{l}` and
-    `bias_hh_l{l}` `[G * H_l]`: the state dict of a plain `torch.nn.LSTM` loads, and the reverse.
+    `bias_hh_l{l}` `[G * H_l]`: the state dict of a plain `torch.nn.LSTM` loads, and the reverse. A cell with further
+    parameters adds them under its own names, `{name}_l{l}`.
     """
 
     def __init__(
@@ -26,12 +27,13 @@ class RecurrentStack(nn.Module):
         hidden_sizes: Sequence[int],
         *,
         layer_dropout: bool = False,
+        regularised: Sequence[str] = (),
         initialise: bool = True,
     ) -> None:
         """Make the parameters; without `initialise` they hold whatever the memory held."""
         super().__init__()
-        self._spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout)
-        self.strategy: Strategy = Fused() if cell.vendor else Stepwise()
+        self._spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised))
+        self.strategy: Strategy = Stepwise() if self._spec.deviations else Fused()
         self.vendor_layout: str | None = None
         for index, (inputs, width) in enumerate(zip(self._spec.input_sizes, hidden_sizes, strict=True)):
             rows = cell.gates * width
@@ -39,6 +41,8 @@ class RecurrentStack(nn.Module):
                 LayerWeights._fields, ((rows, inputs), (rows, width), (rows,), (rows,)), strict=True
             ):
                 self.register_parameter(f"{name}_l{index}", nn.Parameter(torch.empty(shape)))
+            for extra in cell.extras:
+                self.register_parameter(f"{extra.name}_l{index}", nn.Parameter(torch.empty(extra.multiple * width)))
         if initialise:
             self.reset_parameters()
 
@@ -57,12 +61,19 @@ class RecurrentStack(nn.Module):
                 nn.init.orthogonal_(block)
             nn.init.zeros_(weights.bias_ih)
             nn.init.zeros_(weights.bias_hh)
+        self._reset_extras()
 
     def reset_parameters_uniform(self) -> None:
         """torch.nn.LSTM's own initialisation: all uniform within 1 / sqrt(H)."""
         for weights, width in zip(self.layers(), self._spec.hidden_sizes, strict=True):
             for tensor in weights:
                 nn.init.uniform_(tensor, -(width**-0.5), width**-0.5)
+        self._reset_extras()
+
+    def _reset_extras(self) -> None:
+        for parameters in self.extras():
+            for extra, parameter in zip(self._spec.cell.extras, parameters, strict=True):
+                nn.init.constant_(parameter, extra.initial)
 
     def layers(self) -> Iterator[LayerWeights]:
         """Each layer's parameters, from the input upwards."""
@@ -70,8 +81,14 @@ class RecurrentStack(nn.Module):
         for index in range(self._spec.num_layers):
             yield LayerWeights(*(parameters[f"{name}_l{index}"] for name in LayerWeights._fields))  # type: ignore[arg-type]
 
+    def extras(self) -> Iterator[tuple[Tensor, ...]]:
+        """Each layer's further parameters, in the order of `Cell.extras`; each `[multiple * H_l]`."""
+        parameters = self._parameters
+        for index in range(self._spec.num_layers):
+            yield tuple(parameters[f"{extra.name}_l{index}"] for extra in self._spec.cell.extras)  # type: ignore[misc]
+
     def flat_weights(self) -> list[Tensor]:
-        """All parameters in torch.nn.LSTM's order."""
+        """All of torch.nn.LSTM's parameters, in its order."""
         return [tensor for weights in self.layers() for tensor in weights]
 
     def initial_state(self, batch_size: int) -> StackState:
