@@ -39,7 +39,10 @@ broadcast: a batch of layers is one call.
 
 
 class Extra(NamedTuple):
-    """A parameter of a layer besides torch.nn.LSTM's four: a vector of `multiple` * H numbers."""
+    """A parameter of a layer that the step reads itself: a vector of `multiple` * H numbers.
+
+    One called `bias_ih` or `bias_hh` is torch.nn.LSTM's: the products then come without it.
+    """
 
     name: str
     multiple: int
@@ -59,3 +62,5 @@ class Cell:
     extras: tuple[Extra, ...] = ()
     deviations: tuple[str, ...] = ()
     """What makes it another cell than cuDNN's and oneDNN's, as the user set it ("layer_norm=true"); empty: nothing."""
+    kept: int = 8
+    """About how many numbers a step keeps for its backward pass, for each of the layer's H."""

@@ -2,9 +2,18 @@
 
 cuDNN takes all weights of one call as one block of memory. torch.nn.LSTM's `flatten_parameters` does this for a whole
 stack; here a stack may also run layer by layer, which needs one block a layer.
+
+Weights that are made anew for every window (weight drop) are copied to the same places in blocks of their own: PyTorch
+asks whether the weights lie, from the start of the first one's storage on, where cuDNN expects them
+(`try_get_weight_buf` in aten/src/ATen/native/cudnn/RNN.cpp), not whether they are parameters.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from lstm_lm.forward.interface import LayerWeights, Stack
 
@@ -42,3 +51,34 @@ def _flatten(tensors: list[torch.Tensor], input_size: int, hidden_size: int, num
     torch._cudnn_rnn_flatten_weight(
         tensors, len(LayerWeights._fields), input_size, CUDNN_LSTM, hidden_size, 0, num_layers, False, False
     )
+
+
+def laid_out_like(tensors: Sequence[Tensor], pattern: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Copies of `tensors` that lie in memory as those of `pattern` do: the same offsets in as many new blocks.
+
+    Gradients pass. Each of `tensors` has the shape, type and device of its counterpart.
+    """
+    copies: tuple[Tensor, ...] = _LaidOutLike.apply([tensor.detach() for tensor in pattern], *tensors)  # type: ignore[no-untyped-call]
+    return copies
+
+
+class _LaidOutLike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, pattern: list[Tensor], *tensors: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
+        blocks: dict[int, Tensor] = {}
+        copies = []
+        for tensor, place in zip(tensors, pattern, strict=True):
+            storage = place.untyped_storage()
+            if storage.data_ptr() not in blocks:
+                # zeros: between the weights lie a few bytes of padding that cuDNN reads
+                blocks[storage.data_ptr()] = place.new_zeros(storage.nbytes() // place.element_size())
+            block = blocks[storage.data_ptr()].untyped_storage()
+            # not a view of the block, for autograd: each copy is a result by itself
+            copy = place.new_empty(0).set_(block, place.storage_offset(), place.shape, place.stride())
+            copies.append(copy.copy_(tensor))
+        return tuple(copies)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ARG004
+        return None, *gradients

@@ -31,13 +31,19 @@ class Fused(Strategy):
         return None
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
-        """As in `Strategy.run`."""
+        """As in `Strategy.run`.
+
+        Raises:
+            ValueError: masks for the inside of a step, which no vendor's kernel applies.
+        """
+        if masks.inside:
+            raise ValueError("forward=fused cannot apply masks inside a step: choose the strategy for training anew")
         if _is_sampling_step(x):
             return _one_step(stack, x, state)
         # decided by the stack, not by the call: moving the weights at every change from training to scoring would cost
         whole = stack.spec.uniform and not stack.spec.layer_dropout and not masks.between
         if x.device.type == "cuda":
-            lay_out(stack, whole=whole)
+            lay_out(stack.stored, whole=whole)
         if not whole:
             return _layer_by_layer(stack, x, state, masks)
         h = torch.stack([layer[0] for layer in state])

@@ -95,11 +95,15 @@ class Stack(Protocol):
     """How the parameters lie in memory for a vendor kernel; None again after every move of the parameters."""
 
     @property
+    def stored(self) -> "Stack":
+        """The stack that holds the parameters: this one, or the one that this window's weights are made from."""
+
+    @property
     def spec(self) -> StackSpec:
         """Cell and sizes."""
 
     def layers(self) -> Iterator[LayerWeights]:
-        """Each layer's parameters, from the input upwards."""
+        """Each layer's parameters, from the input upwards; a bias that the cell itself adds is all zeros here."""
 
     def extras(self) -> Iterator[tuple[Tensor, ...]]:
         """Each layer's further parameters, in the order of `Cell.extras`; each `[multiple * H_l]`."""

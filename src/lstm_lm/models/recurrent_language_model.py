@@ -1,5 +1,12 @@
-"""Embedding, a stack of recurrent layers, output projection: one model for every cell."""
+"""Embedding, a stack of recurrent layers, output projection: one model for every cell.
 
+Dropout (Srivastava et al., 2014) acts on what each layer reads and on what the output projection reads: with new masks
+at every step, or with locked_dropout one mask for all steps of a window (Gal and Ghahramani, "A Theoretically Grounded
+Application of Dropout in Recurrent Neural Networks", 2016, there called variational). Neither touches the inside of a
+step, so both run on the vendor's kernel, as does weight drop.
+"""
+
+from abc import abstractmethod
 from typing import Annotated, ClassVar, Literal, Self
 
 import torch
@@ -7,15 +14,20 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lstm_lm.cells.interface import Cell
+from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.forward.choose import Choice, choose
-from lstm_lm.forward.interface import Masks, StackState
+from lstm_lm.forward.interface import Masks, StackSpec, StackState
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.options import Options
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+
+KEPT_BY_RECURRENT_DROPOUT = 2
+"""Numbers that a step keeps for its backward pass, for each of the layer's H: the mask, and what it multiplies."""
+KEPT_BY_ZONEOUT = 4
+"""The mask, its complement, and what each is multiplied by."""
 
 
 class RecurrentOptions(Options):
@@ -29,6 +41,11 @@ class RecurrentOptions(Options):
     embedding_dropout: Probability
     layer_dropout: Probability
     output_dropout: Probability
+    locked_dropout: bool
+    weight_drop: Probability
+    recurrent_dropout: Probability
+    zoneout_hidden: Probability
+    zoneout_cell: Probability
     tie_weights: bool
     forget_bias: Annotated[float, Field(ge=-10, le=10)]
     init: Literal["orthogonal", "uniform"]
@@ -56,25 +73,44 @@ class RecurrentOptions(Options):
 class RecurrentLanguageModel(LanguageModel):
     """A stacked recurrent language model; the state is the stack's."""
 
-    cell: ClassVar[Cell]
-    OptionsType = RecurrentOptions
+    OptionsType: ClassVar[type[RecurrentOptions]] = RecurrentOptions
     compilable = ("embedding", "head")
 
     def __init__(self, options: RecurrentOptions, vocabulary_size: int) -> None:
         super().__init__(options, vocabulary_size)
         self.options = options
         widths = options.hidden_sizes
+        self.cell = self.cell_of(options)
         self.embedding = MaskedEmbedding(vocabulary_size, options.embedding_size)
+        spec = self.spec_for(training=True)
         self.stack = RecurrentStack(
-            self.cell,
-            options.embedding_size,
+            spec.cell,
+            spec.input_size,
             widths,
-            layer_dropout=options.layer_dropout > 0,
+            layer_dropout=spec.layer_dropout,
+            regularised=spec.regularised,
             initialise=False,
         )
         self.head = MaskedLinear(widths[-1], vocabulary_size)
         if options.tie_weights:
             self.head.weight = self.embedding.weight
+
+    @classmethod
+    @abstractmethod
+    def cell_of(cls, options: RecurrentOptions) -> Cell:
+        """The cell that `options` describe."""
+
+    def spec_for(self, *, training: bool) -> StackSpec:
+        """What a strategy must be able to run: without training there is no dropout, and zoneout is a fixed share."""
+        options = self.options
+        inside = ("zoneout_hidden", "zoneout_cell", *(("recurrent_dropout",) if training else ()))
+        return StackSpec(
+            self.cell,
+            options.embedding_size,
+            tuple(options.hidden_sizes),
+            layer_dropout=training and options.layer_dropout > 0,
+            regularised=tuple(f"{key}={getattr(options, key)}" for key in inside if getattr(options, key)),
+        )
 
     def reset_parameters(self) -> None:
         """As in `LanguageModel.reset_parameters`."""
@@ -101,25 +137,61 @@ class RecurrentLanguageModel(LanguageModel):
         """As in `LanguageModel.forward`; dropout where the module is in training mode."""
         options, like = self.options, self.embedding.weight
         steps, batch = tokens.shape
-        embedding_mask = self._mask(options.embedding_dropout, (steps, batch, options.embedding_size), like)
+        drawn = 1 if options.locked_dropout else steps
+        embedding_mask = self._mask(options.embedding_dropout, (drawn, batch, options.embedding_size), like)
         between = [
-            self._mask(options.layer_dropout, (steps, batch, width), like) for width in options.hidden_sizes[:-1]
+            self._mask(options.layer_dropout, (drawn, batch, width), like) for width in options.hidden_sizes[:-1]
         ]
-        output_mask = self._mask(options.output_dropout, (steps, batch, options.hidden_sizes[-1]), like)
-        masks = Masks(tuple(mask for mask in between if mask is not None))
-        y, state = self.stack(self.embedding(tokens, embedding_mask), state, masks)
+        output_mask = self._mask(options.output_dropout, (drawn, batch, options.hidden_sizes[-1]), like)
+        masks = Masks(tuple(mask for mask in between if mask is not None), self._inside(steps, batch, like))
+        weights = [
+            self._mask(options.weight_drop, (self.cell.gates * width, width), like) for width in options.hidden_sizes
+        ]
+        y, state = self.stack(
+            self.embedding(tokens, embedding_mask), state, masks, [mask for mask in weights if mask is not None]
+        )
         return self.head(y, output_mask), state
 
     def use_forward(self, name: str, device: torch.device, dtype: torch.dtype) -> Choice:
         """As in `LanguageModel.use_forward`."""
+        self.stack.spec = self.spec_for(training=self.training)
         choice = choose(name, self.stack.spec, device, dtype)
         self.stack.strategy = choice.strategy
         return choice
 
     def activation_floats(self, tokens: int) -> int:
-        """Embedding, each layer's gates, states and outputs, logits and their gradient."""
-        per_layer = sum(width * (self.cell.gates + self.cell.state_tensors + 1) for width in self.options.hidden_sizes)
-        return tokens * (2 * self.options.embedding_size + per_layer + 3 * self.vocabulary_size)
+        """Embedding, each layer's steps with their masks, logits and their gradient."""
+        options = self.options
+        kept = self.cell.kept + sum(
+            many
+            for many, p in (
+                (KEPT_BY_RECURRENT_DROPOUT, options.recurrent_dropout),
+                (KEPT_BY_ZONEOUT, options.zoneout_hidden),
+                (KEPT_BY_ZONEOUT, options.zoneout_cell),
+            )
+            if p
+        )
+        return tokens * (2 * options.embedding_size + kept * sum(options.hidden_sizes) + 3 * self.vocabulary_size)
+
+    def _inside(self, steps: int, batch: int, like: Tensor) -> tuple[StepMasks, ...]:
+        """A mask for every step and layer: of recurrent dropout, and of zoneout; without training its expectation."""
+        options = self.options
+
+        def stay(p: float, width: int) -> Tensor | None:
+            if not self.training:
+                return like.new_full((1, 1, width), p) if p else None
+            zeros = self._mask(p, (steps, batch, width), like)
+            return None if zeros is None else (zeros == 0).to(like.dtype)
+
+        masks = tuple(
+            StepMasks(
+                self._mask(options.recurrent_dropout, (steps, batch, width), like),
+                stay(options.zoneout_hidden, width),
+                stay(options.zoneout_cell, width),
+            )
+            for width in options.hidden_sizes
+        )
+        return masks if any(mask is not None for layer in masks for mask in layer) else ()
 
     def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
         """A dropout mask where there is something to drop. Drawn in one order whatever runs the stack."""

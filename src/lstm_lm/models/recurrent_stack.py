@@ -6,10 +6,11 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from lstm_lm.cells.interface import Cell
+from lstm_lm.cells.interface import Cell, Extra
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import LayerWeights, Masks, StackSpec, StackState, Strategy
 from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.models.weight_drop import WeightDrop
 
 
 class RecurrentStack(nn.Module):
@@ -32,29 +33,29 @@ class RecurrentStack(nn.Module):
     ) -> None:
         """Make the parameters; without `initialise` they hold whatever the memory held."""
         super().__init__()
-        self._spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised))
-        self.strategy: Strategy = Stepwise() if self._spec.deviations else Fused()
+        self.spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised))
+        self.strategy: Strategy = Stepwise() if self.spec.deviations else Fused()
         self.vendor_layout: str | None = None
-        for index, (inputs, width) in enumerate(zip(self._spec.input_sizes, hidden_sizes, strict=True)):
+        for index, (inputs, width) in enumerate(zip(self.spec.input_sizes, hidden_sizes, strict=True)):
             rows = cell.gates * width
             for name, shape in zip(
                 LayerWeights._fields, ((rows, inputs), (rows, width), (rows,), (rows,)), strict=True
             ):
                 self.register_parameter(f"{name}_l{index}", nn.Parameter(torch.empty(shape)))
-            for extra in cell.extras:
+            for extra in _further(cell):
                 self.register_parameter(f"{extra.name}_l{index}", nn.Parameter(torch.empty(extra.multiple * width)))
         if initialise:
             self.reset_parameters()
 
     @property
-    def spec(self) -> StackSpec:
-        """Cell and sizes."""
-        return self._spec
+    def stored(self) -> Self:
+        """This stack: it holds the parameters."""
+        return self
 
     def reset_parameters(self) -> None:
         """Orthogonal recurrent weights for each gate; Xavier-uniform input weights for each gate; zero biases."""
-        gates = self._spec.cell.gates
-        for weights in self.layers():
+        gates = self.spec.cell.gates
+        for weights in self.layer_parameters():
             for block in weights.weight_ih.chunk(gates):
                 nn.init.xavier_uniform_(block)
             for block in weights.weight_hh.chunk(gates):
@@ -65,27 +66,34 @@ class RecurrentStack(nn.Module):
 
     def reset_parameters_uniform(self) -> None:
         """torch.nn.LSTM's own initialisation: all uniform within 1 / sqrt(H)."""
-        for weights, width in zip(self.layers(), self._spec.hidden_sizes, strict=True):
+        for weights, width in zip(self.layer_parameters(), self.spec.hidden_sizes, strict=True):
             for tensor in weights:
                 nn.init.uniform_(tensor, -(width**-0.5), width**-0.5)
         self._reset_extras()
 
     def _reset_extras(self) -> None:
-        for parameters in self.extras():
-            for extra, parameter in zip(self._spec.cell.extras, parameters, strict=True):
-                nn.init.constant_(parameter, extra.initial)
+        for index in range(self.spec.num_layers):
+            for extra in _further(self.spec.cell):
+                nn.init.constant_(self.get_parameter(f"{extra.name}_l{index}"), extra.initial)
+
+    def layer_parameters(self) -> Iterator[LayerWeights]:
+        """Each layer's parameters by torch.nn.LSTM's names, from the input upwards."""
+        for index in range(self.spec.num_layers):
+            yield LayerWeights(*(self._named(name, index) for name in LayerWeights._fields))
 
     def layers(self) -> Iterator[LayerWeights]:
-        """Each layer's parameters, from the input upwards."""
-        parameters = self._parameters
-        for index in range(self._spec.num_layers):
-            yield LayerWeights(*(parameters[f"{name}_l{index}"] for name in LayerWeights._fields))  # type: ignore[arg-type]
+        """The same, as the products use them: a bias that the cell itself adds is all zeros."""
+        own = {extra.name for extra in self.spec.cell.extras}.intersection(LayerWeights._fields)
+        if not own:
+            yield from self.layer_parameters()
+            return
+        for weights in self.layer_parameters():
+            yield weights._replace(**{name: torch.zeros_like(getattr(weights, name)) for name in own})
 
     def extras(self) -> Iterator[tuple[Tensor, ...]]:
         """Each layer's further parameters, in the order of `Cell.extras`; each `[multiple * H_l]`."""
-        parameters = self._parameters
-        for index in range(self._spec.num_layers):
-            yield tuple(parameters[f"{extra.name}_l{index}"] for extra in self._spec.cell.extras)  # type: ignore[misc]
+        for index in range(self.spec.num_layers):
+            yield tuple(self._named(extra.name, index) for extra in self.spec.cell.extras)
 
     def flat_weights(self) -> list[Tensor]:
         """All of torch.nn.LSTM's parameters, in its order."""
@@ -94,23 +102,36 @@ class RecurrentStack(nn.Module):
     def initial_state(self, batch_size: int) -> StackState:
         """All zeros, on the parameters' device and in their type."""
         like = next(self.parameters())
-        tensors = self._spec.cell.state_tensors
+        tensors = self.spec.cell.state_tensors
         return tuple(
             tuple(torch.zeros(batch_size, width, device=like.device, dtype=like.dtype) for _ in range(tensors))
-            for width in self._spec.hidden_sizes
+            for width in self.spec.hidden_sizes
         )
 
-    def forward(self, x: Tensor, state: StackState, masks: Masks | None = None) -> tuple[Tensor, StackState]:
+    def forward(
+        self, x: Tensor, state: StackState, masks: Masks | None = None, weight_masks: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, StackState]:
         """Run the stack over `x[T, B, I]` from `state` with the chosen strategy; gives `y[T, B, H_L]` and the state.
+
+        `weight_masks` are factors on each layer's recurrent weights, `[G * H_l, H_l]`, for this window; empty: none.
 
         Raises:
             ValueError: a window of no steps (T = 0).
         """
         if x.shape[0] == 0:
             raise ValueError("a window needs at least one step: x has shape [T=0, B, I]")
-        return self.strategy.run(self, x, state, masks or Masks())
+        stack = WeightDrop(self, weight_masks) if weight_masks else self
+        return self.strategy.run(stack, x, state, masks or Masks())
+
+    def _named(self, name: str, index: int) -> nn.Parameter:
+        return self._parameters[f"{name}_l{index}"]  # type: ignore[return-value]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.vendor_layout = None  # a move to another device or type makes new tensors
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+
+def _further(cell: Cell) -> list[Extra]:
+    """The cell's parameters that torch.nn.LSTM has not."""
+    return [extra for extra in cell.extras if extra.name not in LayerWeights._fields]

@@ -1,20 +1,37 @@
 """`model=lstm`: the stacked LSTM language model."""
 
+from typing import Literal
+
 import torch
 
-from lstm_lm.cells.lstm import LSTM
-from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
+from lstm_lm.cells.interface import Cell
+from lstm_lm.cells.lstm import lstm_cell
+from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel, RecurrentOptions
+
+
+class LSTMOptions(RecurrentOptions):
+    """The `model` section of `model=lstm`."""
+
+    activation: Literal["tanh", "relu", "leaky_relu"]
+    gate_activation: Literal["sigmoid", "hard_sigmoid"]
+    layer_norm: bool
 
 
 class LSTMLanguageModel(RecurrentLanguageModel):
     """A `RecurrentLanguageModel` of LSTM cells."""
 
-    cell = LSTM
+    OptionsType = LSTMOptions
+
+    @classmethod
+    def cell_of(cls, options: RecurrentOptions) -> Cell:
+        """The LSTM, or the variant of it that `options` describe."""
+        assert isinstance(options, LSTMOptions)
+        return lstm_cell(options.activation, options.gate_activation, norm=options.layer_norm)
 
     def set_forget_bias(self, value: float) -> None:
         """A forget gate that starts open lets gradients through time (Gers et al., 2000; Jozefowicz et al., 2015)."""
         with torch.no_grad():
-            for weights in self.stack.layers():
+            for weights in self.stack.layer_parameters():
                 _, forget, _, _ = weights.bias_ih.chunk(4)
                 forget.fill_(value)
                 weights.bias_hh.chunk(4)[1].zero_()  # the two biases add up

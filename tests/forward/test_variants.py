@@ -1,0 +1,132 @@
+"""Every strategy computes every cell, with and without masks, as the stepwise reference does; the reference's gradients
+are the derivatives."""
+
+import itertools
+
+import pytest
+import torch
+from test_parity import assert_close, run
+from torch import Tensor
+
+from lstm_lm.cells.interface import Cell, StepMasks
+from lstm_lm.cells.lstm import LSTM, lstm_cell
+from lstm_lm.forward.interface import Masks, StackSpec, StackState, Strategy
+from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.models.recurrent_stack import RecurrentStack
+from lstm_lm.registry import find, names
+
+REFERENCE = "stepwise"
+OTHERS = [name for name in names("lstm_lm.forward") if name != REFERENCE]
+CELLS = {
+    "plain": LSTM,
+    "relu": lstm_cell("relu"),
+    "leaky relu": lstm_cell("leaky_relu"),
+    "hard sigmoid": lstm_cell(gate_activation="hard_sigmoid"),
+    "layer norm": lstm_cell(norm=True),
+    "all": lstm_cell("leaky_relu", "hard_sigmoid", norm=True),
+}
+STEPS, BATCH, INPUTS = 7, 3, 5
+INSIDE = ("none", "candidate", "hidden", "cell", "every", "expectation")
+"""Which masks act inside the steps; `expectation` is zoneout as it is in evaluation."""
+
+
+def stack_of(cell: Cell, widths: tuple[int, ...], inside: str = "none") -> RecurrentStack:
+    torch.manual_seed(1)
+    regularised = () if inside == "none" else (inside,)
+    stack = RecurrentStack(cell, INPUTS, widths, regularised=regularised).double()
+    for parameter in stack.parameters():  # gains and biases too have something to say
+        torch.nn.init.normal_(parameter, std=0.5)
+    return stack
+
+
+def example(widths: tuple[int, ...], inside: str, *, between: bool, locked: bool) -> tuple[Tensor, StackState, Masks]:
+    torch.manual_seed(2)
+    x = torch.randn(STEPS, BATCH, INPUTS).double()
+    state = tuple((torch.randn(BATCH, width).double(), torch.randn(BATCH, width).double()) for width in widths)
+    steps = 1 if locked else STEPS
+
+    def mask(width: int, value: float = 1.0) -> Tensor:
+        return (torch.rand(steps, BATCH, width) > 0.4).double() * value
+
+    def inside_of(width: int) -> StepMasks:
+        if inside == "expectation":
+            return StepMasks(None, *(torch.full((1, 1, width), p).double() for p in (0.2, 0.3)))
+        wanted = StepMasks._fields if inside == "every" else (inside,)
+        return StepMasks(**{name: mask(width, 1 / 0.6 if name == "candidate" else 1.0) for name in wanted})
+
+    layers = tuple(mask(width, 1 / 0.6) for width in widths[:-1]) if between else ()
+    return x, state, Masks(layers, tuple(map(inside_of, widths)) if inside != "none" else ())
+
+
+def able(name: str, widths: tuple[int, ...], cell: Cell, inside: str) -> bool:
+    spec = StackSpec(cell, INPUTS, widths, True, () if inside == "none" else (inside,))
+    strategy: Strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    return strategy.supports(spec, torch.device("cpu"), torch.float64) is None
+
+
+CASES = [
+    pytest.param(name, widths, cell, inside, id=f"{name}-{widths}-{kind}-{inside}")
+    for name, widths, (kind, cell), inside in itertools.product(OTHERS, ((4, 4, 4), (6, 4, 2)), CELLS.items(), INSIDE)
+    if able(name, widths, cell, inside)
+]
+
+
+@pytest.mark.parametrize("locked", [False, True], ids=["a mask a step", "a mask a window"])
+@pytest.mark.parametrize(("name", "widths", "cell", "inside"), CASES)
+def test_strategy_agrees_with_the_reference(
+    name: str, widths: tuple[int, ...], cell: Cell, inside: str, locked: bool
+) -> None:
+    stack = stack_of(cell, widths, inside)
+    x, state, masks = example(widths, inside, between=True, locked=locked)
+    stack.strategy = Stepwise()
+    expected = run(stack, x, state, masks)
+    stack.strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    try:
+        assert_close(run(stack, x, state, masks), expected, 1e-10)
+    finally:
+        stack.strategy.close()
+
+
+@pytest.mark.parametrize("inside", INSIDE)
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
+def test_reference_gradients_are_the_derivatives(cell: Cell, inside: str) -> None:
+    """Of input, initial state and every parameter, gains and biases included."""
+    torch.manual_seed(3)
+    stack = stack_of(cell, (3, 2), inside)
+    stack.strategy = Stepwise()
+    x, state, masks = example((3, 2), inside, between=True, locked=False)
+    parameters = dict(stack.named_parameters())
+
+    def function(*inputs: Tensor) -> tuple[Tensor, ...]:
+        x, *rest = inputs
+        given = tuple(zip(rest[0:4:2], rest[1:4:2], strict=True))
+        called = dict(zip(parameters, rest[4:], strict=True))
+        y, after = torch.func.functional_call(stack, called, (x, given, masks))
+        return y, *itertools.chain(*after)
+
+    inputs = [x[:3, :2], *(tensor[:2] for layer in state for tensor in layer), *parameters.values()]
+    between = tuple(mask[:3, :2] for mask in masks.between)
+    masks = Masks(between, tuple(StepMasks(*map(cut, inside_masks)) for inside_masks in masks.inside))
+    assert torch.autograd.gradcheck(function, [tensor.detach().clone().requires_grad_() for tensor in inputs])
+
+
+def cut(mask: Tensor | None) -> Tensor | None:
+    """To 3 steps and 2 streams."""
+    return None if mask is None else mask[:3, :2]
+
+
+def test_every_kind_of_mask_takes_effect() -> None:
+    stack = stack_of(LSTM, (4, 4), "every")
+    outputs = []
+    for inside in INSIDE:
+        x, state, masks = example((4, 4), inside, between=False, locked=False)
+        outputs.append(stack(x, state, masks)[0])
+    for one, other in itertools.combinations(outputs, 2):
+        assert not torch.allclose(one, other)
+
+
+def test_the_vendors_kernel_never_passes_over_masks_inside_a_step() -> None:
+    stack = stack_of(LSTM, (4, 4))
+    x, state, masks = example((4, 4), "hidden", between=False, locked=False)
+    with pytest.raises(ValueError, match="inside a step"):
+        stack(x, state, masks)
