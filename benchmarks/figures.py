@@ -13,6 +13,9 @@ import torch
 
 from lstm_lm.runs.summary import git_commit, versions
 
+LINE = 120
+"""Characters of a line in a file of figures."""
+
 
 def record(name: str, device: torch.device, settings: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:
     """One benchmark's figures, as they are written to `benchmarks/results/`."""
@@ -31,7 +34,7 @@ def save(figures: dict[str, Any], path: Path | None) -> None:
     """Write the figures as JSON, where a path is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        path.write_text(_text(figures) + "\n", encoding="utf-8")
 
 
 def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
@@ -47,6 +50,24 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done all that it was asked to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def figure(what: str, measured: dict[str, float], asked: float | None, **where: Any) -> dict[str, Any]:
+    """One of the ratios that this project has set itself: `asked` is the least, None where it is for information."""
+    reached = None if asked is None else measured["median"] >= asked
+    return {"what": what, **where, "asked": asked, "measured": measured, "reached": reached}
+
+
+def _text(value: Any, indent: str = "") -> str:
+    """JSON with what fits on a line on one line: a spread, a shape."""
+    flat = json.dumps(value)
+    if len(indent) + len(flat) <= LINE or not value or not isinstance(value, (dict, list)):
+        return flat
+    deeper = indent + "  "
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(deeper + _text(item, deeper) for item in value) + f"\n{indent}]"
+    items = ",\n".join(f"{deeper}{json.dumps(str(key))}: {_text(item, deeper)}" for key, item in value.items())
+    return "{\n" + items + f"\n{indent}}}"
 
 
 def _cpu() -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bare_loop import training_steps
 from figures import record, save, spread, synchronize
 
 import lstm_lm
@@ -25,14 +26,11 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import Summary
 from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.parts import build_parts
 from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime import runtime_settings
-from lstm_lm.training.schedulers import build_scheduler
 from lstm_lm.training.session import Session
-from lstm_lm.training.state import detach
 
 SHAPES: dict[str, tuple[str, ...]] = {
     "default": (),  # L=2 H=256 B=32 T=64
@@ -60,32 +58,13 @@ def application(config: TrainConfig, folder: Path) -> float:
 def bare(config: TrainConfig, steps: int) -> float:
     """The same in a loop of a dozen lines."""
     parts = build_parts(config, None)
-    device, model = parts.hardware.device, parts.model.to(parts.hardware.device)
-    objective, precision = parts.task.objective, parts.hardware.precision
-    optimizer = build_optimizer(model, config.optimizer, precision=precision)
-    scheduler = build_scheduler(optimizer, config.scheduler, parts.total_steps)
-    mixed = precision.endswith("-mixed")
-    state: Any = None
-    began, done = 0.0, 0
-    while done < steps:
-        for batch in parts.data.train_dataloader():
-            if done == WARM_UP_STEPS:
-                synchronize(device)
-                began = time.perf_counter()
-            batch = batch._replace(inputs=batch.inputs.to(device), targets=batch.targets.to(device))
-            if batch.fresh or state is None:
-                state = model.initial_state(batch.inputs.shape[1])
-            with torch.autocast(device.type, parts.hardware.dtype, enabled=mixed):
-                result = objective.loss(model, batch, state)
-            optimizer.zero_grad()
-            result.loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), config.trainer["gradient_clip_val"])
-            optimizer.step()
-            scheduler.step()
-            state = detach(result.state)
-            done += 1
-            if done == steps:
-                break
+    device, loop = parts.hardware.device, training_steps(config, parts)
+    for _ in range(WARM_UP_STEPS):
+        next(loop)
+    synchronize(device)
+    began = time.perf_counter()
+    for _ in range(steps - WARM_UP_STEPS):
+        next(loop)
     synchronize(device)
     return (time.perf_counter() - began) / (steps - WARM_UP_STEPS)
 

@@ -7,9 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import forward_page
+import training_page
+from page_parts import section, span, table
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+IMAGES = PAGE.parent / "images"
 
 INTRODUCTION = """# Benchmarks
 
@@ -22,13 +27,52 @@ range are median (lowest-highest) over the rounds. This page is made by `python 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION, whole_process(), overhead(), generation(), evaluation(), dropout(), LIMITS])
+    return "\n".join(
+        [
+            INTRODUCTION,
+            *training_page.sections(there("training"), IMAGES),
+            *forward_page.sections(there("forward"), IMAGES),
+            *timeline(),
+            whole_process(),
+            overhead(),
+            generation(),
+            evaluation(),
+            dropout(),
+            *limits(),
+        ]
+    )
 
 
-LIMITS = """## What is not measured here
+def there(benchmark: str) -> dict[str, dict[str, Any]]:
+    """The files of figures of one benchmark, one for each kind of device: `forward`, `forward-cuda`, ..."""
+    stems = sorted(path.stem for path in RESULTS.glob(f"{benchmark}*.json"))
+    return {stem: read(stem) for stem in stems if stem.split("-")[0] == benchmark}
 
-No GPU was at hand for these figures: every row is a CPU's. Each script but `whole_process.py` takes `--device`.
-"""
+
+def limits() -> list[str]:
+    """Nothing where a GPU was measured."""
+    if any(RESULTS.glob("*-cuda.json")):
+        return []
+    return [
+        "## What is not measured here\n\n"
+        "No GPU was at hand for these figures: every row is a CPU's. Each script but `whole_process.py` takes "
+        "`--device`.\n"
+    ]
+
+
+def timeline() -> list[str]:
+    """Which thread ran which cell."""
+    found = []
+    for figures in there("timeline").values():
+        overlap, settings = figures["overlap"], figures["settings"]
+        body = (
+            f"![Which thread ran which cell of the grid, and when]({IMAGES.name}/pipeline.png)\n\n"
+            f"Cells of two layers ran at once in {overlap['forward']:.0%} of the forward pass's time and in "
+            f"{overlap['backward']:.0%} of the backward pass's.\n"
+        )
+        note = f"{settings['shape']}, {settings['workers']} workers, a torch.profiler trace of one training step."
+        found.append(section("The grid of layers and chunks, running", figures, "timeline.py", body, note))
+    return found
 
 
 def whole_process() -> str:
@@ -145,28 +189,6 @@ def read(name: str) -> dict[str, Any]:
     """One benchmark's figures."""
     figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return figures
-
-
-def section(title: str, figures: dict[str, Any], command: str, body: str, note: str) -> str:
-    """A heading, where the figures are from, the table, what it means."""
-    machine, versions = figures["machine"], figures["versions"]
-    source = (
-        f"`python benchmarks/{command}`; {machine['cpu']}, {machine['cores']} cores, device {machine['device']}; "
-        f"Python {versions['python']}, torch {versions['torch']}; {figures['date']}."
-    )
-    return f"## {title}\n\n{source}\n\n{body}\n{note}\n"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def span(figures: dict[str, float], digits: int = 1) -> str:
-    """`median (lowest-highest)`."""
-    median, lowest, highest = (f"{figures[key]:,.{digits}f}" for key in ("median", "lowest", "highest"))
-    return f"{median} ({lowest}-{highest})"
 
 
 def main() -> None:

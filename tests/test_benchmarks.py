@@ -2,25 +2,45 @@
 
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import lstm_lm
+from lstm_lm.registry import names
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("page")
+    return importlib.import_module
+
+
+@pytest.fixture
+def page(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("page")
+
+
+def run(out: Path, name: str, *arguments: str) -> Any:
+    """The figures that a script writes."""
+    subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / name), *arguments, "--out", str(out)],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    return json.loads(out.read_text(encoding="utf-8"))
 
 
 def figures(name: str) -> Any:
@@ -49,7 +69,7 @@ def test_figures_say_where_they_are_from(name: str) -> None:
     assert content["machine"].keys() == {"cpu", "cores", "device"}
     assert {"python", "torch", "lstm-lm"} <= content["versions"].keys()
     assert content["date"]
-    assert (ROOT / "benchmarks" / f"{name}.py").exists()
+    assert (ROOT / "benchmarks" / f"{name.split('-')[0]}.py").exists()  # forward-cuda: what forward.py gave on a GPU
 
 
 @pytest.mark.parametrize(
@@ -62,27 +82,123 @@ def test_figures_say_where_they_are_from(name: str) -> None:
     ids=lambda command: command[0],
 )
 def test_a_script_runs_and_writes_its_figures(command: list[str], tmp_path: Path) -> None:
-    script, *arguments = command
-    out = tmp_path / "out.json"
-    subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / script), *arguments, "--out", str(out)],
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-    written = json.loads(out.read_text(encoding="utf-8"))
-    assert written["benchmark"] == Path(script).stem
-    assert written.keys() == figures(Path(script).stem).keys()
+    name, *arguments = command
+    written = run(tmp_path / "out.json", name, *arguments)
+    assert written["benchmark"] == Path(name).stem
+    assert written.keys() == figures(Path(name).stem).keys()
 
 
 def test_the_evaluation_script_runs_on_any_run(small_config: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
-    out = tmp_path / "out.json"
-    script = str(ROOT / "benchmarks" / "evaluation.py")
-    subprocess.run(
-        [sys.executable, script, str(tmp_path / "run"), "--rounds", "1", "--out", str(out)],
-        check=True,
-        capture_output=True,
-        timeout=300,
+    written = run(tmp_path / "out.json", "evaluation.py", str(tmp_path / "run"), "--rounds", "1")
+    assert written.keys() == figures("evaluation").keys()
+
+
+def test_strategies_are_compared_shown_and_drawn(
+    page: ModuleType, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(RESULTS, results)
+    written = run(results / "forward.json", "forward.py", "--grid", "tiny", "--rounds", "1")
+
+    cells = written["grid"]["cells"]
+    assert {(cell["kind"], cell["mode"]) for cell in cells} == set(
+        product(("float32", "bfloat16"), ("inference", "training"))
     )
-    assert json.loads(out.read_text(encoding="utf-8")).keys() == figures("evaluation").keys()
+    for cell in cells:
+        assert {*cell["speed_of_vendor"], *cell.get("refused", {})} == set(names("lstm_lm.forward"))
+        assert {cell["best"], cell["auto"]} <= cell["speed_of_vendor"].keys() <= cell["ms"].keys()
+    rows = written["custom_cells"]["rows"]
+    assert "stepwise" in rows[0]["times_the_vendors"]
+
+    drawn = {path.name for path in script("plots").draw_all(results, tmp_path / "images")}
+    assert {"forward-inference.png", "forward-training.png", "forward-scaling.png"} <= drawn
+    monkeypatch.setattr(page, "RESULTS", results)
+    monkeypatch.setattr(page, "IMAGES", tmp_path / "images")
+    text = page.page()
+    assert "Ways to run a stack, cpu" in text
+    assert "images/forward-training.png" in text
+
+
+def test_sections_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "forward.json"
+    before = run(out, "forward.py", "--grid", "tiny", "--rounds", "1", "--sections", "scaling")
+    after = run(out, "forward.py", "--grid", "tiny", "--rounds", "1", "--sections", "held_out")
+    assert after["scaling"] == before["scaling"]
+    assert "held_out" in after
+
+
+def test_a_whole_step_is_compared_with_todays_loop_shown_and_drawn(
+    page: ModuleType, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(RESULTS, results)
+    shape = "small: L=1 H=128 B=16 T=32"
+    contenders = ("ours, float32", "application")
+    arguments = ("--rounds", "1", "--steps", "2", "--shapes", shape, "--contenders", *contenders)
+    written = run(results / "training.json", "training.py", *arguments)["shapes"][shape]
+
+    assert written["refused"] == {}
+    assert written["contenders"].keys() == {"today", *contenders}
+    assert written["speed_of_today"].keys() == set(contenders)
+    losses = [contender["loss"] for contender in written["contenders"].values()]
+    assert max(losses) - min(losses) < 0.5  # of about 4: the same work
+    assert written["contenders"]["application"]["loss"] == pytest.approx(losses[1], abs=0.02)
+
+    assert "training.png" in {path.name for path in script("plots").draw_all(results, tmp_path / "images")}
+    monkeypatch.setattr(page, "RESULTS", results)
+    assert f"| {shape} | ours, float32 |" in page.page()
+
+
+@pytest.mark.skipif("pipelined" not in names("lstm_lm.forward"), reason="there is nothing to trace yet")
+def test_a_trace_shows_the_cells_of_both_passes(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    written = run(tmp_path / "timeline.json", "timeline.py", "--sizes", "3", "8", "2", "12")
+    directions = [dict(zip(written["columns"], cell, strict=True))["direction"] for cell in written["cells"]]
+    assert directions.count("forward") == directions.count("backward") >= 3
+    assert [path.name for path in script("plots").draw_all(tmp_path, tmp_path)] == ["pipeline.png"]
+
+
+def test_cells_overlap_only_where_two_layers_run_at_once(script: Callable[[str], ModuleType]) -> None:
+    timeline = script("timeline")
+    bars = [timeline.Bar("forward", 0, 0, 0, 0.0, 2.0), timeline.Bar("forward", 0, 1, 0, 2.0, 2.0)]
+    assert timeline.overlap(bars) == 0.0
+    assert timeline.overlap([*bars, timeline.Bar("forward", 1, 0, 1, 2.0, 1.0)]) == 0.25
+
+
+def test_contenders_take_turns_in_an_order_that_moves_on(
+    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = script("rounds")
+    monkeypatch.setattr(rounds, "TURN_SECONDS", 0.0)
+    calls: list[str] = []
+    contenders = [rounds.Contender(name, lambda name=name: calls.append(name), threads=1) for name in "abc"]
+    turns = rounds.take_turns(contenders, torch.device("cpu"), 3)
+    assert "".join(calls).endswith("abc" + "bca" + "cab")
+    assert {name: len(values) for name, values in turns.seconds.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_a_ratio_is_that_of_each_round(script: Callable[[str], ModuleType]) -> None:
+    turns = script("rounds").Turns({"fast": [1.0, 2.0, 3.0], "slow": [2.0, 8.0, 3.0]})
+    assert turns.speed("fast", "slow") == {"median": 2.0, "lowest": 1.0, "highest": 4.0}
+
+
+def test_break_even_is_the_smallest_batch_from_which_the_vendor_stays_ahead(
+    script: Callable[[str], ModuleType],
+) -> None:
+    def cell(batch: int, pipelined: float, stepwise: float) -> dict[str, Any]:
+        ms = {"nn.LSTM": 1.0, "fused": 1.0, "pipelined": pipelined, "stepwise": stepwise}
+        return {"kind": "float32", "mode": "training", "layers": 8, "hidden": 128, "steps": 9, "batch": batch, "ms": ms}
+
+    cells = [cell(1, 1.1, 2.0), cell(4, 0.8, 2.0), cell(16, 1.2, 2.0), cell(64, 1.3, 2.0)]
+    (row,) = script("forward_grid").break_even(cells)
+    assert row["from_batch"] == {"pipelined": 16, "stepwise": 1}
+    (row,) = script("forward_grid").break_even([cell(1, 0.9, 2.0)])
+    assert row["from_batch"]["pipelined"] is None
+
+
+def test_held_out_shapes_are_none_of_the_grids(script: Callable[[str], ModuleType]) -> None:
+    shapes = script("shapes")
+    grid = {case.shape for case in shapes.grid_cases("full", ("float32",))}
+    held_out = {case.shape for case in shapes.held_out_cases("full", ("float32",))}
+    assert len(held_out) == 40
+    assert not grid & held_out
