@@ -23,6 +23,7 @@ NOT_HERE = {
     ("device", "gpu"): torch.cuda.is_available(),
     ("device", "mps"): torch.backends.mps.is_available(),
     ("precision", "16-mixed"): torch.cuda.is_available(),
+    ("compile", "reduce-overhead"): torch.cuda.is_available(),
 }
 """Options that need hardware, and whether it is there."""
 NEEDS_TEXT = {("data", "text"), ("data", "tinyshakespeare"), ("experiment", "shakespeare_quick")}

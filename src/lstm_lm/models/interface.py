@@ -51,6 +51,22 @@ class LanguageModel(nn.Module, ABC):
             UserError: no such strategy, or it cannot run this model there.
         """
 
+    def compile_parts(self, mode: str) -> int:
+        """Hand, in place, every part that can be one graph to torch.compile; names in the state dict stay as they are.
+
+        Nothing is compiled before it first runs.
+
+        Args:
+            mode: torch.compile's mode.
+
+        Returns:
+            How many parts that were.
+        """
+        for name in self.compilable:
+            # dynamic: an epoch's last window is shorter, and must not compile again
+            self.get_submodule(name).compile(mode=mode, fullgraph=True, dynamic=True)
+        return len(self.compilable)
+
     def num_parameters(self) -> int:
         """Trained numbers; tied weights count once."""
         return sum(parameter.numel() for parameter in self.parameters())

@@ -159,6 +159,10 @@ class RecurrentLanguageModel(LanguageModel):
         self.stack.strategy = choice.strategy
         return choice
 
+    def compile_parts(self, mode: str) -> int:
+        """As in `LanguageModel.compile_parts`, and what the forward strategy can compile."""
+        return super().compile_parts(mode) + self.stack.compile_strategy(mode)
+
     def activation_floats(self, tokens: int) -> int:
         """Embedding, each layer's steps with their masks, logits and their gradient."""
         options = self.options

@@ -36,6 +36,7 @@ class RecurrentStack(nn.Module):
         self.spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised))
         self.strategy: Strategy = Stepwise() if self.spec.deviations else Fused()
         self.vendor_layout: str | None = None
+        self._in_cuda_graphs = False
         for index, (inputs, width) in enumerate(zip(self.spec.input_sizes, hidden_sizes, strict=True)):
             rows = cell.gates * width
             for name, shape in zip(
@@ -121,7 +122,17 @@ class RecurrentStack(nn.Module):
         if x.shape[0] == 0:
             raise ValueError("a window needs at least one step: x has shape [T=0, B, I]")
         stack = WeightDrop(self, weight_masks) if weight_masks else self
-        return self.strategy.run(stack, x, state, masks or Masks())
+        y, state = self.strategy.run(stack, x, state, masks or Masks())
+        if self._in_cuda_graphs and x.is_cuda:
+            # the graphs' next replay overwrites what they gave, but the state is carried into the next window
+            state = tuple(tuple(tensor.clone() for tensor in layer) for layer in state)
+        return y, state
+
+    def compile_strategy(self, mode: str) -> bool:
+        """Have the strategy's own parts compiled by torch.compile, with its `mode`; whether it has any."""
+        compiled = self.strategy.compile(mode)
+        self._in_cuda_graphs = compiled and mode != "default"
+        return compiled
 
     def _named(self, name: str, index: int) -> nn.Parameter:
         return self._parameters[f"{name}_l{index}"]  # type: ignore[return-value]

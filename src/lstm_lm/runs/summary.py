@@ -72,7 +72,11 @@ class SplitSummary(_Section):
 
 
 class RuntimeSummary(_Section):
-    """On what and how it ran. `forward`: the strategy that ran; `compile_graphs`: those the training step runs."""
+    """On what and how it ran. `forward`: the strategy that ran; `compile_graphs`: those the training step runs.
+
+    `compiled_share`: 0 to 1, of the step's time, spent in them; `recompiles`: compilations after the first epoch;
+    `compile_seconds`: wall time spent compiling.
+    """
 
     device: str | None = None
     precision: str | None = None
@@ -80,6 +84,9 @@ class RuntimeSummary(_Section):
     forward_reason: str | None = None
     compile_graphs: int | None = None
     graph_breaks: int | None = None
+    compiled_share: float | None = None
+    compile_seconds: float | None = None
+    recompiles: int | None = None
     peak_memory_bytes: int | None = None
     startup_seconds: float | None = None
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.summary import SplitSummary, Summary
+from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
 
 
 def show(
@@ -33,6 +33,8 @@ def show(
     train = summary.train
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
     console.print(f"{summary.status} after {train.steps:,} steps in {train.seconds or 0:.0f} s{speed}", highlight=False)
+    if summary.runtime.compile_graphs:
+        console.print(_compiled(summary.runtime), highlight=False)
     if hint:
         console.print(Text(hint, style="yellow"))
     shown = _relative(run_dir)
@@ -65,6 +67,14 @@ def _program(command: str) -> str:
         if command.startswith(f"{program} "):
             return f"{program} generate"
     return "python generate.py"
+
+
+def _compiled(runtime: RuntimeSummary) -> str:
+    share = "" if runtime.compiled_share is None else f", {runtime.compiled_share:.0%} of a step"
+    again = f", {runtime.recompiles} compiled again after the first epoch" if runtime.recompiles else ""
+    graphs = "1 graph" if runtime.compile_graphs == 1 else f"{runtime.compile_graphs} graphs"
+    breaks = "1 break" if runtime.graph_breaks == 1 else f"{runtime.graph_breaks} breaks"
+    return f"compile: {graphs}, {breaks}{share}, {runtime.compile_seconds or 0:.1f} s to compile{again}"
 
 
 def _cells(scores: SplitSummary) -> list[str]:

@@ -1,20 +1,21 @@
 """`compile=`: torch.compile where it takes effect.
 
 TorchDynamo refuses the vendor's LSTM, so a model compiled as a whole runs eagerly without saying so. What lies around
-the stack of layers compiles: each such part becomes one full graph.
+the stack of layers compiles, each such part as one full graph, and so does what a forward strategy hands over. What
+has no chance of being compiled here is refused before training.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch._dynamo.utils import counters
 
+from lstm_lm.errors import UserError
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.training.objectives.interface import Objective
 
 
-@dataclass(frozen=True)
-class CompileCounts:
+class CompileCounts(NamedTuple):
     """What TorchDynamo has done since `reset`."""
 
     graphs: int
@@ -22,11 +23,40 @@ class CompileCounts:
 
 
 def compile_parts(model: LanguageModel, objective: Objective, mode: str) -> None:
-    """Compile, in place, every part of both that can be one graph; names in the state dict stay as they are."""
+    """Compile, in place, every part of both that can be one graph; names in the state dict stay as they are.
+
+    Raises:
+        UserError: the model has no such part: all of it would run eagerly.
+    """
     objective.compile(mode)
-    for name in model.compilable:
-        # dynamic: an epoch's last window is shorter, and must not compile again
-        model.get_submodule(name).compile(mode=mode, fullgraph=True, dynamic=True)
+    if not model.compile_parts(mode):
+        raise UserError(
+            f"compile={mode}: this model has no part that torch.compile can take: nothing of it would be compiled\n"
+            "use compile=none, or another model= or forward="
+        )
+
+
+def check_possible(mode: str, device: torch.device) -> None:
+    """Refuse what could only fail, or do nothing, on this machine.
+
+    Raises:
+        UserError: torch.compile is switched off, has no compiler here, or the mode is for other devices.
+    """
+    if mode == "reduce-overhead" and device.type != "cuda":
+        # TorchInductor would skip CUDA graphs without a word, and a sweep would compare `default` with itself
+        raise UserError(f"compile={mode}: CUDA graphs need an NVIDIA GPU: use compile=default on {device.type}")
+    if torch._dynamo.config.disable:
+        raise UserError(
+            f"compile={mode}: TORCH_COMPILE_DISABLE=1 switches torch.compile off: unset it, or compile=none"
+        )
+    try:
+        torch._dynamo.eval_frame.check_if_dynamo_supported()
+    except RuntimeError as error:
+        raise UserError(f"compile={mode}: {error}\nuse compile=none") from error
+    if device.type == "cpu":
+        _check_cpp_compiler(mode)
+    elif device.type == "cuda":
+        _check_triton(mode)
 
 
 def reset() -> None:
@@ -38,3 +68,29 @@ def reset() -> None:
 def counts() -> CompileCounts:
     """Graphs compiled and graph breaks met since `reset`."""
     return CompileCounts(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))
+
+
+def _check_cpp_compiler(mode: str) -> None:
+    from torch._inductor import config, cpp_builder  # slow to import: only where it is going to be used
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except (InvalidCxxCompiler, RuntimeError, OSError) as error:
+        sought = config.cpp.cxx
+        name = sought[-1] if isinstance(sought, (list, tuple)) else sought
+        raise UserError(
+            f"compile={mode}: needs a C++ compiler, and {name!r} does not run here\n"
+            "install one (g++, clang++ or Visual Studio's cl), or name yours in the environment variable CXX\n"
+            "or use compile=none"
+        ) from error
+
+
+def _check_triton(mode: str) -> None:
+    from torch.utils._triton import has_triton
+
+    if not has_triton():
+        raise UserError(
+            f"compile={mode}: needs Triton and a GPU of compute capability 7.0 or more\n"
+            "install the package triton (triton-windows on Windows), or use compile=none"
+        )

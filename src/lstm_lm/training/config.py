@@ -30,6 +30,8 @@ class CompileOptions(Options):
 
     enabled: bool
     mode: Literal["default", "reduce-overhead", "max-autotune"]
+    max_seconds: Annotated[float, Field(gt=0)] | None
+    recompile_limit: Annotated[int, Field(ge=1, le=1024)]
 
 
 class LoggerOptions(Options):

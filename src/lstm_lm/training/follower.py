@@ -13,7 +13,9 @@ from typing import Any
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import together
+from lstm_lm.training.callbacks.compile_watch import CompileWatch
 from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import Team, meeting_place
 from lstm_lm.training.followers import READY
@@ -68,10 +70,12 @@ def follow(order: dict[str, Any], answers: int) -> None:
             float32_matmul_precision=config.runtime.float32_matmul_precision,
         ),
         quiet_lightning(),
+        Compilation(config.compile) as compilation,
         StopOnSignal(checkpoints, team) as signals,
     ):
         parts = together.prepare(config, checkpoint, team)
-        trainer = together.make_trainer(config, parts, run, checkpoints, signals)
+        watch = [CompileWatch(compilation)] if compilation.enabled else []
+        trainer = together.make_trainer(config, parts, run, checkpoints, signals, first=watch)
         os.write(answers, READY)
         team.connect(meeting_place(team, order["port"]), parts.hardware.device)
         together.fit(trainer, parts, checkpoint)

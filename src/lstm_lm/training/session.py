@@ -14,15 +14,17 @@ from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs import atomic, checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.training import closing, compiling, together
+from lstm_lm.training import closing, together
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.callbacks.compile_watch import CompileFigures, CompileWatch
 from lstm_lm.training.callbacks.early_stopping import GiveUp
 from lstm_lm.training.callbacks.histograms import Histograms
 from lstm_lm.training.callbacks.progress import ProgressLine
 from lstm_lm.training.callbacks.recorder import Recorder, named
 from lstm_lm.training.callbacks.samples import Samples, write_sample
 from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import lead
 from lstm_lm.training.followers import Followers
@@ -46,6 +48,8 @@ class Session:
     started_at: float
     """`time.time()` when the user began to wait."""
     clock: StepClock = field(default_factory=StepClock)
+    watch: CompileWatch | None = None
+    """Of torch.compile, where it is used."""
 
     def run(self) -> None:
         """Do all of it.
@@ -56,7 +60,11 @@ class Session:
         config, run, clock = self.config, self.run_directory, self.clock
         team = lead(config.trainer)
         checkpoints = together.make_checkpoints(config, run, team, resumed=self.start.checkpoint is not None)
-        with StopOnSignal(checkpoints, team) as signals, Followers(team, config.runtime.threads) as followers:
+        with (
+            Compilation(config.compile) as compilation,
+            StopOnSignal(checkpoints, team) as signals,
+            Followers(team, config.runtime.threads) as followers,
+        ):
             parts = together.prepare(config, self.start.checkpoint, team)
             signals.check()
             self._describe(parts)
@@ -70,6 +78,8 @@ class Session:
                     steps_per_epoch=parts.steps_per_epoch,
                     system=config.callbacks.monitor.system,
                 )
+                if compilation.enabled:
+                    self.watch = CompileWatch(compilation, clock, logger, self.console)
                 trainer = together.make_trainer(
                     config,
                     parts,
@@ -77,7 +87,7 @@ class Session:
                     checkpoints,
                     signals,
                     logger=logger,
-                    first=[clock, recorder],
+                    first=[clock, *([self.watch] if self.watch else []), recorder],
                     then=self._tellers(parts, logger),
                 )
                 followers.join(self._order(), parts.hardware.device)
@@ -244,8 +254,10 @@ class Session:
 
     def _note_runtime(self, parts: Parts) -> None:
         runtime = self.summary.runtime
-        counted = compiling.counts()
-        runtime.compile_graphs, runtime.graph_breaks = counted.graphs, counted.breaks
+        compiled = CompileFigures() if self.watch is None else self.watch.figures
+        runtime.compile_graphs, runtime.graph_breaks = compiled.graphs, compiled.breaks
+        runtime.compiled_share, runtime.compile_seconds = compiled.share, compiled.seconds
+        runtime.recompiles = compiled.recompiles
         runtime.peak_memory_bytes = _peak_memory(parts.hardware.device)
         if self.clock.first_step_at is not None:
             runtime.startup_seconds = self.clock.first_step_at - self.started_at

@@ -30,11 +30,12 @@ def prepare(config: TrainConfig, checkpoint: Path | None, team: Team) -> Parts:
     """The parts, compiled where that is asked for.
 
     Raises:
-        UserError, RunError: as `build_parts`.
+        UserError, RunError: as `build_parts`; nothing of it can be compiled here.
     """
     compiling.reset()
     parts = build_parts(config, checkpoint, team)
     if config.compile.enabled:
+        compiling.check_possible(config.compile.mode, parts.hardware.device)
         compiling.compile_parts(parts.model, parts.task.objective, config.compile.mode)
     return parts
 

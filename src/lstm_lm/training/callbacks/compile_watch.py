@@ -1,0 +1,156 @@
+"""Holds `compile=` to its word: graphs are counted where they run, and none may appear after the first epoch."""
+
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from rich.console import Console
+from rich.text import Text
+
+from lstm_lm.errors import RunError
+from lstm_lm.training import compiling
+from lstm_lm.training.callbacks.clock import WARM_UP_STEPS, StepClock
+from lstm_lm.training.compilation import Compilation
+from lstm_lm.training.compiled_share import CompiledShare
+from lstm_lm.training.run_logger import RunLogger
+
+WATCHED_STEPS = range(WARM_UP_STEPS - 2, WARM_UP_STEPS + 1)
+"""Steps of this process, from 1, in which the compiled share is measured: warm, but in no median of the clock's."""
+
+
+class CompileFigures(NamedTuple):
+    """What `summary.json` says about torch.compile."""
+
+    graphs: int = 0
+    """Compiled graphs that the training step runs; in a run too short to be measured, all that its steps compiled."""
+    breaks: int = 0
+    recompiles: int = 0
+    """Graphs compiled in training after the first epoch, or in a validation after the first one."""
+    seconds: float = 0.0
+    """Wall time spent compiling."""
+    share: float | None = 0.0
+    """Of the training step, 0 to 1, inside compiled graphs; None where the run was too short to measure it."""
+
+
+class CompileWatch(pl.Callback):
+    """Counts and times what torch.compile does in a run, and ends one in which it does nothing."""
+
+    def __init__(
+        self,
+        compilation: Compilation,
+        clock: StepClock | None = None,
+        logger: RunLogger | None = None,
+        console: Console | None = None,
+    ) -> None:
+        """Without `clock`, nothing is measured: in the processes that train along."""
+        self._compilation = compilation
+        self._clock = clock
+        self._logger = logger
+        self._console = console
+        self._measured = CompiledShare()
+        self._watching = ExitStack()
+        self._steps = 0
+        self._epochs = 0
+        self._validations = 0
+        self._before = 0
+        self._compiled = 0
+        self._recompiles = 0
+
+    @property
+    def figures(self) -> CompileFigures:
+        """As far as they are known."""
+        share = self._measured.share
+        return CompileFigures(
+            graphs=self._compiled if share is None else len(self._measured.graphs),
+            breaks=compiling.counts().breaks,
+            recompiles=self._recompiles,
+            seconds=self._compilation.seconds,
+            share=share,
+        )
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on everything counts."""
+        self._compilation.listen()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """A window begins."""
+        self._before = compiling.counts().graphs
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self._steps += 1
+            if pl_module.device.type == "cuda":
+                _begin_cuda_graphs()
+        if self._clock is not None and self._steps in WATCHED_STEPS:
+            self._clock.pause()
+            self._watching.enter_context(self._measured.watch(pl_module.device))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Something must have been compiled in the first one, in time, and nothing after the first epoch.
+
+        Raises:
+            RunError: nothing was compiled, or compiling took too long.
+        """
+        self._watching.close()
+        new = compiling.counts().graphs - self._before
+        self._compiled += new
+        self._compilation.check_time()
+        if not self._compiled:
+            raise RunError(
+                f"compile={self._compilation.mode}: no graph was compiled in the first training step: "
+                "all of it runs eagerly\nuse compile=none, or another model= or forward="
+            )
+        if self._epochs:
+            self._note_recompiles(new, "training", trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """All shapes of a window have been seen, the ragged last one's too."""
+        self._epochs += 1
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Without gradients other graphs run: those of the first validation are due."""
+        self._before = compiling.counts().graphs
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Those of later ones are not."""
+        if trainer.sanity_checking:
+            return
+        self._compilation.check_time()
+        if self._validations:
+            self._note_recompiles(compiling.counts().graphs - self._before, "validation", trainer)
+        self._validations += 1
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """As for a training step."""
+        if pl_module.device.type == "cuda":
+            _begin_cuda_graphs()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record it with the last step's row."""
+        if self._logger is None:
+            return
+        figures = self.figures
+        values = {"runtime/compile_seconds": figures.seconds, "runtime/compile_graphs": float(figures.graphs)}
+        if figures.share is not None:
+            values["runtime/compiled_share"] = figures.share
+        self._logger.log_metrics(values, trainer.global_step)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """A step that failed ends its measurement too."""
+        self._watching.close()
+
+    def _note_recompiles(self, graphs: int, where: str, trainer: pl.Trainer) -> None:
+        if graphs and not self._recompiles and self._console is not None:
+            text = f"compile: epoch {trainer.current_epoch + 1} compiled again, in {where}, which costs seconds"
+            self._console.print(Text(f"{text}; TORCH_LOGS=recompiles says why", style="yellow"))
+        self._recompiles += graphs
+
+
+def _begin_cuda_graphs() -> None:
+    """What CUDA graphs gave in the last step may be overwritten from here on."""
+    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
