@@ -31,6 +31,11 @@ def _chapter(stem: str, figures: Figures, images: Path) -> str:
         "freed memory for all contenders, torch.nn.LSTM too. bfloat16 and float16 are autocast's, with float32 "
         "weights. Training: forward and backward, gradients of all parameters and of x."
     )
+    if not machine["device"].startswith("cpu"):
+        note += (
+            " Under bfloat16 autocast PyTorch runs torch.nn.LSTM on CUDA in float16; the project's strategies then run "
+            "it in float32, as a loss that is not scaled needs."
+        )
     place = f"{machine['device']}, {machine['cores']} cores"
     return section(f"Ways to run a stack, {place}", figures, "forward.py", body, note)
 

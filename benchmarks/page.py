@@ -21,7 +21,8 @@ INTRODUCTION = """# Benchmarks
 Every figure here and in the README comes from a script in [benchmarks/](../benchmarks) and is kept, with machine,
 versions and date, in [benchmarks/results/](../benchmarks/results). Contenders are interleaved within one script, and
 what counts is the ratio of each round: times on a shared machine move, ratios within a round hardly do. Figures with a
-range are median (lowest-highest) over the rounds. This page is made by `python benchmarks/page.py`.
+range are median (lowest-highest) over the rounds. This page is made by `python benchmarks/page.py`, its pictures by
+`python benchmarks/plots.py`.
 """
 
 
