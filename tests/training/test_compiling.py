@@ -132,7 +132,7 @@ def test_a_part_that_is_not_one_graph_is_named(
 
     monkeypatch.setattr(MaskedLinear, "forward", broken)
     text = refusal(small_config(*COMPILED), tmp_path / "run", RunError)
-    assert "return self.head(" in text
+    assert "`self.head(y, output_mask)`" in text
     assert "recurrent_language_model.py" in text
 
 
@@ -202,6 +202,11 @@ def test_a_compiler_that_fails_is_quoted(small_config: Config, tmp_path: Path) -
     with inductor.patch({"cpp.cxx": (None, str(compiler)), "fx_graph_cache": False}):
         text = refusal(small_config(*COMPILED), tmp_path / "run", RunError)
     assert "fatal error: no Python.h" in text
+
+
+def test_lightnings_profiler_that_hooks_every_module_is_refused(small_config: Config, tmp_path: Path) -> None:
+    text = refusal(small_config(*COMPILED, "trainer.profiler=pytorch"), tmp_path / "run", UserError)
+    assert "trainer.profiler=pytorch" in text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ while it compiles: it ends a compilation that would take an hour, not the step a
 """
 
 import contextlib
+import linecache
 import logging
 import signal
 import threading
@@ -191,12 +192,14 @@ def _forget(callbacks: list[Any], callback: Any) -> None:
 
 
 def _where(error: BaseException) -> str:
-    """The last line of this project on the way to the compiler: the call of the part that it was to compile."""
+    """The last call of this project's on the way to the compiler: that of the part that it was to compile."""
     inside = [frame for frame in traceback.extract_tb(error.__traceback__) if _PACKAGE in Path(frame.filename).parents]
     if not inside:
         return "a part of the model"
     frame = inside[-1]
-    return f"`{(frame.line or frame.name).strip()}` ({Path(frame.filename).relative_to(_PACKAGE)}:{frame.lineno})"
+    line = linecache.getline(frame.filename, frame.lineno or 0)
+    call = line[frame.colno : frame.end_colno if frame.end_lineno == frame.lineno else None].strip()
+    return f"`{call or frame.name}` ({Path(frame.filename).relative_to(_PACKAGE)}:{frame.lineno})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -36,12 +36,22 @@ def compile_parts(model: LanguageModel, objective: Objective, mode: str) -> None
         )
 
 
-def check_possible(mode: str, device: torch.device) -> None:
+def check_possible(mode: str, device: torch.device, *, profiler: str | None = None) -> None:
     """Refuse what could only fail, or do nothing, on this machine.
 
+    Args:
+        mode: torch.compile's mode.
+        device: where the model runs.
+        profiler: Lightning's, by its name.
+
     Raises:
-        UserError: torch.compile is switched off, has no compiler here, or the mode is for other devices.
+        UserError: torch.compile is switched off, has no compiler here, or does not go with the device or profiler.
     """
+    if profiler == "pytorch":
+        raise UserError(
+            f"compile={mode} and trainer.profiler=pytorch exclude each other: its hooks on every module cannot be "
+            "compiled\nuse trainer.profiler=simple, or compile=none"
+        )
     if mode == "reduce-overhead" and device.type != "cuda":
         # TorchInductor would skip CUDA graphs without a word, and a sweep would compare `default` with itself
         raise UserError(f"compile={mode}: CUDA graphs need an NVIDIA GPU: use compile=default on {device.type}")

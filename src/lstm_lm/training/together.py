@@ -35,7 +35,8 @@ def prepare(config: TrainConfig, checkpoint: Path | None, team: Team) -> Parts:
     compiling.reset()
     parts = build_parts(config, checkpoint, team)
     if config.compile.enabled:
-        compiling.check_possible(config.compile.mode, parts.hardware.device)
+        profiler = config.trainer.get("profiler")
+        compiling.check_possible(config.compile.mode, parts.hardware.device, profiler=profiler)
         compiling.compile_parts(parts.model, parts.task.objective, config.compile.mode)
     return parts
 
