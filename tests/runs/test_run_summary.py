@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.runs import summary
-from lstm_lm.runs.summary import SplitSummary, Summary
+from lstm_lm.runs.summary import SplitSummary, Summary, TuningSummary
 
 FIELDS = {
     "schema_version": None,
@@ -42,6 +42,7 @@ FIELDS = {
         "peak_memory_bytes",
         "startup_seconds",
     },
+    "tuning": {"name", "chosen", "seconds", "speedup"},
 }
 
 
@@ -54,6 +55,7 @@ def running() -> Summary:
 def test_the_fields_are_those_of_the_contract(tmp_path: Path) -> None:
     full = running()
     full.val, full.test = SplitSummary(), SplitSummary()
+    full.tuning = TuningSummary(name="speed", chosen={"runtime.threads": 2}, seconds=20.0)
     full.write(tmp_path / "summary.json")
     content = json.loads((tmp_path / "summary.json").read_text())
     assert list(content) == list(FIELDS)

@@ -46,6 +46,11 @@ class RunDirectory:
         return self.path / "evaluation.json"
 
     @property
+    def tuning(self) -> Path:
+        """What was measured before training, and what was chosen (`tune=`)."""
+        return self.path / "tuning.json"
+
+    @property
     def tensorboard(self) -> Path:
         """The folder of the event files."""
         return self.path / "tensorboard"

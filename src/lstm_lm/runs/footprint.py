@@ -71,7 +71,7 @@ class Footprint:
         """The files that are there of those that a beginning run writes over."""
         run = self.run
         record = run.config.parent.glob(f"*{run.config.suffix}")
-        return [path for path in (run.summary, run.metrics, *record) if os.path.isfile(path)]
+        return [path for path in (run.summary, run.metrics, run.tuning, *record) if os.path.isfile(path)]
 
     def _checkpoint_times(self) -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in self.run.checkpoints.glob("*.ckpt")}

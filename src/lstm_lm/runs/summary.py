@@ -91,6 +91,18 @@ class RuntimeSummary(_Section):
     startup_seconds: float | None = None
 
 
+class TuningSummary(_Section):
+    """What was chosen before training (`tune=`): `chosen` holds keys of the configuration and their values.
+
+    `seconds` is what the measuring took; `speedup` the speed of what was chosen, against what would have run otherwise.
+    """
+
+    name: str
+    chosen: dict[str, bool | int | float | str]
+    seconds: float
+    speedup: float | None = None
+
+
 class Summary(_Section):
     """The whole file. `reason` says why a run was skipped or failed; `val` and `test` are None where there is none."""
 
@@ -107,6 +119,7 @@ class Summary(_Section):
     val: SplitSummary | None = None
     test: SplitSummary | None = None
     runtime: RuntimeSummary = Field(default_factory=RuntimeSummary)
+    tuning: TuningSummary | None = None
 
     @classmethod
     def begin(cls, command: str, seed: int | None) -> Self:

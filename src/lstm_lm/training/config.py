@@ -15,6 +15,7 @@ from lstm_lm.training.callbacks.options import CallbackOptions
 from lstm_lm.training.optimizers import optimizer_options
 from lstm_lm.training.schedulers import Scheduler, scheduler_options
 from lstm_lm.training.trainer_options import check_trainer
+from lstm_lm.training.tuning.options import TuneOptions, tune_options
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
@@ -68,6 +69,7 @@ class TopLevel(Options):
     callbacks: dict[str, Any]
     logger: dict[str, Any]
     runtime: dict[str, Any]
+    tune: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,12 @@ class TrainConfig:
     callbacks: CallbackOptions
     logger: LoggerOptions
     runtime: RuntimeOptions
+    tune: TuneOptions
+    tuned: dict[str, Any] | None = None
+    """What tuning has found and chosen, as plain data for checkpoints; its choice is in the other fields."""
 
     @classmethod
-    def parse(cls, config: Mapping[str, Any]) -> Self:
+    def parse(cls, config: Mapping[str, Any], tuned: dict[str, Any] | None = None) -> Self:
         """Check a whole configuration (plain dicts and lists, interpolations resolved).
 
         Raises:
@@ -121,6 +126,8 @@ class TrainConfig:
             callbacks=CallbackOptions.parse(top.callbacks, "callbacks"),
             logger=LoggerOptions.parse(top.logger, "logger"),
             runtime=RuntimeOptions.parse(top.runtime, "runtime"),
+            tune=tune_options(top.tune, plain),
+            tuned=tuned,
         )
 
     def hyperparameters(self) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from lstm_lm.training.objectives.language_modelling import LanguageModelling
 from lstm_lm.training.schedulers import ConstantOptions
 
 SCHEMA_VERSION = 1
+TUNED = "tune=speed"
+"""The reason for what tuning has chosen."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,12 @@ class Parts:
     """The processes that train together."""
 
 
-def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE) -> Parts:
+def build_parts(
+    config: TrainConfig, checkpoint: Path | None, team: Team = ALONE, data: TextDataModule | None = None
+) -> Parts:
     """Make them, as one process of `team` has them; with `checkpoint`, as they were when it was written.
+
+    `data` is the text, where it has been read already.
 
     Raises:
         UserError: a device or precision that is not there, unusable text, weights that do not fit.
@@ -59,22 +65,17 @@ def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE
     if saved is not None and checkpoint is not None:
         _check_number(1 + len(saved.get("other_processes", [])), team, checkpoint)
     machine = _same_choices(_of_rank(hardware.resolve(config.trainer), config.trainer, team), saved, config)
+    chosen = {} if config.tuned is None else config.tuned["chosen"]
+    if "trainer.precision" in chosen:
+        machine = machine._replace(precision_reason=TUNED)
     origin = _origin(config.top.init_from) if checkpoint is None else None
-    tokenizer = _tokenizer(saved or (origin or {}).get("lstm_lm"))
-    data = TextDataModule(
-        config.top.data,
-        config.top.tokenizer,
-        config.top.seed,
-        tokenizer,
-        rank=team.rank,
-        world_size=team.size,
-        repeat_windows=config.trainer.get("overfit_batches") or 0,
-    )
-    data.prepare()
+    data = data or _read_text(config, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
     choice = _forward(model, machine, saved, config)
+    if "forward.name" in chosen:
+        choice = choice._replace(reason=TUNED)
     if origin is not None:
         _start_from(model, origin, str(config.top.init_from))
     _check_validation_interval(config.trainer, data.steps_per_epoch)
@@ -94,6 +95,7 @@ def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE
             "config": config.plain if origin is None else {**config.plain, "tokenizer": _section(origin, "tokenizer")},
             "tokenizer": data.tokenizer.to_json(),
             "data": data.manifest.model_dump(mode="json"),
+            "tuning": config.tuned,
             "resolved": {
                 "device": machine.device.type,
                 "precision": machine.precision,
@@ -103,6 +105,20 @@ def build_parts(config: TrainConfig, checkpoint: Path | None, team: Team = ALONE
         team=team,
     )
     return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps, team)
+
+
+def _read_text(config: TrainConfig, tokenizer: Tokenizer | None, team: Team) -> TextDataModule:
+    data = TextDataModule(
+        config.top.data,
+        config.top.tokenizer,
+        config.top.seed,
+        tokenizer,
+        rank=team.rank,
+        world_size=team.size,
+        repeat_windows=config.trainer.get("overfit_batches") or 0,
+    )
+    data.prepare()
+    return data
 
 
 def _of_rank(machine: Hardware, trainer: dict[str, Any], team: Team) -> Hardware:

@@ -10,6 +10,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_file, summary
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import distributed
+from lstm_lm.training.tuning.choice import chosen_config, of_before
 
 WHAT = ("model", "tokenizer", "data", "optimizer", "scheduler")
 """Sections that say what is computed: the same function of the same text, or it is another run."""
@@ -77,8 +78,11 @@ def _belongs_to(run: RunDirectory, file: Path) -> bool:
 
 
 def _continue(config: Mapping[str, Any], path: Path) -> Start:
-    saved = checkpoint_file.load(path)["lstm_lm"]["config"]
-    changed = differences(saved, config)
+    saved = checkpoint_file.load(path)["lstm_lm"]
+    tuning = of_before(saved, config)
+    if tuning is not None:  # what was chosen then is chosen again
+        config = chosen_config(config, tuning["chosen"])
+    changed = differences(saved["config"], config)
     if changed and config["resume"] != "force":
         shown = changed[:MOST_DIFFERENCES_SHOWN]
         if len(changed) > len(shown):

@@ -32,6 +32,7 @@ from lstm_lm.training.parts import Parts
 from lstm_lm.training.preflight import Preflight, estimate_memory
 from lstm_lm.training.resume import Start
 from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.tuning import table
 
 IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"
 
@@ -90,6 +91,8 @@ class Session:
                     first=[clock, *([self.watch] if self.watch else []), recorder],
                     then=self._tellers(parts, logger),
                 )
+                if config.tuned is not None:
+                    table.log(config.tuned, logger, self._resumed_step() or 0)
                 followers.join(self._order(), parts.hardware.device)
                 signals.check()
                 self._fit(trainer, parts, checkpoints)
@@ -116,6 +119,7 @@ class Session:
         summary.data.vocabulary_size = vocabulary
         summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
         summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
+        summary.tuning = table.summary(self.config.tuned)
         summary.write(self.run_directory.summary)
         if self.console is None:
             return

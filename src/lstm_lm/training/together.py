@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
 
+from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs import checkpoint_file
@@ -26,14 +27,14 @@ from lstm_lm.training.parts import Parts, build_parts
 from lstm_lm.training.run_logger import RunLogger
 
 
-def prepare(config: TrainConfig, checkpoint: Path | None, team: Team) -> Parts:
-    """The parts, compiled where that is asked for.
+def prepare(config: TrainConfig, checkpoint: Path | None, team: Team, data: TextDataModule | None = None) -> Parts:
+    """The parts, compiled where that is asked for; `data`: as for `build_parts`.
 
     Raises:
         UserError, RunError: as `build_parts`; nothing of it can be compiled here.
     """
     compiling.reset()
-    parts = build_parts(config, checkpoint, team)
+    parts = build_parts(config, checkpoint, team, data)
     if config.compile.enabled:
         profiler = config.trainer.get("profiler")
         compiling.check_possible(config.compile.mode, parts.hardware.device, profiler=profiler)

@@ -6,7 +6,8 @@ The Python API; the command line is a shell over it. The training step itself is
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime import runtime_settings
 from lstm_lm.training.session import Session
+from lstm_lm.training.tuning.tune import tune
 
 
 def train(
@@ -84,21 +86,16 @@ def _run(
     config: TrainConfig, footprint: Footprint, start: Start, console: Console | None, command: str, started_at: float
 ) -> Summary:
     """Do it. Whatever ends it before its first step leaves everything as it was."""
-    run, runtime = footprint.run, config.runtime
+    run = footprint.run
     summary: Summary | None = None
     session: Session | None = None
     try:
         run.create()
         summary = _begin(command, config.top.seed, run, start)
+        with _settings(config):
+            config = tune(config, start.checkpoint, run, console)
         session = Session(config, run, start, summary, console, started_at)
-        with (
-            runtime_settings(
-                allocator=runtime.allocator,
-                threads=runtime.threads,
-                float32_matmul_precision=runtime.float32_matmul_precision,
-            ),
-            quiet_lightning(),
-        ):
+        with _settings(config):
             session.run()
     except BaseException as error:
         trained = session is not None and session.clock.first_step_at is not None
@@ -114,6 +111,20 @@ def _run(
             raise RunError(str(error)) from error
         raise
     return summary
+
+
+@contextmanager
+def _settings(config: TrainConfig) -> Iterator[None]:
+    runtime = config.runtime
+    with (
+        runtime_settings(
+            allocator=runtime.allocator,
+            threads=runtime.threads,
+            float32_matmul_precision=runtime.float32_matmul_precision,
+        ),
+        quiet_lightning(),
+    ):
+        yield
 
 
 def _begin(command: str, seed: int, run: RunDirectory, start: Start) -> Summary:

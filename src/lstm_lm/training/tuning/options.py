@@ -1,0 +1,99 @@
+"""The configuration's `tune` section."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lstm_lm.errors import UserError
+from lstm_lm.hardware import TYPES
+from lstm_lm.options import Options
+from lstm_lm.registry import names
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Names = Annotated[list[str], Field(min_length=1)] | None
+Rate = Annotated[float, Field(gt=0)]
+
+
+class NoTuning(Options):
+    """`tune=none`."""
+
+    name: str
+
+
+class SpeedOptions(Options):
+    """`tune=speed`."""
+
+    name: str
+    max_seconds: Seconds
+    rounds: Count
+    steps: Count
+    finalists: Count
+    drop: Annotated[float, Field(gt=1)]
+    margin: Annotated[float, Field(ge=0, lt=1)]
+    compile: bool
+    compile_reserve: Seconds
+    precisions: Names
+    forwards: Names
+    compile_modes: Annotated[list[Literal["default", "reduce-overhead", "max-autotune"]], Field(min_length=1)] | None
+    threads: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1)] | None
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for key, known in (("precisions", list(TYPES)), ("forwards", names("lstm_lm.forward"))):
+            unknown = [name for name in getattr(self, key) or [] if name not in known]
+            if unknown:
+                raise ValueError(f"{key}={unknown}: choose from {', '.join(known)}")
+        return self
+
+
+class LearningRateOptions(Options):
+    """`tune=lr`."""
+
+    name: str
+    apply: bool
+    min_lr: Rate
+    max_lr: Rate
+    steps: Annotated[int, Field(ge=20)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_lr >= self.max_lr:
+            raise ValueError(f"min_lr={self.min_lr} must be below max_lr={self.max_lr}")
+        return self
+
+
+TuneOptions = NoTuning | SpeedOptions | LearningRateOptions
+TUNINGS: dict[str, type[TuneOptions]] = {"none": NoTuning, "speed": SpeedOptions}
+
+
+LISTS = {"precisions": "precision", "forwards": "forward", "compile_modes": "compile", "threads": "runtime.threads"}
+"""Which key each list of `tune=speed` varies."""
+
+
+def tune_options(section: Mapping[str, Any], config: Mapping[str, Any]) -> TuneOptions:
+    """Check the `tune` section of `config` (plain).
+
+    Raises:
+        UserError: no such way of tuning; a key is unknown or missing, its value is out of range, or lists what to try
+            of something that has been set already.
+    """
+    name = str(section.get("name"))
+    if name not in TUNINGS:
+        raise UserError(f"tune={name}: no such way of tuning\nchoose one of: {', '.join(TUNINGS)}")
+    options = TUNINGS[name].parse(section, "tune")
+    if isinstance(options, SpeedOptions):
+        fixed = {
+            "precisions": str(config["trainer"].get("precision")) != "auto",
+            "forwards": config["forward"].get("name") != "auto",
+            "compile_modes": config["compile"].get("enabled"),
+            "threads": config["runtime"].get("threads") is not None,
+        }
+        for key, varied in LISTS.items():
+            if getattr(options, key) is not None and fixed[key]:
+                raise UserError(
+                    f"tune.{key}={getattr(options, key)}: {varied} is set already, so it does not vary\n"
+                    f"leave {varied} as it is by default, or tune.{key}=null"
+                )
+    return options

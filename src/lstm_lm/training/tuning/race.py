@@ -1,0 +1,164 @@
+"""Timing several ways to run a model against each other, fairly and without wasting time on the slow ones.
+
+All candidates are looked at once; what is clearly slower than the fastest leaves, and at most a few stay. Those are
+timed in further rounds, one after the other in each round, so that whatever else the machine does meets them all alike;
+the median of a candidate's timings counts. (Successive halving, Jamieson and Talwalkar 2016, with few rungs.)
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal, Protocol
+
+from lstm_lm.errors import RunError, UserError
+from lstm_lm.training.tuning.candidates import Candidate
+from lstm_lm.training.tuning.failure import first_line
+from lstm_lm.training.tuning.options import SpeedOptions
+
+LOOKS = 2
+"""Timings before a candidate may be dropped: the shorter one counts, so that one hiccup decides nothing."""
+HOPELESS = 3.0
+"""A first step this many times slower than the fastest candidate's is enough: no second one is waited for."""
+
+
+class Trial(Protocol):
+    """A candidate that is ready to be timed."""
+
+    compile_seconds: float
+    """Wall time that torch.compile took."""
+
+    def time(self, steps: int) -> float:
+        """Train that many optimizer steps, fewer where they take long; gives the mean seconds of one."""
+
+    def close(self) -> None:
+        """Give back memory and threads."""
+
+
+Start = Callable[[Candidate], Trial]
+
+
+@dataclass
+class Result:
+    """What became of a candidate."""
+
+    candidate: Candidate
+    outcome: Literal["measured", "dropped", "unable", "failed", "not tried"] = "not tried"
+    note: str = ""
+    """Why, where it was not measured to the end."""
+    timings: list[float] = field(default_factory=list)
+    """Mean seconds of an optimizer step, of each timing."""
+    compile_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float | None:
+        """Median seconds of an optimizer step; None where none was timed."""
+        return median(self.timings) if self.timings else None
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When no new measurement may begin."""
+
+    max_seconds: float
+    clock: Callable[[], float] = time.perf_counter
+    began: float = field(default=0.0)
+
+    @classmethod
+    def after(cls, max_seconds: float, clock: Callable[[], float] = time.perf_counter) -> "Deadline":
+        """`max_seconds` from now on."""
+        return cls(max_seconds, clock, clock())
+
+    @property
+    def left(self) -> float:
+        """Seconds, not below 0."""
+        return max(0.0, self.max_seconds - (self.clock() - self.began))
+
+
+class Race:
+    """One race of some candidates; `results` holds them in the order in which they were given."""
+
+    def __init__(self, options: SpeedOptions, start: Start, deadline: Deadline, record: float | None = None) -> None:
+        """`start` makes a candidate ready; `record`: seconds of a step elsewhere that the candidates must come near."""
+        self._options = options
+        self._start = start
+        self._deadline = deadline
+        self._record = record
+        self._running: list[tuple[Result, Trial]] = []
+        self.results: list[Result] = []
+
+    def run(self, candidates: Sequence[Candidate]) -> list[Result]:
+        """Time them; whatever fails is noted and the others go on.
+
+        Raises:
+            RunError: the disk is full, say.
+        """
+        self.results = [Result(candidate) for candidate in candidates]
+        try:
+            for result in self.results:
+                self._look_at(result)
+                self._drop_the_slow()
+            for number in range(1, self._options.rounds):
+                first = number % max(1, len(self._running))  # nobody always goes first
+                for entrant in [*self._running[first:], *self._running[:first]]:
+                    if self._deadline.left:
+                        self._time(*entrant)
+                self._drop_the_slow()
+        finally:
+            while self._running:
+                self._running.pop()[1].close()
+        return self.results
+
+    def _look_at(self, result: Result) -> None:
+        if not self._deadline.left:
+            result.note = "no time was left"
+            return
+        try:
+            trial = self._start(result.candidate)
+        except RunError:
+            raise
+        except UserError as error:
+            result.outcome, result.note = "unable", first_line(error)
+        except Exception as error:  # one that fails must not keep the others from being tried
+            result.outcome, result.note = "failed", first_line(error)
+        else:
+            result.outcome, result.compile_seconds = "measured", trial.compile_seconds
+            self._running.append((result, trial))
+            self._time(result, trial, steps=1)
+            hopeless = max(HOPELESS, self._options.drop) * self._fastest
+            if result.timings and self._deadline.left and result.timings[0] < hopeless:
+                result.timings.clear()  # a single step is no measure
+                for _ in range(LOOKS):
+                    if result.outcome == "measured":
+                        self._time(result, trial)
+
+    def _time(self, result: Result, trial: Trial, steps: int | None = None) -> None:
+        try:
+            result.timings.append(trial.time(steps or self._options.steps))
+        except Exception as error:  # as above
+            result.outcome, result.note = "failed", first_line(error)
+            result.timings.clear()
+            self._leave(result)
+
+    def _drop_the_slow(self) -> None:
+        """Those clearly behind the fastest, and those beyond the number of finalists, by each one's shortest timing."""
+        shortest = sorted(min(result.timings) for result, _ in self._running)
+        slowest_kept = min([self._options.drop * self._fastest, *shortest[: self._options.finalists][-1:]])
+        for result, _ in list(self._running):
+            if min(result.timings) > slowest_kept:
+                result.outcome = "dropped"
+                result.note = "clearly slower"
+                self._leave(result)
+
+    @property
+    def _fastest(self) -> float:
+        """Seconds of a step; infinite before there is one."""
+        timed = [min(result.timings) for result, _ in self._running if result.timings]
+        return min([*timed, *([] if self._record is None else [self._record])], default=math.inf)
+
+    def _leave(self, result: Result) -> None:
+        for entrant in list(self._running):
+            if entrant[0] is result:
+                self._running.remove(entrant)
+                entrant[1].close()
