@@ -34,6 +34,7 @@ FIELDS = {
         "precision",
         "forward",
         "forward_reason",
+        "warnings",
         "compile_graphs",
         "graph_breaks",
         "compiled_share",

@@ -13,6 +13,7 @@ from torch import Tensor
 from lstm_lm.cells.interface import LayerState
 from lstm_lm.forward.cudnn_layout import lay_out
 from lstm_lm.forward.interface import Masks, Stack, StackSpec, StackState, Strategy
+from lstm_lm.forward.vendor_limits import in_one_call
 
 
 class Fused(Strategy):
@@ -41,7 +42,7 @@ class Fused(Strategy):
         if _is_sampling_step(x):
             return _one_step(stack, x, state)
         # decided by the stack, not by the call: moving the weights at every change from training to scoring would cost
-        whole = stack.spec.uniform and not stack.spec.layer_dropout and not masks.between
+        whole = in_one_call(stack.spec) and not masks.between
         if x.device.type == "cuda":
             lay_out(stack.stored, whole=whole)
         if not whole:

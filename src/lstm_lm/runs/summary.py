@@ -75,13 +75,15 @@ class RuntimeSummary(_Section):
     """On what and how it ran. `forward`: the strategy that ran; `compile_graphs`: those the training step runs.
 
     `compiled_share`: 0 to 1, of the step's time, spent in them; `recompiles`: compilations after the first epoch;
-    `compile_seconds`: wall time spent compiling.
+    `compile_seconds`: wall time spent compiling;
+    `warnings`: what the user was told before the first step about settings that cost time.
     """
 
     device: str | None = None
     precision: str | None = None
     forward: str | None = None
     forward_reason: str | None = None
+    warnings: list[str] | None = None
     compile_graphs: int | None = None
     graph_breaks: int | None = None
     compiled_share: float | None = None

@@ -36,6 +36,7 @@ class Preflight:
     memory_bytes: int
     run_dir: str
     start: str
+    warnings: list[str]
 
     def rows(self) -> list[tuple[str, str]]:
         """(what, how much), in the order in which they are shown."""
@@ -60,11 +61,13 @@ class Preflight:
         ]
 
     def show(self, console: Console) -> None:
-        """Print it as two aligned columns."""
+        """Print it as two aligned columns, warnings below them."""
         table = Table.grid(padding=(0, 2))
         for what, value in self.rows():
             table.add_row(Text(what, style="dim"), Text(value, overflow="fold"))
         console.print(table)
+        for warning in self.warnings:
+            console.print(Text(f"warning: {warning}", style="yellow"))
 
 
 def estimate_memory(

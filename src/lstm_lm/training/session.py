@@ -1,12 +1,9 @@
 """One run from its parts to its results: fit, score, tell."""
 
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import lightning.pytorch as pl
-import psutil
-import torch
 from lightning.pytorch.callbacks import Timer
 from rich.console import Console
 
@@ -14,7 +11,7 @@ from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs import atomic, checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.training import closing, together
+from lstm_lm.training import closing, together, vendor_cost
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.clock import StepClock
 from lstm_lm.training.callbacks.compile_watch import CompileFigures, CompileWatch
@@ -29,6 +26,7 @@ from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import lead
 from lstm_lm.training.followers import Followers
 from lstm_lm.training.parts import Parts
+from lstm_lm.training.peak_memory import peak_memory
 from lstm_lm.training.preflight import Preflight, estimate_memory
 from lstm_lm.training.resume import Start
 from lstm_lm.training.run_logger import RunLogger
@@ -120,6 +118,7 @@ class Session:
         summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
         summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
         summary.tuning = table.summary(self.config.tuned)
+        summary.runtime.warnings = vendor_cost.warnings_before(parts)
         summary.write(self.run_directory.summary)
         if self.console is None:
             return
@@ -154,6 +153,7 @@ class Session:
             ),
             run_dir=str(self.run_directory.path),
             start="" if self.start.checkpoint is None else f", continued from {self.start.checkpoint}",
+            warnings=summary.runtime.warnings,
         ).show(self.console)
 
     def _fit(self, trainer: pl.Trainer, parts: Parts, checkpoints: Checkpoints | None) -> None:
@@ -262,7 +262,7 @@ class Session:
         runtime.compile_graphs, runtime.graph_breaks = compiled.graphs, compiled.breaks
         runtime.compiled_share, runtime.compile_seconds = compiled.share, compiled.seconds
         runtime.recompiles = compiled.recompiles
-        runtime.peak_memory_bytes = _peak_memory(parts.hardware.device)
+        runtime.peak_memory_bytes = peak_memory(parts.hardware.device)
         if self.clock.first_step_at is not None:
             runtime.startup_seconds = self.clock.first_step_at - self.started_at
 
@@ -286,15 +286,3 @@ def _was_stopped(trainer: pl.Trainer) -> bool:
         if remaining is not None and remaining <= 0:
             return True
     return False
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: of the GPU's memory that tensors took, else of the process (which never falls within a process)."""
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,81 @@
+"""When cuDNN takes its persistent kernel: PyTorch's conditions, as a table."""
+
+import pytest
+import torch
+
+from lstm_lm.cells.lstm import LSTM
+from lstm_lm.forward.interface import StackSpec
+from lstm_lm.forward.vendor_limits import in_one_call, persistent_limit, persistent_neighbour
+
+HALF, SINGLE, DOUBLE = torch.float16, torch.float32, torch.float64
+AMPERE, A40, HOPPER, VOLTA, TURING = (8, 0), (8, 6), (9, 0), (7, 0), (7, 5)
+
+
+def spec(*widths: int, inputs: int = 128, dropout: bool = False) -> StackSpec:
+    return StackSpec(LSTM, inputs, widths, layer_dropout=dropout)
+
+
+@pytest.mark.parametrize(
+    ("stack", "batch", "dtype", "capability", "limit"),
+    [
+        (spec(256), 64, HALF, AMPERE, None),
+        (spec(1024), 8, HALF, HOPPER, None),
+        (spec(256, 256, dropout=True), 64, HALF, HOPPER, None),
+        (spec(256, 512), 64, HALF, HOPPER, None),
+        (spec(256), 128, HALF, HOPPER, None),
+        (spec(256), 64, SINGLE, HOPPER, "float32 products"),
+        (spec(256, 256), 64, HALF, HOPPER, "num_layers=2 in one call"),
+        (spec(200), 64, HALF, HOPPER, "hidden_size=200"),
+        (spec(1152), 64, HALF, HOPPER, "hidden_size=1152"),
+        (spec(256, inputs=100), 64, HALF, HOPPER, "embedding_size=100"),
+        (spec(256), 20, HALF, HOPPER, "batch_size=20"),
+        (spec(256), 136, HALF, HOPPER, "batch_size=136"),
+        (spec(256), 64, HALF, A40, "compute capability 8.6"),
+        (spec(256), 64, HALF, VOLTA, "compute capability 7.0"),
+        (spec(256), 64, HALF, TURING, "compute capability 7.5"),
+        # the other persistent kernel, for small H
+        (spec(128, 128), 20, SINGLE, HOPPER, None),
+        (spec(64, 64, inputs=10), 33, HALF, A40, None),
+        (spec(129), 64, HALF, HOPPER, "hidden_size=129"),
+        (spec(128), 64, DOUBLE, HOPPER, "float64 products"),
+    ],
+)
+def test_what_does_not_hold_is_named(
+    stack: StackSpec, batch: int, dtype: torch.dtype, capability: tuple[int, int], limit: str | None
+) -> None:
+    found = persistent_limit(stack, batch, dtype, capability)
+    if limit is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert limit in found
+        assert ", " not in found.replace(", at most", ""), "nothing else is named"
+
+
+def test_everything_that_does_not_hold_is_named() -> None:
+    found = str(persistent_limit(spec(200, 200, inputs=100), 20, SINGLE, HOPPER))
+    for name in ("float32", "num_layers=2", "hidden_size=200", "embedding_size=100", "batch_size=20"):
+        assert name in found
+
+
+@pytest.mark.parametrize("stack", [spec(200, 200, inputs=100), spec(256), spec(130, 900)])
+@pytest.mark.parametrize("batch", [1, 64, 100])
+def test_the_neighbour_is_larger_and_has_no_limit(stack: StackSpec, batch: int) -> None:
+    neighbour = persistent_neighbour(stack, batch)
+    assert neighbour is not None
+    larger, more = neighbour
+    assert persistent_limit(larger, more, HALF, HOPPER) is None
+    assert more >= batch
+    assert larger.input_size >= stack.input_size
+    assert all(after >= before for before, after in zip(stack.hidden_sizes, larger.hidden_sizes, strict=True))
+
+
+def test_beyond_the_largest_there_is_no_neighbour() -> None:
+    assert persistent_neighbour(spec(1025), 8) is None
+    assert persistent_neighbour(spec(256), 129) is None
+
+
+def test_layers_of_unequal_width_or_with_dropout_between_are_calls_of_their_own() -> None:
+    assert in_one_call(spec(8, 8))
+    assert not in_one_call(spec(8, 8, dropout=True))
+    assert not in_one_call(spec(8, 4))
