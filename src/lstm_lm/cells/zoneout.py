@@ -9,9 +9,12 @@ where each number of stay_c is 1 with probability p_c, else 0, anew at each step
 are their expectations, p_c and p_h. What h' reads is the cell state before zoneout.
 """
 
+import torch
 from torch import Tensor
 
 
 def zone_out(old: Tensor, new: Tensor, stay: Tensor | None) -> Tensor:
     """`old` and `new` `[..., B, H]`; `stay`, from 0 to 1, broadcasts against them."""
-    return new if stay is None else stay * old + (1 - stay) * new
+    if stay is None:
+        return new
+    return torch.lerp(new, old.to(new.dtype), stay.to(new.dtype))  # one operation for new + stay * (old - new)

@@ -26,8 +26,8 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 
 KEPT_BY_RECURRENT_DROPOUT = 2
 """Numbers that a step keeps for its backward pass, for each of the layer's H: the mask, and what it multiplies."""
-KEPT_BY_ZONEOUT = 4
-"""The mask, its complement, and what each is multiplied by."""
+KEPT_BY_ZONEOUT = 2
+"""The mask, as it was drawn and as a strategy lays it out."""
 
 
 class RecurrentOptions(Options):
