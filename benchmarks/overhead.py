@@ -113,7 +113,8 @@ def main() -> None:
     used: TrainConfig | None = None
     print(f"{'':<32}{'bare':>10}{'application':>14}{'speed of bare':>16}")
     for label in arguments.shapes:
-        with quiet_lightning(), runtime_settings(allocator=True, threads=None, float32_matmul_precision="high"):
+        runtime = TrainConfig.parse(lstm_lm.compose()).runtime
+        with quiet_lightning(), runtime_settings(runtime):
             config, result = measure(SHAPES[label], arguments.device, arguments.rounds, arguments.steps)
         used = used or config
         results[label] = result

@@ -110,12 +110,7 @@ def run_today(config: dict[str, Any], foreman: Foreman) -> None:
 def run_ours(config: dict[str, Any], foreman: Foreman) -> None:
     """A whole step of the project's, in a bare loop."""
     checked = TrainConfig.parse(config)
-    runtime = checked.runtime
-    with runtime_settings(
-        allocator=runtime.allocator,
-        threads=runtime.threads,
-        float32_matmul_precision=runtime.float32_matmul_precision,
-    ):
+    with runtime_settings(checked.runtime):
         parts = build_parts(checked, None)
         foreman.answer(**_described(checked, parts.hardware.precision, parts.choice.strategy.name))
         _work(training_steps(checked, parts), foreman)

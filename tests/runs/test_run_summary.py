@@ -40,6 +40,7 @@ FIELDS = {
         "compiled_share",
         "compile_seconds",
         "recompiles",
+        "settings",
         "peak_memory_bytes",
         "startup_seconds",
     },

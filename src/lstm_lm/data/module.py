@@ -1,8 +1,9 @@
 """Text for Lightning: the `data` and `tokenizer` sections of the configuration become loaders of windows."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
@@ -10,8 +11,9 @@ from lstm_lm import registry
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, Split
 from lstm_lm.data.manifest import Manifest
-from lstm_lm.data.streams import EvalWindows, RepeatedWindows, TrainWindows
+from lstm_lm.data.streams import Batch, EvalWindows, RepeatedWindows, TrainWindows
 from lstm_lm.data.token_store import EncodedCorpus, encoded
+from lstm_lm.data.token_stream import ON_HOST, Placed, Placement, TokenStream, choose
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
 
@@ -25,6 +27,9 @@ class TextDataModule(LightningDataModule):
     everything else needs `prepare` to have been called. Lightning calls it through `prepare_data` and `setup`.
     """
 
+    has_workers: ClassVar[bool] = False
+    """Whether loaders have worker processes: a window is cut faster than a process could hand it over."""
+
     def __init__(
         self,
         data: Mapping[str, Any],
@@ -35,6 +40,8 @@ class TextDataModule(LightningDataModule):
         rank: int = 0,
         world_size: int = 1,
         repeat_windows: int | float = 0,
+        device: torch.device = ON_HOST.device,
+        token_stream: TokenStream = "auto",
     ) -> None:
         """Check the options.
 
@@ -46,6 +53,9 @@ class TextDataModule(LightningDataModule):
             rank: of this process; a trainer, once there is one, knows better.
             world_size: number of processes; as `rank`.
             repeat_windows: train on the first few windows only (int), or on a part of them (float); 0: on all.
+
+            device: where the model computes: windows are handed out there.
+            token_stream: where the whole text lies meanwhile: on that device, or in the host's memory.
 
         Raises:
             UserError: an option is unknown, missing or out of range.
@@ -64,6 +74,10 @@ class TextDataModule(LightningDataModule):
         else:
             kind = tokenizer_class(_name(tokenizer_options, "tokenizer"))
             self._how = kind, kind.OptionsType.parse(tokenizer_options, "tokenizer")
+        self._device, self._token_stream = device, token_stream
+        self.placement: Placement = ON_HOST
+        """Where the text lies; known once `prepare` has been called."""
+        self._placed: dict[Split, Placed] = {}
         self._encoded: EncodedCorpus | None = None
         self._train_windows: TrainWindows | None = None
         self._saved_place: Mapping[str, Any] | None = None
@@ -72,12 +86,15 @@ class TextDataModule(LightningDataModule):
         """Find the text, encode it unless that has been done before, and check that there is enough of it.
 
         Raises:
-            UserError: the text is missing, unreadable, too short, or has characters that the tokenizer does not know.
+            UserError: the text is missing, unreadable, too short, or has characters that the tokenizer does not know;
+                it is to lie on a GPU that has too little free memory.
             RunError: the disk is full.
         """
         if self._encoded is None:
             found = encoded(self._corpus.load(), self._how, self.options.unknown, self._cache)
             self._check_lengths(found.manifest)
+            tokens = sum(split.tokens for split in found.manifest.splits.values())
+            self.placement = choose(self._token_stream, self._device, tokens, found.tokenizer.vocabulary_size)
             self._encoded = found
 
     def prepare_data(self) -> None:
@@ -122,7 +139,7 @@ class TextDataModule(LightningDataModule):
         self._check_lengths(self.manifest)
         rank, world_size = self._processes
         self._train_windows = TrainWindows(
-            self.tokens("train"),
+            self._place("train"),
             self.options.batch_size,
             self.options.seq_len,
             seed=self._seed,
@@ -174,7 +191,19 @@ class TextDataModule(LightningDataModule):
             KeyError: there is no such split.
         """
         options = self.options
-        return EvalWindows(self.tokens(split), options.eval_batch_size, options.seq_len, context=options.eval_context)
+        return EvalWindows(self._place(split), options.eval_batch_size, options.seq_len, context=options.eval_context)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Lightning's hook. Windows come from where they are needed, as a rule; then there is nothing to do."""
+        if batch.inputs.device == device:
+            return batch
+        return batch._replace(inputs=batch.inputs.to(device), targets=batch.targets.to(device))
+
+    def _place(self, split: Split) -> Placed:
+        """Once: a loader may be asked for again and again."""
+        if split not in self._placed:
+            self._placed[split] = self.placement.place(self.tokens(split))
+        return self._placed[split]
 
     @property
     def _ready(self) -> EncodedCorpus:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lstm_lm.data.token_stream import ON_HOST, Placed
 from lstm_lm.errors import UserError
 
 IGNORE = -100
@@ -45,7 +46,7 @@ class TrainWindows:
 
     def __init__(
         self,
-        tokens: NDArray[Any],
+        tokens: NDArray[Any] | Placed,
         batch_size: int,
         seq_len: int,
         *,
@@ -57,7 +58,7 @@ class TrainWindows:
         """Lay the streams out; reads no token.
 
         Args:
-            tokens: ids of any integer type, [N]; a memory map stays one.
+            tokens: ids of any integer type, [N]; a memory map stays one, and windows come from where they are placed.
             batch_size: B, streams of this process.
             seq_len: T, tokens in a window; a stream's last window may be shorter.
             seed: not negative; with the epoch's number it fixes the offset.
@@ -71,14 +72,13 @@ class TrainWindows:
         streams = batch_size * world_size
         if len(tokens) < streams:
             raise ValueError(f"{len(tokens)} tokens cannot fill {streams} streams")
-        # A memory map's own indexing costs more than the window: read through a plain view of it.
-        self._tokens = np.asarray(tokens)
+        self._tokens = len(tokens)
         self._seq_len = seq_len
         self._seed = seed
         self._carry_state = carry_state
         self._stream_length = len(tokens) // streams
         first = np.arange(rank * batch_size, (rank + 1) * batch_size, dtype=np.int64) * self._stream_length
-        self._positions = first[None, :] + np.arange(min(seq_len, self._stream_length) + 1, dtype=np.int64)[:, None]
+        self._reader = _placed(tokens).reader(first, min(seq_len, self._stream_length) + 1, circular=True)
         self._epoch = 0
         self._window = 0  # the next one to hand out
 
@@ -89,7 +89,7 @@ class TrainWindows:
     def offset(self, epoch: int) -> int:
         """Where on the circle `epoch` starts: a pure function of (seed, epoch), the same with every numpy version."""
         word = np.random.SeedSequence((self._seed, epoch)).generate_state(1, np.uint64)[0]
-        return int(word) % len(self._tokens)
+        return int(word) % self._tokens
 
     def __iter__(self) -> Iterator[Batch]:
         """The next `len(self)` windows."""
@@ -103,8 +103,7 @@ class TrainWindows:
     def _cut(self, start: int, window: int) -> Batch:
         begin = window * self._seq_len
         length = min(self._seq_len, self._stream_length - begin)
-        positions = self._positions[: length + 1] + (start + begin)
-        ids = torch.from_numpy(self._tokens.take(positions, mode="wrap").astype(np.int64))  # [length + 1, B]
+        ids = self._reader.read(start + begin, length + 1)
         return Batch(ids[:-1], ids[1:], fresh=window == 0 or not self._carry_state)
 
     def state_dict(self) -> dict[str, int]:
@@ -142,6 +141,10 @@ class RepeatedWindows:
         return iter(self._windows)
 
 
+def _placed(tokens: NDArray[Any] | Placed) -> Placed:
+    return tokens if isinstance(tokens, Placed) else ON_HOST.place(tokens)
+
+
 def _is_count(value: object) -> TypeGuard[int]:
     return type(value) is int and value >= 0
 
@@ -159,11 +162,12 @@ class EvalWindows:
     all padding. The first stream scores from its first position to its last, so no window is without a target.
     """
 
-    def __init__(self, tokens: NDArray[Any], batch_size: int, seq_len: int, *, context: int) -> None:
+    def __init__(self, tokens: NDArray[Any] | Placed, batch_size: int, seq_len: int, *, context: int) -> None:
         """Lay the streams out; reads no token.
 
         Args:
-            tokens: ids of any integer type, [N], N >= 2; a memory map stays one.
+            tokens: ids of any integer type, [N], N >= 2; a memory map stays one, and windows come from where they are
+                placed.
             batch_size: most streams to run side by side.
             seq_len: T, tokens in a window; the last window may be shorter.
             context: tokens that each stream but the first reads before the first one it predicts.
@@ -174,7 +178,7 @@ class EvalWindows:
         predictions = len(tokens) - 1
         if predictions < 1:
             raise ValueError(f"{len(tokens)} tokens leave nothing to predict")
-        self._tokens = np.asarray(tokens)
+        self._tokens = len(tokens)
         self._seq_len = seq_len
         beyond = predictions - context  # what there is to deal out after the first stream's own start
         streams = max(1, min(batch_size, beyond // max(context, 1)))
@@ -184,6 +188,7 @@ class EvalWindows:
         scored = -(-(predictions - self._context) // streams)
         self._stream_length = scored + self._context
         self._first = np.arange(streams, dtype=np.int64) * scored
+        self._reader = _placed(tokens).reader(self._first, min(seq_len, self._stream_length) + 1, circular=False)
         self.batch_size = streams
 
     def __len__(self) -> int:
@@ -193,11 +198,17 @@ class EvalWindows:
     def __iter__(self) -> Iterator[Batch]:
         for window in range(len(self)):
             begin = window * self._seq_len
-            within = np.arange(begin, min(begin + self._seq_len, self._stream_length) + 1, dtype=np.int64)[:, None]
-            positions = self._first[None, :] + within
-            ids = self._tokens.take(positions, mode="clip").astype(np.int64)  # [T + 1, B]
-            targets = ids[1:].copy()
-            targets[positions[1:] >= len(self._tokens)] = IGNORE
-            if begin < self._context:
-                targets[: self._context - begin, 1:] = IGNORE
-            yield Batch(torch.from_numpy(ids[:-1]), torch.from_numpy(targets), fresh=window == 0)
+            length = min(self._seq_len, self._stream_length - begin)
+            ids = self._reader.read(begin, length + 1)
+            yield Batch(ids[:-1], self._targets(ids[1:], begin), fresh=window == 0)
+
+    def _targets(self, ids: Tensor, begin: int) -> Tensor:
+        """`ids`, int64[T, B], without what is not to be predicted; the first are the successors of `begin`."""
+        after = np.arange(begin + 1, begin + len(ids) + 1, dtype=np.int64)[:, None]
+        padding = self._first[None, :] + after >= self._tokens
+        if begin >= self._context and not padding.any():
+            return ids
+        targets = ids.masked_fill(torch.from_numpy(padding).to(ids.device), IGNORE)
+        if begin < self._context:
+            targets[: self._context - begin, 1:] = IGNORE
+        return targets

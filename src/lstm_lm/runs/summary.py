@@ -76,7 +76,8 @@ class RuntimeSummary(_Section):
 
     `compiled_share`: 0 to 1, of the step's time, spent in them; `recompiles`: compilations after the first epoch;
     `compile_seconds`: wall time spent compiling;
-    `warnings`: what the user was told before the first step about settings that cost time.
+    `warnings`: what the user was told before the first step about settings that cost time;
+    `settings`: those of the process that were in force, by the names of the `runtime` section, defaults resolved.
     """
 
     device: str | None = None
@@ -89,6 +90,7 @@ class RuntimeSummary(_Section):
     compiled_share: float | None = None
     compile_seconds: float | None = None
     recompiles: int | None = None
+    settings: dict[str, bool | int | str | None] | None = None
     peak_memory_bytes: int | None = None
     startup_seconds: float | None = None
 

@@ -13,8 +13,17 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """mallopt's parameter numbers, from glibc's malloc.h."""
 
 
+_kept = False
+
+
+def keeps_freed_memory() -> bool:
+    """Whether this process does; once it does, it stays so."""
+    return _kept
+
+
 def keep_freed_memory() -> bool:
     """Ask glibc to keep what is freed; gives whether it agreed (False where there is no glibc)."""
+    global _kept
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -22,4 +31,6 @@ def keep_freed_memory() -> bool:
     except OSError:  # musl
         return False
     settings = ((M_MMAP_THRESHOLD, 1 << 30), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 1 << 28))
-    return all(libc.mallopt(parameter, value) == 1 for parameter, value in settings)
+    agreed = all(libc.mallopt(parameter, value) == 1 for parameter, value in settings)
+    _kept = _kept or agreed
+    return agreed

@@ -13,6 +13,7 @@ from lstm_lm.options import Options
 from lstm_lm.registry import names
 from lstm_lm.training.callbacks.options import CallbackOptions
 from lstm_lm.training.optimizers import optimizer_options
+from lstm_lm.training.runtime import RuntimeOptions
 from lstm_lm.training.schedulers import Scheduler, scheduler_options
 from lstm_lm.training.trainer_options import check_trainer
 from lstm_lm.training.tuning.options import TuneOptions, tune_options
@@ -39,14 +40,6 @@ class LoggerOptions(Options):
     """`logger`: what is written besides metrics.csv."""
 
     tensorboard: bool
-
-
-class RuntimeOptions(Options):
-    """`runtime`: settings of the process."""
-
-    allocator: bool
-    threads: Annotated[int, Field(ge=1, le=4096)] | None
-    float32_matmul_precision: Literal["highest", "high", "medium"]
 
 
 class TopLevel(Options):
@@ -115,6 +108,9 @@ class TrainConfig:
                 f"ckpt_path={top.ckpt_path} and init_from={top.init_from} exclude each other\n"
                 "ckpt_path= continues a run as it was; init_from= starts a new one from another's weights"
             )
+        runtime = RuntimeOptions.parse(top.runtime, "runtime")
+        trainer = check_trainer(top.trainer)
+        benchmark = _cudnn_benchmark(trainer, runtime)
         return cls(
             plain=plain,
             top=top,
@@ -122,10 +118,10 @@ class TrainConfig:
             compile=CompileOptions.parse(top.compile, "compile"),
             optimizer=optimizer_options(top.optimizer),
             scheduler=scheduler_options(top.scheduler),
-            trainer=check_trainer(top.trainer),
+            trainer={**trainer, "benchmark": benchmark},
             callbacks=CallbackOptions.parse(top.callbacks, "callbacks"),
             logger=LoggerOptions.parse(top.logger, "logger"),
-            runtime=RuntimeOptions.parse(top.runtime, "runtime"),
+            runtime=runtime.model_copy(update={"cudnn_benchmark": benchmark}),
             tune=tune_options(top.tune, plain),
             tuned=tuned,
         )
@@ -145,3 +141,24 @@ class TrainConfig:
             "scheduler": top.scheduler,
             "trainer": {**chosen, "accumulate_grad_batches": self.trainer["accumulate_grad_batches"]},
         }
+
+
+def _cudnn_benchmark(trainer: Mapping[str, Any], runtime: RuntimeOptions) -> bool | None:
+    """What the two keys for one switch say together.
+
+    Raises:
+        UserError: they contradict each other, or what `trainer.deterministic` asks for.
+    """
+    ours, lightnings = runtime.cudnn_benchmark, trainer.get("benchmark")
+    if ours is not None and lightnings is not None and ours != lightnings:
+        raise UserError(
+            f"runtime.cudnn_benchmark={str(ours).lower()} and trainer.benchmark={str(lightnings).lower()}: "
+            "they are one switch\nset runtime.cudnn_benchmark alone"
+        )
+    benchmark = lightnings if ours is None else ours
+    if benchmark and trainer.get("deterministic"):
+        raise UserError(
+            "runtime.cudnn_benchmark=true and trainer.deterministic exclude each other: what is fastest may differ\n"
+            "from run to run; leave runtime.cudnn_benchmark=null"
+        )
+    return benchmark

@@ -64,11 +64,7 @@ def follow(order: dict[str, Any], answers: int) -> None:
     run = RunDirectory(Path(order["run_dir"]))
     checkpoints = together.make_checkpoints(config, run, team, resumed=checkpoint is not None)
     with (
-        runtime_settings(
-            allocator=config.runtime.allocator,
-            threads=config.runtime.threads,
-            float32_matmul_precision=config.runtime.float32_matmul_precision,
-        ),
+        runtime_settings(config.runtime),
         quiet_lightning(),
         Compilation(config.compile) as compilation,
         StopOnSignal(checkpoints, team) as signals,

@@ -69,7 +69,7 @@ def build_parts(
     if "trainer.precision" in chosen:
         machine = machine._replace(precision_reason=TUNED)
     origin = _origin(config.top.init_from) if checkpoint is None else None
-    data = data or _read_text(config, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
+    data = data or _read_text(config, machine.device, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
@@ -107,7 +107,7 @@ def build_parts(
     return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps, team)
 
 
-def _read_text(config: TrainConfig, tokenizer: Tokenizer | None, team: Team) -> TextDataModule:
+def _read_text(config: TrainConfig, device: torch.device, tokenizer: Tokenizer | None, team: Team) -> TextDataModule:
     data = TextDataModule(
         config.top.data,
         config.top.tokenizer,
@@ -116,6 +116,8 @@ def _read_text(config: TrainConfig, tokenizer: Tokenizer | None, team: Team) -> 
         rank=team.rank,
         world_size=team.size,
         repeat_windows=config.trainer.get("overfit_batches") or 0,
+        device=device,
+        token_stream=config.runtime.token_stream,
     )
     data.prepare()
     return data

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.data.token_stream import Placement
+
 BYTES_PER_GIB = 2**30
 
 
@@ -32,6 +34,7 @@ class Preflight:
     precision_reason: str
     forward: str
     forward_reason: str
+    token_stream: Placement
     compiled: str
     memory_bytes: int
     run_dir: str
@@ -56,9 +59,17 @@ class Preflight:
             ("device", self.device),
             ("precision", f"{self.precision} ({self.precision_reason})"),
             ("forward", f"{self.forward} ({self.forward_reason}), compile {self.compiled}"),
+            *self._where_the_text_lies(),
             ("memory", f"about {_gib(self.memory_bytes)} for weights, gradients, optimizer and one window"),
             ("run", f"{self.run_dir}{self.start}"),
         ]
+
+    def _where_the_text_lies(self) -> list[tuple[str, str]]:
+        """Nothing to tell on a CPU."""
+        if self.token_stream.device.type == "cpu":
+            return []
+        where = f"on {self.token_stream.device}" if self.token_stream.on_device else "in the host's memory"
+        return [("text lies", f"{where} ({self.token_stream.reason})")]
 
     def show(self, console: Console) -> None:
         """Print it as two aligned columns, warnings below them."""

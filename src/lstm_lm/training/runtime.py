@@ -1,50 +1,96 @@
-"""Settings of the whole process for the length of one run: set on entry, as they were on leaving.
+"""The `runtime` section: settings of the whole process for the length of one run; as they were on leaving.
 
-A sweep's jobs share a process, so what one sets must not colour the next. The allocator's setting is the exception:
-a process cannot take it back (see `allocator.py`).
+A sweep's jobs share a process, so what one sets must not colour the next. All is put back (`process_state.py`), with
+two exceptions that no process can take back:
+
+- the allocator (`allocator.py`): once freed memory is kept, it is kept for every job that follows in this process;
+- inter-op threads (`torch.set_num_interop_threads`): PyTorch takes their number once. Nothing here runs on them, so
+  there is no key, and the number stays PyTorch's.
 """
 
-import random
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated, Literal
 
-import numpy as np
 import torch
+from pydantic import Field
 
-from lstm_lm.training.allocator import keep_freed_memory
+from lstm_lm import limits
+from lstm_lm.data.module import TextDataModule
+from lstm_lm.data.token_stream import TokenStream
+from lstm_lm.data.workers import loader_prefetch, loader_workers
+from lstm_lm.options import Options
+from lstm_lm.training import process_state
+from lstm_lm.training.allocator import keep_freed_memory, keeps_freed_memory
+
+Setting = bool | int | str | None
+
+
+class RuntimeOptions(Options):
+    """`runtime`: settings of the process."""
+
+    allocator: bool
+    threads: Annotated[int, Field(ge=1, le=4096)] | None
+    loader_workers: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"]
+    loader_prefetch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
+    cudnn_benchmark: bool | None
+    float32_matmul_precision: Literal["highest", "high", "medium"]
+    empty_cache_every_n_batches: Annotated[int, Field(ge=0, le=10**9)] | None
+    token_stream: TokenStream
 
 
 @contextmanager
-def runtime_settings(*, allocator: bool, threads: int | None, float32_matmul_precision: str) -> Iterator[None]:
-    """Apply the `runtime` section; put threads, precisions, cuDNN's flags, default type and generators back after."""
-    threads_before = torch.get_num_threads()
-    matmul_before = torch.get_float32_matmul_precision()
-    dtype_before = torch.get_default_dtype()
-    cudnn = torch.backends.cudnn
-    cudnn_before = (cudnn.benchmark, cudnn.deterministic)
-    deterministic_before = torch.are_deterministic_algorithms_enabled()
-    warn_only_before = torch.is_deterministic_algorithms_warn_only_enabled()
-    anomaly_before = torch.is_anomaly_enabled()
-    generators = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+def runtime_settings(options: RuntimeOptions) -> Iterator[None]:
+    """Apply the settings; put everything about the process back after, however the run ends."""
+    undo = process_state.remember()
     try:
-        if allocator:
+        if options.allocator:
             keep_freed_memory()
-        if threads is not None:
-            torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(float32_matmul_precision)
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
+        torch.set_num_threads(_threads(options))
+        # PyTorch's older interface, which Lightning and TorchInductor read: they fail where the newer one was used.
+        torch.set_float32_matmul_precision(options.float32_matmul_precision)
+        torch.backends.cudnn.allow_tf32 = options.float32_matmul_precision != "highest"
+        if options.cudnn_benchmark is not None:
+            torch.backends.cudnn.benchmark = options.cudnn_benchmark
+        if process_state.gpu_in_use():
+            for index in range(torch.cuda.device_count()):
+                torch.cuda.reset_peak_memory_stats(index)
         yield
     finally:
-        torch.set_num_threads(threads_before)
-        torch.set_float32_matmul_precision(matmul_before)
-        torch.set_default_dtype(dtype_before)
-        cudnn.benchmark, cudnn.deterministic = cudnn_before
-        torch.use_deterministic_algorithms(deterministic_before, warn_only=warn_only_before)
-        torch.set_grad_enabled(True)
-        torch.autograd.set_detect_anomaly(anomaly_before)
-        random.setstate(generators[0])
-        np.random.set_state(generators[1])
-        torch.set_rng_state(generators[2])
-        if torch.cuda.is_available():
+        undo()
+        if process_state.gpu_in_use():
+            gc.collect()  # a module and its trainer know each other: without this the GPU's memory would wait for it
             torch.cuda.empty_cache()
+
+
+def in_force(options: RuntimeOptions) -> dict[str, Setting]:
+    """What of `options` this process now has, `auto` and null resolved; for summary.json and TensorBoard."""
+    workers, prefetch = _loader(options)
+    return {
+        "allocator": keeps_freed_memory(),
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "loader_workers": workers,
+        "loader_prefetch": prefetch,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_tf32": torch.backends.cudnn.allow_tf32,
+        "empty_cache_every_n_batches": options.empty_cache_every_n_batches or 0,
+    }
+
+
+def _threads(options: RuntimeOptions) -> int:
+    """Those asked for; else PyTorch's number, but no more than there are cores for it beside the loader's workers."""
+    if options.threads is not None:
+        return options.threads
+    return max(1, min(torch.get_num_threads(), limits.usable_cores() - _loader(options)[0]))
+
+
+def _loader(options: RuntimeOptions) -> tuple[int, int | None]:
+    """Worker processes of the loaders, and batches that each has ready."""
+    if not TextDataModule.has_workers:
+        return 0, None
+    memory = limits.usable_memory()
+    workers = loader_workers(memory, limits.usable_cores(), options.loader_workers)
+    return workers, loader_prefetch(memory, workers, options.loader_prefetch)

@@ -30,6 +30,7 @@ from lstm_lm.training.peak_memory import peak_memory
 from lstm_lm.training.preflight import Preflight, estimate_memory
 from lstm_lm.training.resume import Start
 from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.runtime import in_force
 from lstm_lm.training.tuning import table
 
 IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"
@@ -117,6 +118,7 @@ class Session:
         summary.data.vocabulary_size = vocabulary
         summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
         summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
+        summary.runtime.settings = {**in_force(self.config.runtime), "token_stream": parts.data.placement.name}
         summary.tuning = table.summary(self.config.tuned)
         summary.runtime.warnings = vendor_cost.warnings_before(parts)
         summary.write(self.run_directory.summary)
@@ -143,6 +145,7 @@ class Session:
             precision_reason=machine.precision_reason,
             forward=parts.choice.strategy.name,
             forward_reason=parts.choice.reason,
+            token_stream=parts.data.placement,
             compiled=self.config.compile.mode if self.config.compile.enabled else "none",
             memory_bytes=estimate_memory(
                 parameters=parts.model.num_parameters(),
@@ -213,7 +216,7 @@ class Session:
                     f"{split}/perplexity": scores.perplexity,
                     f"{split}/bits_per_byte": scores.bits_per_byte,
                 }
-        logger.log_outcome(self.config.hyperparameters(), outcome)
+        logger.log_outcome({**self.config.hyperparameters(), "runtime": self.summary.runtime.settings or {}}, outcome)
         logger.save()
         self.summary.write(self.run_directory.summary)
 

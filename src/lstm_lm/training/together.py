@@ -19,6 +19,7 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import compiling
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.early_stopping import GiveUp
+from lstm_lm.training.callbacks.empty_cache import EmptyCache, emptier
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
@@ -84,6 +85,9 @@ def make_trainer(
     callbacks += then
     if config.callbacks.early_stopping.patience is not None:
         callbacks.append(GiveUp(config.callbacks.early_stopping))
+    empty = emptier(parts.hardware.device)
+    if empty is not None and config.runtime.empty_cache_every_n_batches:
+        callbacks.append(EmptyCache(config.runtime.empty_cache_every_n_batches, empty))
     callbacks.append(signals)
     settings: dict[str, Any] = {
         **config.trainer,

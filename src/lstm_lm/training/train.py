@@ -115,15 +115,7 @@ def _run(
 
 @contextmanager
 def _settings(config: TrainConfig) -> Iterator[None]:
-    runtime = config.runtime
-    with (
-        runtime_settings(
-            allocator=runtime.allocator,
-            threads=runtime.threads,
-            float32_matmul_precision=runtime.float32_matmul_precision,
-        ),
-        quiet_lightning(),
-    ):
+    with runtime_settings(config.runtime), quiet_lightning():
         yield
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from lstm_lm.errors import UserError
 from lstm_lm.registry import names
 from lstm_lm.training.tuning.failure import first_line
@@ -83,14 +81,6 @@ def compile_modes(options: SpeedOptions, machine: Machine) -> list[str]:
     if options.compile_modes is not None:
         return list(options.compile_modes)
     return ["default", "reduce-overhead"] if machine.device == "cuda" else ["default"]
-
-
-def physical_cores(default: int) -> int:
-    """Physical cores that this process may use; `default` where the system doesn't say."""
-    cores = psutil.cpu_count(logical=False) or default
-    process = psutil.Process()
-    # macOS has no affinities
-    return min(cores, len(process.cpu_affinity())) if hasattr(process, "cpu_affinity") else cores
 
 
 def _forwards(

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from lstm_lm import hardware
+from lstm_lm import hardware, limits
 from lstm_lm.training import together
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE
-from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine, physical_cores
+from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine
 from lstm_lm.training.tuning.choice import as_typed, chosen_config, open_keys
 from lstm_lm.training.tuning.fastest import Found, find_fastest
 from lstm_lm.training.tuning.options import SpeedOptions
@@ -45,7 +45,7 @@ def tune_speed(config: TrainConfig, options: SpeedOptions, checkpoint: Path | No
     found = find_fastest(
         config.plain,
         options,
-        Machine(machine.device.type, machine.precision, threads, physical_cores(threads)),
+        Machine(machine.device.type, machine.precision, threads, limits.usable_cores()),
         resolve,
         Candidate(
             machine.precision,
