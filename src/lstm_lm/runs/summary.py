@@ -98,13 +98,15 @@ class RuntimeSummary(_Section):
 class TuningSummary(_Section):
     """What was chosen before training (`tune=`): `chosen` holds keys of the configuration and their values.
 
-    `seconds` is what the measuring took; `speedup` the speed of what was chosen, against what would have run otherwise.
+    `seconds` is what the measuring took; `speedup` the speed of what was chosen, against what would have run otherwise;
+    `learning_rate` what `tune=lr` proposes, whether or not it is chosen.
     """
 
     name: str
     chosen: dict[str, bool | int | float | str]
     seconds: float
     speedup: float | None = None
+    learning_rate: float | None = None
 
 
 class Summary(_Section):

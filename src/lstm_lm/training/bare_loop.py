@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lstm_lm.data.streams import Batch
 from lstm_lm.training.config import TrainConfig
@@ -33,8 +34,8 @@ class BareLoop:
         self._windows = self._endless()
         self._state: Any = None
 
-    def step(self) -> None:
-        """One optimizer step; on a GPU it may still be running when this returns (see `wait`)."""
+    def step(self) -> Tensor:
+        """One optimizer step; gives its last window's loss. On a GPU it may still be running then (see `wait`)."""
         if self._in_cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         for number in range(self._accumulate):
@@ -46,7 +47,8 @@ class BareLoop:
                 result = self._parts.task.objective.loss(self._model, batch, self._state)
             if number == 0:
                 self._optimizer.zero_grad()
-            self._scaler.scale(result.loss / self._accumulate).backward()  # type: ignore[no-untyped-call]
+            loss = result.loss if self._accumulate == 1 else result.loss / self._accumulate
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._state = detach(result.state)
         self._scaler.unscale_(self._optimizer)
         value, algorithm = self._clip
@@ -54,6 +56,7 @@ class BareLoop:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         self._scheduler.step()
+        return result.loss.detach()
 
     def wait(self) -> None:
         """Return once the device has done all that it was asked to do."""

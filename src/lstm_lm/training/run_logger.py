@@ -2,7 +2,7 @@
 
 import math
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -69,6 +69,14 @@ class RunLogger(Logger):
         """Record how `values` are distributed."""
         if self.writer is not None and values.numel() and bool(values.isfinite().all()):
             self.writer.add_histogram(name, values.float(), step)
+
+    @rank_zero_only
+    def log_curve(self, name: str, values: Sequence[float | None]) -> None:
+        """Record what was seen before training, by its own steps; TensorBoard only, as metrics.csv is of training."""
+        if self.writer is not None:
+            for step, value in enumerate(values):
+                if value is not None:
+                    self.writer.add_scalar(name, value, step)
 
     @rank_zero_only
     def log_outcome(self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float | None]) -> None:

@@ -55,7 +55,7 @@ class LearningRateOptions(Options):
     apply: bool
     min_lr: Rate
     max_lr: Rate
-    steps: Annotated[int, Field(ge=20)]
+    steps: Annotated[int, Field(ge=30)]
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -65,7 +65,7 @@ class LearningRateOptions(Options):
 
 
 TuneOptions = NoTuning | SpeedOptions | LearningRateOptions
-TUNINGS: dict[str, type[TuneOptions]] = {"none": NoTuning, "speed": SpeedOptions}
+TUNINGS: dict[str, type[TuneOptions]] = {"none": NoTuning, "speed": SpeedOptions, "lr": LearningRateOptions}
 
 
 LISTS = {"precisions": "precision", "forwards": "forward", "compile_modes": "compile", "threads": "runtime.threads"}

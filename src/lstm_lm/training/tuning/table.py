@@ -1,6 +1,7 @@
 """What tuning has found, for people: a table on the terminal, the same as text for TensorBoard."""
 
 import io
+import math
 from typing import Any
 
 from rich.console import Console
@@ -11,12 +12,14 @@ from lstm_lm.runs.summary import TuningSummary
 from lstm_lm.training.run_logger import RunLogger
 
 WIDTH_AS_TEXT = 140
+ROWS = 12
+"""Of the learning rates that were tried, on the terminal; tuning.json has them all."""
 
 
 def show(tuning: dict[str, Any], console: Console) -> None:
     """Print the record of a tuning (see `speed.record`, `learning_rate.record`)."""
-    if tuning["name"] == "speed":
-        console.print(_speed_table(tuning))
+    if tuning["table"]:
+        console.print(_speed_table(tuning) if tuning["name"] == "speed" else _rate_table(tuning))
     console.print(Text(verdict(tuning)), soft_wrap=True)
 
 
@@ -28,8 +31,11 @@ def as_text(tuning: dict[str, Any]) -> str:
 
 
 def log(tuning: dict[str, Any], logger: RunLogger, step: int) -> None:
-    """Show it in TensorBoard."""
+    """Show it in TensorBoard; of `tune=lr` the curve too, by steps of the search."""
     logger.log_text("tuning", as_text(tuning), step)
+    if tuning["name"] == "lr":
+        for name in ("learning_rate", "loss"):
+            logger.log_curve(f"tune/{name}", [row[name] for row in tuning["table"]])
 
 
 def summary(tuning: dict[str, Any] | None) -> TuningSummary | None:
@@ -37,14 +43,20 @@ def summary(tuning: dict[str, Any] | None) -> TuningSummary | None:
     if tuning is None:
         return None
     return TuningSummary(
-        name=tuning["name"], chosen=tuning["chosen"], seconds=tuning["seconds"], speedup=tuning.get("speedup")
+        name=tuning["name"],
+        chosen=tuning["chosen"],
+        seconds=tuning["seconds"],
+        speedup=tuning.get("speedup"),
+        learning_rate=tuning.get("proposal"),
     )
 
 
 def verdict(tuning: dict[str, Any]) -> str:
     """One line: what was chosen, and how to type it."""
+    if tuning["name"] == "lr":
+        return _rate_verdict(tuning)
     if not tuning["typed"]:
-        return f"tune={tuning['name']}: nothing was chosen; the run goes on as without tuning"
+        return "tune=speed: nothing was chosen; the run goes on as without tuning"
     faster = f", {tuning['speedup']:.2f} times as fast as without tuning" if tuning.get("speedup") else ""
     return f"tune=speed: {tuning['typed']}{faster} ({tuning['seconds']:.0f} s)"
 
@@ -70,6 +82,25 @@ def _speed_table(tuning: dict[str, Any]) -> Table:
             style="bold" if row["chosen"] else None,
         )
     return table
+
+
+def _rate_table(tuning: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    table.add_column("learning rate", justify="right")
+    table.add_column("loss", justify="right")
+    rows = tuning["table"]
+    for row in rows[:: math.ceil(len(rows) / ROWS)]:
+        table.add_row(f"{row['learning_rate']:.1e}", "no number" if row["loss"] is None else f"{row['loss']:.3f}")
+    return table
+
+
+def _rate_verdict(tuning: dict[str, Any]) -> str:
+    note = f" ({tuning['note']})" if tuning["note"] else ""
+    if tuning["proposal"] is None:
+        return f"tune=lr: no proposal{note}; the run goes on with optimizer.lr as it is"
+    what = "takes" if tuning["chosen"] else "proposes"
+    further = "" if tuning["chosen"] else "; this run goes on with optimizer.lr as it is (tune.apply=true takes it)"
+    return f"tune=lr: {what} {tuning['typed']}{note}{further}"
 
 
 def _told(row: dict[str, Any]) -> str:

@@ -15,7 +15,8 @@ from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import lead
 from lstm_lm.training.tuning import table
 from lstm_lm.training.tuning.choice import chosen_config, of_before
-from lstm_lm.training.tuning.options import NoTuning, SpeedOptions
+from lstm_lm.training.tuning.learning_rate import tune_learning_rate
+from lstm_lm.training.tuning.options import LearningRateOptions, NoTuning, SpeedOptions
 from lstm_lm.training.tuning.speed import tune_speed
 
 
@@ -36,7 +37,7 @@ def tune(config: TrainConfig, checkpoint: Path | None, run: RunDirectory, consol
         return config
     tuning = _before(config, checkpoint)
     if tuning is not None:
-        if console is not None and tuning["typed"]:
+        if console is not None and tuning["chosen"]:
             console.print(f"tune={config.tune.name}, as before: {tuning['typed']}", highlight=False)
     else:
         tuning = _now(config, checkpoint, console)
@@ -51,14 +52,19 @@ def _before(config: TrainConfig, checkpoint: Path | None) -> dict[str, Any] | No
     if checkpoint is None:
         return None
     tuning = of_before(checkpoint_file.load(checkpoint)["lstm_lm"], config.plain)
-    if tuning is None or isinstance(config.tune, SpeedOptions):
+    if tuning is not None and isinstance(config.tune, SpeedOptions):
         here = hardware.resolve(config.trainer).device.type
-        return tuning if tuning is not None and tuning["device"] == here else None
+        return tuning if tuning["device"] == here else None
     return tuning
 
 
 def _now(config: TrainConfig, checkpoint: Path | None, console: Console | None) -> dict[str, Any]:
     options = config.tune
+    if isinstance(options, LearningRateOptions) and checkpoint is not None:
+        raise UserError(
+            f"tune=lr: {checkpoint} was not begun with tune=lr, and a run keeps its learning rate\n"
+            "use tune=none to continue it, or start a new run from its weights with init_from="
+        )
     if lead(config.trainer).size > 1:
         raise UserError(
             f"tune={options.name}: measures in one process, and several would train\n"
@@ -66,6 +72,8 @@ def _now(config: TrainConfig, checkpoint: Path | None, console: Console | None) 
         )
     if console is not None:
         console.print(f"tune={options.name}: measuring before training", highlight=False)
-    with StopOnSignal(None):
-        assert isinstance(options, SpeedOptions)
-        return tune_speed(config, options, checkpoint)
+    with StopOnSignal(None) as signals:
+        if isinstance(options, SpeedOptions):
+            return tune_speed(config, options, checkpoint)
+        assert isinstance(options, LearningRateOptions)
+        return tune_learning_rate(config, options, signals)
