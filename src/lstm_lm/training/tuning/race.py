@@ -148,7 +148,7 @@ class Race:
         for result, _ in list(self._running):
             if min(result.timings) > slowest_kept:
                 result.outcome = "dropped"
-                result.note = "clearly slower"
+                result.note = "fell behind"
                 self._leave(result)
 
     @property
