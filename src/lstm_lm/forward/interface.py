@@ -152,6 +152,10 @@ class Strategy(ABC):
             The last layer's hidden states `y[T, B, H_L]`, and the state after the window.
         """
 
+    def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
+        """The device of each layer, where the rest of the model is on `root`."""
+        return (root,) * spec.num_layers
+
     def compile(self, mode: str) -> bool:  # noqa: ARG002
         """Have torch.compile turn into graphs what can be one, with its `mode`; whether there was anything."""
         return False

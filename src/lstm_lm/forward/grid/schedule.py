@@ -1,0 +1,145 @@
+"""How a window is cut into chunks, and in which order the cells of the grid run.
+
+Cell (l, k) is layer l over chunk k of the window. It needs (l - 1, k) and (l, k - 1): so all cells on an anti-diagonal
+can run at once. Many chunks keep many workers busy, but each costs a call, in which the vendor's library re-packs the
+weights and, backwards, sums their gradient. The lengths are those for which a simulation of the workers ends first: a
+rule of shapes alone, not a measurement, so that a run is cut the same way whenever and wherever it continues.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+Cell = tuple[int, int]
+"""(layer, chunk)."""
+
+MOST_CHUNKS = 32
+"""A window is never cut into more."""
+RAMPS = (4, 8, 12, 16, 24, 32, 48, 64)
+"""Lengths tried for a short first and last chunk, in which only one worker is busy."""
+
+# Costs of a cell on a CPU, in microseconds, from benchmarks of oneDNN's LSTM; only their ratio matters here.
+PER_CALL = 40.0
+PER_STEP = 1.0
+FLOPS_PER_MICROSECOND = 240e3
+BACKWARD_CALL = 70.0
+GRADIENT_BYTES_PER_MICROSECOND = 6e3
+TRAINING_STEP = 3.0
+"""A step forwards and backwards costs so many times a step forwards."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one window is run."""
+
+    lengths: tuple[int, ...]
+    """Steps of each chunk."""
+    chunk_first: bool
+    """Of two cells that are ready, take the earlier chunk's; else the one on the earlier anti-diagonal."""
+
+    def priority(self, cell: Cell) -> tuple[int, int]:
+        """Cells that are ready run in the order of this."""
+        layer, chunk = cell
+        return (chunk, layer) if self.chunk_first else (layer + chunk, layer)
+
+
+def overhead(hidden_size: int, batch_size: int, itemsize: int, *, training: bool) -> float:
+    """What a call costs besides its steps, in units of one step's cost.
+
+    A step multiplies `[B, 2 H]` by `[2 H, 4 H]`, 16 B H^2 operations; 16-bit products are twice as fast.
+    """
+    weights = 8 * hidden_size**2
+    rate = FLOPS_PER_MICROSECOND * (2 if itemsize == 2 else 1)
+    step = PER_STEP + 2 * batch_size * weights / rate
+    if not training:
+        return PER_CALL / step
+    call = PER_CALL + BACKWARD_CALL + weights * itemsize / GRADIENT_BYTES_PER_MICROSECOND
+    return call / (TRAINING_STEP * step)
+
+
+@cache
+def plan(steps: int, layers: int, workers: int, extra: float) -> Plan:
+    """The cut and order that end first with so many workers, where a call costs `extra` steps more than its steps."""
+    best = min(
+        (makespan(candidate, layers, workers, extra), len(candidate.lengths), number, candidate)
+        for number, candidate in enumerate(_candidates(steps, workers))
+    )
+    return best[-1]
+
+
+def fixed(steps: int, chunk: int) -> Plan:
+    """Chunks of `chunk` steps, the last one shorter where they do not go into T."""
+    lengths = [chunk] * (steps // chunk)
+    return Plan((*lengths, steps % chunk) if steps % chunk else tuple(lengths), chunk_first=False)
+
+
+def makespan(plan: Plan, layers: int, workers: int, extra: float) -> float:
+    """When the last cell ends, in steps, if a cell of n steps takes n + `extra`."""
+    grid = Dependencies(layers, len(plan.lengths))
+    ready = [(plan.priority(cell), cell) for cell in grid.first()]
+    running: list[tuple[float, Cell]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < workers:
+            _, cell = heapq.heappop(ready)
+            heapq.heappush(running, (now + plan.lengths[cell[1]] + extra, cell))
+        now, cell = heapq.heappop(running)
+        for freed in grid.done(cell):
+            heapq.heappush(ready, (plan.priority(freed), freed))
+    return now
+
+
+class Dependencies:
+    """Which cells may run, as others end. Forwards from (0, 0); a backward pass mirrors both coordinates."""
+
+    def __init__(self, layers: int, chunks: int) -> None:
+        self.layers, self.chunks = layers, chunks
+        self.left = layers * chunks
+        """Cells that have not ended."""
+        self._missing = {cell: (cell[0] > 0) + (cell[1] > 0) for cell in product(range(layers), range(chunks))}
+
+    def first(self) -> list[Cell]:
+        """What may run at the start."""
+        return [(0, 0)]
+
+    def done(self, cell: Cell) -> Iterator[Cell]:
+        """Note that `cell` has ended; gives those that may run now because of it."""
+        self.left -= 1
+        layer, chunk = cell
+        for freed in ((layer + 1, chunk), (layer, chunk + 1)):
+            if freed in self._missing:
+                self._missing[freed] -= 1
+                if not self._missing[freed]:
+                    yield freed
+
+
+def anti_diagonals(layers: int, chunks: int) -> Iterator[Cell]:
+    """All cells, anti-diagonal by anti-diagonal: an order in which a single caller can issue them."""
+    for diagonal in range(layers + chunks - 1):
+        for layer in range(max(0, diagonal - chunks + 1), min(layers, diagonal + 1)):
+            yield layer, diagonal - layer
+
+
+def mirrored(cell: Callable[[int, int], None], layers: int, chunks: int) -> Callable[[int, int], None]:
+    """`cell` with both coordinates counted from the end: the backward pass is the forward pass's mirror image."""
+    return lambda layer, chunk: cell(layers - 1 - layer, chunks - 1 - chunk)
+
+
+def _candidates(steps: int, workers: int) -> Iterator[Plan]:
+    most = min(steps, MOST_CHUNKS)
+    for chunk_first in (False, True):
+        for count in range(1, most + 1):
+            yield Plan(_even(steps, count), chunk_first)
+        for ramp in RAMPS:
+            middle = steps - 2 * ramp
+            if middle < ramp:
+                break
+            for count in range(1, min(most - 2, 2 * workers + 2, middle) + 1):
+                yield Plan((ramp, *_even(middle, count), ramp), chunk_first)
+
+
+def _even(steps: int, count: int) -> tuple[int, ...]:
+    """`count` lengths that differ by 1 at most, the longer ones first."""
+    return tuple(steps // count + (index < steps % count) for index in range(count))

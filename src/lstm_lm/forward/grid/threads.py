@@ -1,0 +1,131 @@
+"""Worker threads of one intra-op thread each, that run the cells of a grid as they become ready.
+
+PyTorch releases the interpreter's lock inside an operator, so cells run truly at once. The caller is one of the
+workers: a caller that only waited would leave its core idle until the system moves a thread there, which takes longer
+than a cell. A failure in a worker is raised from the caller as the exception it was, after the others have ended the
+cell they are in.
+"""
+
+import heapq
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import torch
+
+from lstm_lm.forward.grid import openmp
+from lstm_lm.forward.grid.schedule import Cell, Dependencies, Plan, mirrored
+
+NAME = "lstm-lm-pipeline"
+"""Beginning of the worker threads' names."""
+
+
+class Workers:
+    """The caller and a pool of threads, which starts with the first grid and ends with `close`.
+
+    Args of the constructor:
+        places: for each worker the layers that it runs; None: any worker runs any layer.
+    """
+
+    def __init__(self, count: int, places: tuple[range, ...] | None = None) -> None:
+        self.count = count
+        self._places = places
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, plan: Plan, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
+        """Run `cell(layer, chunk)` for every cell, each after those it depends on; `backward`: in the mirrored order.
+
+        Raises:
+            BaseException: what a cell raised, the first of them.
+        """
+        places = self._places
+        if backward:
+            cell = mirrored(cell, layers, len(plan.lengths))
+            places = places and tuple(range(layers - place.stop, layers - place.start) for place in places)
+        queue = _Queue(plan, layers, places)
+        pool = self._pool or self._start()
+        threads = torch.get_num_threads()
+        openmp.rest()
+        torch.set_num_threads(1)
+        others = [pool.submit(queue.work, cell, number) for number in range(1, self.count)]
+        try:
+            queue.work(cell, 0)
+        finally:
+            queue.stop()  # also where the caller is interrupted
+            wait(others)
+            torch.set_num_threads(threads)
+        for other in others:
+            other.result()
+
+    def close(self) -> None:
+        """End the threads, and wait until they have."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+            self._pool = None
+
+    def _start(self) -> ThreadPoolExecutor:
+        others = max(1, self.count - 1)  # a pool of none there is not
+        pool = ThreadPoolExecutor(others, NAME)
+        # set_num_threads also sets what threads started later begin with: that must be the caller's number again
+        threads = torch.get_num_threads()
+        together = threading.Barrier(others)
+
+        def begin() -> None:
+            together.wait()  # each worker begins once
+            # a thread takes over the caller's number when it first asks: after that it can have its own
+            torch.get_num_threads()
+            torch.set_num_threads(1)
+
+        wait([pool.submit(begin) for _ in range(others)])
+        torch.set_num_threads(threads)
+        self._pool = pool
+        return pool
+
+
+class _Queue:
+    """The cells of one grid, handed out as they become ready."""
+
+    def __init__(self, plan: Plan, layers: int, places: tuple[range, ...] | None) -> None:
+        self._plan = plan
+        self._grid = Dependencies(layers, len(plan.lengths))
+        self._change = threading.Condition()
+        self._stopped = False
+        self._place = [
+            next(number for number, place in enumerate(places) if layer in place) if places else 0
+            for layer in range(layers)
+        ]
+        self._ready: list[list[tuple[tuple[int, int], Cell]]] = [[] for _ in (places or [None])]
+        self._one_place = places is None
+        with self._change:
+            self._add(self._grid.first())
+
+    def work(self, cell: Callable[[int, int], None], worker: int) -> None:
+        """One worker's part: cells until there are none left."""
+        mine = self._ready[0 if self._one_place else worker]
+        ended: Cell | None = None
+        try:
+            while True:
+                with self._change:
+                    if ended is not None:
+                        self._add(self._grid.done(ended))
+                    while not mine and self._grid.left and not self._stopped:
+                        self._change.wait()
+                    if self._stopped or not mine:
+                        return
+                    _, ended = heapq.heappop(mine)
+                cell(*ended)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Hand out no more cells."""
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+
+    def _add(self, cells: Iterable[Cell]) -> None:
+        """Called with the lock held."""
+        for cell in cells:
+            heapq.heappush(self._ready[self._place[cell[0]]], (self._plan.priority(cell), cell))
+        self._change.notify_all()

@@ -1,0 +1,201 @@
+"""One window through the grid: what each cell reads and writes, forwards and backwards.
+
+To autograd the whole grid is one operation, so that both passes are run by the project's own workers. There is no
+second derivative.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.profiler import record_function
+
+from lstm_lm.forward.grid.kernels import Ended, Kernel
+from lstm_lm.forward.grid.schedule import Plan
+from lstm_lm.forward.interface import LayerWeights, Masks, StackState, steps_of
+
+PARAMETERS = len(LayerWeights._fields)
+
+
+class Executor(Protocol):
+    """What runs the cells of a grid in an order that respects what they depend on."""
+
+    def run(self, plan: Plan, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
+        """Run `cell(layer, chunk)` for every cell; on return all have ended, or are in the caller's stream."""
+
+
+class MakeKernel(Protocol):
+    """What makes a layer's kernel."""
+
+    def __call__(self, weights: LayerWeights, *, training: bool) -> Kernel:
+        """From the layer's weights, and whether there will be a backward pass."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a window is to be run."""
+
+    plan: Plan
+    executor: Executor
+    kernel: MakeKernel
+    masks: Masks
+    dtype: torch.dtype
+    """Of the computation."""
+    devices: tuple[torch.device, ...]
+    """Where each layer is."""
+    training: bool
+
+
+def run(setting: Setting, x: Tensor, state: StackState, weights: list[LayerWeights]) -> tuple[Tensor, StackState]:
+    """`x[T, B, I]` -> `y[T, B, H]` and the state; each result lies where its layer is."""
+    flat = [tensor for layer in state for tensor in layer] + [tensor for layer in weights for tensor in layer]
+    y, *after = _Window.apply(setting, x, *flat)  # type: ignore[no-untyped-call]
+    return y, tuple(zip(after[::2], after[1::2], strict=True))
+
+
+class _Window(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, setting: Setting, x: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
+        grid = _Grid(setting, x, flat)
+        setting.executor.run(setting.plan, grid.layers, grid.forward)
+        ctx.set_materialize_grads(False)
+        ctx.grid = grid
+        return grid.results()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        grid: _Grid = ctx.grid
+        grid.start_backward(gradients)
+        grid.setting.executor.run(grid.setting.plan, grid.layers, grid.backward, backward=True)
+        found = grid.gradients()
+        ctx.grid = None  # free what the forward pass kept
+        return None, *found
+
+
+class _Grid:
+    """The cells' inputs and results. Each cell writes only what is its own, so no lock is needed."""
+
+    def __init__(self, setting: Setting, x: Tensor, flat: tuple[Tensor, ...]) -> None:
+        self.setting = setting
+        self.layers = layers = len(setting.devices)
+        self._given = (x, *flat)
+        states, weights = flat[: 2 * layers], flat[2 * layers :]
+        self._chunks = x.detach().split_with_sizes(list(setting.plan.lengths))
+        starts = [0]
+        for length in setting.plan.lengths:
+            starts.append(starts[-1] + length)
+        self._starts = starts
+        self._states = [tuple(tensor.detach() for tensor in states[2 * n : 2 * n + 2]) for n in range(layers)]
+        self._weights = [LayerWeights(*weights[PARAMETERS * n : PARAMETERS * (n + 1)]) for n in range(layers)]
+        self._kernels: list[Kernel | None] = [None] * layers
+        self._ended: dict[tuple[int, int], Ended] = {}
+        # gradients: of a chunk's output (from above), of the state after a chunk (from the next), of the weights
+        self._from_above: dict[tuple[int, int], Tensor | None] = {}
+        self._from_later: dict[tuple[int, int], tuple[Tensor | None, Tensor | None]] = {}
+        self._of_weights: list[list[Tensor] | None] = [None] * layers
+        self._last = len(setting.plan.lengths) - 1
+        # the cells write their part of what is given back: joining it afterwards would have to wait for the last one
+        steps, batch = x.shape[:2]
+        width, place = self._weights[-1].weight_hh.shape[1], setting.devices[-1]
+        self._y = torch.empty(steps, batch, width, device=place, dtype=setting.dtype)
+        self._of_x: Tensor | None = None
+
+    def forward(self, layer: int, chunk: int) -> None:
+        """Cell (layer, chunk): from the chunk below and the state before."""
+        device, dtype = self.setting.devices[layer], self.setting.dtype
+        with record_function(f"forward l={layer} k={chunk}"):
+            if chunk == 0:
+                weights = LayerWeights(*(weight.detach().to(dtype) for weight in self._weights[layer]))
+                self._kernels[layer] = self.setting.kernel(weights, training=self.setting.training)
+                h, c = (tensor.to(device, dtype).unsqueeze(0) for tensor in self._states[layer])
+            else:
+                h, c = self._ended[layer, chunk - 1][1:3]
+            x = self._chunks[chunk] if layer == 0 else self._ended[layer - 1, chunk].y
+            x = x.to(device, dtype)
+            if layer and (mask := self._mask(layer, chunk)) is not None:
+                x = x * mask
+            kernel = self._kernels[layer]
+            assert kernel is not None
+            self._ended[layer, chunk] = ended = kernel.forward(x, h, c)
+            if layer == self.layers - 1:
+                self._part(self._y, chunk).copy_(ended.y)
+
+    def results(self) -> tuple[Tensor, ...]:
+        """y, then h and c of each layer."""
+        ends = (self._ended[layer, self._last] for layer in range(self.layers))
+        results = self._y, *(tensor[0] for end in ends for tensor in (end.h, end.c))
+        del self._y  # the caller's now: autograd's graph must not hold what holds the graph
+        return results
+
+    def start_backward(self, gradients: tuple[Tensor | None, ...]) -> None:
+        """`gradients` are those of `results`; None: zero."""
+        of_y, of_states, dtype = gradients[0], gradients[1:], self.setting.dtype
+        lengths = list(self.setting.plan.lengths)
+        of_chunks = [None] * len(lengths) if of_y is None else of_y.to(dtype).split_with_sizes(lengths)
+        for chunk, gradient in enumerate(of_chunks):
+            self._from_above[self.layers - 1, chunk] = gradient
+        if self._given[0].requires_grad:
+            self._of_x = torch.empty_like(self._given[0])
+        for layer in range(self.layers):
+            pair = of_states[2 * layer : 2 * layer + 2]
+            h, c = (None if gradient is None else gradient.to(dtype).unsqueeze(0) for gradient in pair)
+            self._from_later[layer, self._last] = (h, c)
+
+    def backward(self, layer: int, chunk: int) -> None:
+        """The gradients of cell (layer, chunk), from those of the chunk above and the state after."""
+        with record_function(f"backward l={layer} k={chunk}"):
+            kernel, ended = self._kernels[layer], self._ended.pop((layer, chunk))
+            assert kernel is not None
+            found = kernel.backward(ended, self._from_above.pop((layer, chunk)), *self._from_later.pop((layer, chunk)))
+            self._from_later[layer, chunk - 1] = (found.h, found.c)
+            of_x = found.x
+            if layer:
+                if (mask := self._mask(layer, chunk)) is not None:
+                    of_x = of_x * mask
+                self._from_above[layer - 1, chunk] = of_x.to(self.setting.devices[layer - 1])
+            elif self._of_x is not None:
+                self._part(self._of_x, chunk).copy_(of_x)
+            self._add_up(layer, found.weights)
+
+    def gradients(self) -> tuple[Tensor | None, ...]:
+        """Of x, the states and the weights, each in the type and place of what it is the gradient of."""
+        found: list[Tensor | None] = [self._of_x]
+        for layer in range(self.layers):
+            found += [_known(tensor)[0] for tensor in self._from_later[layer, -1]]
+        for of_weights in self._of_weights:
+            assert of_weights is not None
+            found += of_weights
+        return tuple(
+            gradient.to(given) if gradient is not None and given.requires_grad else None
+            for gradient, given in zip(found, self._given, strict=True)
+        )
+
+    def _add_up(self, layer: int, weights: Sequence[Tensor]) -> None:
+        """Sum over the chunks, in one order: later chunks first. 16-bit gradients are summed in float32."""
+        total = self._of_weights[layer]
+        if total is None:
+            several = self._last > 0
+            self._of_weights[layer] = [w.float() if several and w.element_size() == 2 else w for w in weights]
+        else:
+            for mine, weight in zip(total, weights, strict=True):
+                mine.add_(weight)
+
+    def _part(self, whole: Tensor, chunk: int) -> Tensor:
+        """The steps of `chunk`."""
+        return whole.narrow(0, self._starts[chunk], self.setting.plan.lengths[chunk])
+
+    def _mask(self, layer: int, chunk: int) -> Tensor | None:
+        between = self.setting.masks.between
+        if not between:
+            return None
+        mask = steps_of(between[layer - 1], self._starts[chunk], self.setting.plan.lengths[chunk])
+        return mask.to(self.setting.devices[layer], self.setting.dtype)
+
+
+def _known(gradient: Tensor | None) -> Tensor:
+    assert gradient is not None
+    return gradient

@@ -1,0 +1,149 @@
+"""`forward=pipelined`: layers work at the same time, each on another part of the window.
+
+The window is cut into chunks; cell (layer, chunk) is one call of the vendor's kernel. The cells of an anti-diagonal do
+not need each other and run at once: on CPU threads, on CUDA streams, or on several devices with the layers spread over
+them. So does the backward pass. See `grid/`.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, ClassVar
+
+import psutil
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lstm_lm.forward.fused import Fused
+from lstm_lm.forward.grid import schedule, window
+from lstm_lm.forward.grid.kernels import AnyVendor, OneDNN
+from lstm_lm.forward.grid.placement import balanced, find_devices
+from lstm_lm.forward.grid.streams import Streams
+from lstm_lm.forward.grid.threads import Workers
+from lstm_lm.forward.interface import ForwardOptions, Masks, Stack, StackSpec, StackState, Strategy
+
+
+class PipelinedOptions(ForwardOptions):
+    """`forward=pipelined`."""
+
+    chunk: Annotated[int, Field(ge=1)] | None
+    workers: Annotated[int, Field(ge=1, le=1024)] | None
+    devices: Annotated[list[str], Field(min_length=1)] | None
+
+
+class Pipelined(Strategy):
+    """The grid of (layer, chunk) cells."""
+
+    name: ClassVar[str] = "pipelined"
+    OptionsType = PipelinedOptions
+
+    def __init__(
+        self, chunk: int | None = None, workers: int | None = None, devices: Sequence[str] | None = None
+    ) -> None:
+        """Decide what is not None.
+
+        Args:
+            chunk: steps of a chunk; None: by the rule in `grid/schedule.py`.
+            workers: CPU threads; None: as many as cores or layers, whichever are fewer.
+            devices: what the layers are spread over; None: where the model is.
+
+        Raises:
+            UserError: a device is not there.
+        """
+        self._chunk, self._asked_workers = chunk, workers
+        self._named = None if devices is None else find_devices(tuple(devices))
+        self._executors: dict[tuple[torch.device, ...], Workers | Streams] = {}
+
+    def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
+        """What the vendor's kernel computes, on CPUs and CUDA devices."""
+        for place in {device} if self._named is None else {*self._named}:
+            if place.type not in ("cpu", "cuda"):
+                return f"it runs on CPU threads, CUDA streams and several such devices, not on {place.type}"
+            if (reason := Fused().supports(spec, place, dtype)) is not None:
+                return reason
+        if self._named is None and spec.num_layers == 1:
+            return "one layer has no other to work beside"
+        if self._named is not None and len(self._named) > spec.num_layers:
+            return f"{len(self._named)} devices for {spec.num_layers} layers: name at most one device a layer"
+        return None
+
+    def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
+        """As in `Strategy.place`."""
+        if self._named is None:
+            return (root,) * spec.num_layers
+        runs = balanced(spec, len(self._named))
+        return tuple(device for device, run in zip(self._named, runs, strict=True) for _ in run)
+
+    def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
+        """As in `Strategy.run`."""
+        weights = list(stack.layers())
+        devices = tuple(layer.weight_hh.device for layer in weights)
+        training = torch.is_grad_enabled()
+        if x.shape[0] == 1 and not training and len({*devices}) == 1:
+            return Fused().run(stack, x, state, masks)  # a sampling step: there is nothing to do beside it
+        dtype = _computed_in(x)
+        executor = self._executor(devices, stack.spec)
+        plan = self._plan(stack.spec, x, dtype, executor, training=training)
+        setting = window.Setting(
+            plan=plan,
+            executor=executor,
+            kernel=_kernel(devices, dtype, len(plan.lengths)),
+            masks=masks,
+            dtype=dtype,
+            devices=devices,
+            training=training,
+        )
+        with torch.autocast(x.device.type, enabled=False):
+            y, after = window.run(setting, x, state, weights)
+        return y.to(x.device), after
+
+    def close(self) -> None:
+        """End the worker threads."""
+        for executor in self._executors.values():
+            if isinstance(executor, Workers):
+                executor.close()
+        self._executors.clear()
+
+    def _plan(
+        self, spec: StackSpec, x: Tensor, dtype: torch.dtype, executor: Workers | Streams, *, training: bool
+    ) -> schedule.Plan:
+        steps, batch = x.shape[:2]
+        if self._chunk is not None:
+            return schedule.fixed(steps, self._chunk)
+        workers = executor.count if isinstance(executor, Workers) else spec.num_layers
+        extra = schedule.overhead(max(spec.hidden_sizes), batch, dtype.itemsize, training=training)
+        return schedule.plan(steps, spec.num_layers, workers, round(extra, 3))
+
+    def _executor(self, devices: tuple[torch.device, ...], spec: StackSpec) -> Workers | Streams:
+        if devices not in self._executors:
+            if all(device.type == "cuda" for device in devices):
+                self._executors[devices] = Streams(devices)
+            elif self._named is None:
+                self._executors[devices] = Workers(min(self._asked_workers or _cores(), spec.num_layers))
+            else:
+                self._executors[devices] = Workers(len(self._named), balanced(spec, len(self._named)))
+        return self._executors[devices]
+
+
+def _cores() -> int:
+    """Physical cores that this process may use."""
+    allowed = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count()
+    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
+
+
+def _computed_in(x: Tensor) -> torch.dtype:
+    """The type of the products: autocast's where it is on, but never bfloat16 on CUDA, as in `fused`."""
+    device = x.device.type
+    if not torch.is_autocast_enabled(device):
+        return x.dtype
+    asked = torch.get_autocast_dtype(device)
+    return torch.float32 if device == "cuda" and asked == torch.bfloat16 else asked
+
+
+def _kernel(devices: tuple[torch.device, ...], dtype: torch.dtype, chunks: int) -> window.MakeKernel:
+    if all(OneDNN.takes(device, dtype) for device in {*devices}):
+        return partial(OneDNN, chunks=chunks)
+    return AnyVendor
+
+
+STRATEGY = Pipelined
