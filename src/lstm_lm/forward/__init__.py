@@ -3,4 +3,6 @@
 The folder is the registry: `forward=NAME` is the module NAME here, with a constant `STRATEGY`.
 """
 
-NOT_OPTIONS = frozenset({"interface", "choose", "cudnn_layout", "deferred", "vendor_limits", "grid"})
+NOT_OPTIONS = frozenset(
+    {"interface", "choose", "costs", "cudnn_layout", "deferred", "diagonals", "grid", "vendor_limits"}
+)
