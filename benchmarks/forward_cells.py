@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rounds import Contender, take_turns
 from shapes import DEFAULT_MODEL, HEADLINE, MODES, Case, Shape
-from stacks import COMPILED, TYPES, NotComparable, compile_strategy, strategy_names
+from stacks import COMPILED, TYPES, NotComparable, compile_strategy, strategy_names, workload
 from torch import Tensor
 
 import lstm_lm
@@ -118,7 +118,7 @@ def _contender(
         torch.manual_seed(1)
         model = build_model(section, VOCABULARY).to(device)
         model.masks.seed(1)
-        chosen = model.use_forward(strategy, device, torch.float32).strategy
+        chosen = model.use_forward(strategy, device, torch.float32, workload(case)).strategy
     except UserError as error:
         raise NotComparable(" ".join(str(error).split())) from error
     if mode is not None:

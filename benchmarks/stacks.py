@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward.choose import choose
-from lstm_lm.forward.interface import Strategy
+from lstm_lm.forward.interface import Strategy, Workload
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.registry import find, names
 
@@ -50,6 +50,11 @@ def make_strategy(name: str, **options: Any) -> Strategy:
         raise NotComparable(f"{name} has no option {', '.join(sorted(unknown))}")
     strategy: Strategy = make(**options)
     return strategy
+
+
+def workload(case: Case) -> Workload:
+    """What a strategy is asked to do in one case."""
+    return Workload(case.shape.batch, case.shape.steps, TYPES[case.kind], training=case.mode == "training")
 
 
 class Stacks:
@@ -135,7 +140,7 @@ class Stacks:
 
     def auto(self) -> str:
         """The strategy that `forward=auto` takes here."""
-        choice = choose("auto", self.stack.spec, self.device, torch.float32)
+        choice = choose("auto", self.stack.spec, self.device, torch.float32, workload(self.case))
         choice.strategy.close()
         return choice.strategy.name
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lstm_lm.errors import UserError
+from lstm_lm.forward.interface import Workload
 from lstm_lm.hardware import ACCELERATORS, TYPES, check_precision, find_device
 from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
@@ -46,7 +47,7 @@ def load(
     runs_dir: str | Path = "outputs",
     device: str | torch.device = "cpu",
     precision: str = "32-true",
-    forward: str = "auto",
+    forward: str | Mapping[str, Any] = "auto",
     warn: Warn = to_standard_error,
 ) -> Loaded:
     """Rebuild model and tokenizer from a run's checkpoint alone. Torch's generators stay as they were.
@@ -57,7 +58,7 @@ def load(
         runs_dir: the folder below which all runs lie.
         device: cpu, gpu, mps, auto (a GPU where there is one), or torch's name of one (`cuda:1`).
         precision: one of `lstm_lm.hardware.PRECISIONS`; it need not be that of the training.
-        forward: the forward strategy, or auto.
+        forward: the forward strategy, or auto; or a whole `forward` section.
         warn: hears of each run and checkpoint that was passed over.
 
     Raises:
@@ -87,7 +88,8 @@ def load(
     model = blank_model(description, tokenizer.vocabulary_size)
     model.to(weights_dtype).load_state_dict(weights)
     model.to(where).eval()
-    choice = model.use_forward(forward, where, weights_dtype)
+    sampling = Workload(batch_size=1, steps=1, dtype=autocast or weights_dtype, training=False)
+    choice = model.use_forward(forward, where, weights_dtype, sampling)
 
     loaded = Loaded(model, tokenizer)
     loaded.config = dict(config)

@@ -1,48 +1,122 @@
 """The one place that chooses a strategy."""
 
 import dataclasses
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
-from lstm_lm.cells.lstm import LSTM
+from lstm_lm.cells.lstm import LSTM, lstm_cell
 from lstm_lm.errors import UserError
-from lstm_lm.forward.choose import PREFERENCE, choose
-from lstm_lm.forward.interface import StackSpec
+from lstm_lm.forward import choose as choosing
+from lstm_lm.forward.choose import check_forward, choose
+from lstm_lm.forward.interface import StackSpec, Workload
+from lstm_lm.forward.stepwise import Stepwise
 from lstm_lm.registry import names
 
 CPU = torch.device("cpu")
 SPEC = StackSpec(LSTM, 4, (8, 8))
-CUSTOM = StackSpec(dataclasses.replace(LSTM, deviations=("layer_norm=true",)), 4, (8, 8))
+CUSTOM = StackSpec(lstm_cell(norm=True), 4, (8, 8))
+WORKLOAD = Workload(batch_size=32, steps=64, dtype=torch.float32, training=True)
 
 
-def test_auto_takes_the_vendors_kernel_where_it_computes_the_cell() -> None:
-    choice = choose("auto", SPEC, CPU, torch.float32)
-    assert choice.strategy.name == "fused"
-    assert "vendor" in choice.reason
+def test_auto_takes_what_is_estimated_to_be_fastest_of_all_that_can_run() -> None:
+    choice = choose("auto", SPEC, CPU, torch.float32, WORKLOAD)
+    costs = {
+        name: choosing._strategy_class(name)().cost(SPEC, CPU, WORKLOAD)
+        for name in names("lstm_lm.forward")
+        if choosing._strategy_class(name)().supports(SPEC, CPU, torch.float32) is None
+    }
+    assert len(costs) == len(names("lstm_lm.forward"))
+    assert costs[choice.strategy.name] <= min(costs.values()) * choosing.WORTH_CHANGING
+    assert choice.reason.startswith("estimated faster than")
 
 
-def test_auto_says_why_it_passed_the_vendors_kernel_over() -> None:
-    choice = choose("auto", CUSTOM, CPU, torch.float32)
-    assert choice.strategy.name == "stepwise"
+def test_a_new_strategy_is_considered_without_being_named_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Faster(Stepwise):
+        name: ClassVar[str] = "faster"
+
+        def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
+            return 0.001
+
+    known = choosing._strategy_class
+    monkeypatch.setattr(choosing, "names", lambda package: [*names(package), "faster"])
+    monkeypatch.setattr(choosing, "_strategy_class", lambda name: Faster if name == "faster" else known(name))
+    assert choose("auto", SPEC, CPU, torch.float32, WORKLOAD).strategy.name == "faster"
+
+
+@pytest.mark.parametrize(
+    ("spec", "workload", "expected"),
+    [
+        pytest.param(StackSpec(LSTM, 256, (256,) * 2), {"batch_size": 64, "steps": 100}, "fused", id="wide batch"),
+        pytest.param(StackSpec(LSTM, 64, (64,) * 12), {"batch_size": 2, "steps": 128}, "pipelined", id="deep, narrow"),
+        pytest.param(CUSTOM, {}, "wavefront", id="no vendor's cell, layers of one width"),
+        pytest.param(
+            StackSpec(lstm_cell(norm=True), 4, (8, 4)), {}, "stepwise", id="no vendor's cell, layers of unequal width"
+        ),
+        pytest.param(
+            StackSpec(LSTM, 64, (64,) * 12),
+            {"batch_size": 1, "steps": 1, "training": False},
+            "fused",
+            id="one step at a time, as in generation",
+        ),
+    ],
+)
+def test_auto_decides_by_shape_and_cell(
+    spec: StackSpec, workload: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On two cores, whatever this machine has."""
+    monkeypatch.setattr("lstm_lm.forward.costs.threads", lambda: 2)
+    monkeypatch.setattr("lstm_lm.forward.pipelined._cores", lambda: 2)
+    choice = choose("auto", spec, CPU, torch.float32, dataclasses.replace(WORKLOAD, **workload))
+    assert choice.strategy.name == expected
+
+
+def test_on_a_gpu_the_vendors_kernel_wins_where_it_has_the_cell() -> None:
+    cuda = torch.device("cuda")
+    assert choose("auto", StackSpec(LSTM, 64, (64,) * 12), cuda, torch.float32, WORKLOAD).strategy.name == "fused"
+    assert choose("auto", CUSTOM, cuda, torch.float32, WORKLOAD).strategy.name == "wavefront"
+
+
+def test_auto_says_why_it_passed_others_over() -> None:
+    choice = choose("auto", CUSTOM, CPU, torch.float32, WORKLOAD)
+    assert "not fused" in choice.reason
     assert "layer_norm=true" in choice.reason
 
 
 def test_a_strategy_that_cannot_run_is_refused_with_its_reason_and_the_others() -> None:
     with pytest.raises(UserError, match="no vendor's kernel") as caught:
-        choose("fused", CUSTOM, CPU, torch.float32)
+        choose("fused", CUSTOM, CPU, torch.float32, WORKLOAD)
     assert "stepwise" in str(caught.value)
+
+
+def test_layers_of_unequal_width_are_no_wavefront() -> None:
+    with pytest.raises(UserError, match="unequal width"):
+        choose("wavefront", StackSpec(LSTM, 4, (8, 4)), CPU, torch.float32, WORKLOAD)
 
 
 def test_an_unknown_strategy_lists_those_there_are() -> None:
     with pytest.raises(UserError) as caught:
-        choose("fast", SPEC, CPU, torch.float32)
+        check_forward({"name": "fast"})
     assert all(name in str(caught.value) for name in names("lstm_lm.forward"))
 
 
-def test_auto_considers_every_strategy() -> None:
-    assert set(PREFERENCE) == set(names("lstm_lm.forward"))
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"name": "fused", "chunk": 3}, "no such key"),
+        ({"name": "pipelined", "chunk": 0, "workers": None, "devices": None}, "forward.chunk=0"),
+        ({"name": "pipelined", "chunk": None, "workers": None}, "devices: missing"),
+        ({"name": "pipelined", "chunk": None, "workers": None, "devices": []}, "devices"),
+    ],
+)
+def test_a_strategys_own_keys_are_checked(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_forward(section)
 
 
 def test_mps_takes_no_bfloat16_kernel() -> None:
-    assert choose("auto", SPEC, torch.device("mps"), torch.bfloat16).strategy.name == "stepwise"
+    assert choose("auto", SPEC, torch.device("mps"), torch.bfloat16, WORKLOAD).strategy.name in (
+        "stepwise",
+        "wavefront",
+    )

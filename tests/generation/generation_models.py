@@ -1,5 +1,6 @@
 """Small models and tokenizers for the tests of text generation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.interface import Workload
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.options import Options
@@ -59,7 +61,9 @@ class Scripted(LanguageModel):
         logits = torch.nn.functional.one_hot(self.script[places % len(self.script)], self.vocabulary_size)
         return logits * self.scale, state + len(tokens)
 
-    def use_forward(self, name: str, device: torch.device, dtype: torch.dtype) -> Choice:
+    def use_forward(
+        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
+    ) -> Choice:
         raise NotImplementedError
 
     def activation_floats(self, tokens: int) -> int:

@@ -7,9 +7,10 @@ import torch
 
 import lstm_lm
 from lstm_lm.errors import UserError
-from lstm_lm.forward.choose import PREFERENCE
+from lstm_lm.forward.interface import Workload
 from lstm_lm.models.build import build_model, model_options
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
+from lstm_lm.registry import names
 
 
 def section(**changes: Any) -> dict[str, Any]:
@@ -45,12 +46,15 @@ def test_a_carried_state_continues_the_text() -> None:
 
 def test_the_same_seed_gives_the_same_dropout_under_every_strategy() -> None:
     losses = []
-    for name in PREFERENCE:
+    for name in names("lstm_lm.forward"):
         lm = model(dropout=0.4)
         lm.masks.seed(3)
-        lm.use_forward(name, torch.device("cpu"), torch.float32)
+        workload = Workload(batch_size=4, steps=len(TOKENS), dtype=torch.float32, training=True)
+        lm.use_forward(name, torch.device("cpu"), torch.float32, workload)
         losses.append(lm(TOKENS, lm.initial_state(4))[0])
-    torch.testing.assert_close(losses[0], losses[1])
+        lm.close()
+    for loss in losses[1:]:
+        torch.testing.assert_close(loss, losses[0])
 
 
 @pytest.mark.parametrize("key", ["embedding_dropout", "layer_dropout", "output_dropout"])

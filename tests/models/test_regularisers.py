@@ -1,5 +1,6 @@
 """What regularises a model: drawn by the model in one order, the same under every strategy, gone in evaluation."""
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from test_recurrent_language_model import TOKENS, model
 from torch import Tensor, nn
 
-from lstm_lm.forward.interface import Masks, Stack, StackState, Strategy
+from lstm_lm.forward.interface import Masks, Stack, StackState, Strategy, Workload
 from lstm_lm.forward.stepwise import Stepwise
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.registry import find, names
@@ -167,10 +168,12 @@ def test_in_evaluation_nothing_is_dropped_and_zoneout_is_its_expectation() -> No
 
 def test_trained_with_recurrent_dropout_it_is_evaluated_by_the_vendors_kernel() -> None:
     lm = model(recurrent_dropout=0.3, dropout=0.3, weight_drop=0.3)
-    assert lm.use_forward("auto", CPU, torch.float32).strategy.name != "fused"
+    workload = Workload(batch_size=4, steps=len(TOKENS), dtype=torch.float32, training=True)
+    assert lm.use_forward("auto", CPU, torch.float32, workload).strategy.name != "fused"
     assert lm.stack.spec.deviations == ("recurrent_dropout=0.3",)
     expected = lm.eval()(TOKENS, lm.initial_state(4))[0]
-    assert lm.use_forward("fused", CPU, torch.float32).strategy.name == "fused"
+    scoring = dataclasses.replace(workload, training=False)
+    assert lm.use_forward("fused", CPU, torch.float32, scoring).strategy.name == "fused"
     assert not lm.stack.spec.layer_dropout
     torch.testing.assert_close(lm(TOKENS, lm.initial_state(4))[0], expected)
 

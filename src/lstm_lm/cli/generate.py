@@ -101,7 +101,7 @@ def _load(command: CommandOptions) -> "Loaded":
         runs_dir=command.runs_dir,
         device=_device_name(command.device),
         precision=str(command.precision.get("name")),
-        forward=str(command.forward.get("name")),
+        forward=command.forward,
         warn=note,
     )
     note(str(loaded.checkpoint))

@@ -1,15 +1,18 @@
 """The one place that chooses a strategy."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 
 from lstm_lm.errors import UserError
-from lstm_lm.forward.interface import StackSpec, Strategy
+from lstm_lm.forward.interface import ForwardOptions, StackSpec, Strategy, Workload
 from lstm_lm.registry import find, names
 
-PREFERENCE = ("fused", "stepwise")
-"""Order in which `auto` tries them: the vendor's kernel wins wherever it can run the cell."""
+AUTO = "auto"
+PACKAGE = "lstm_lm.forward"
+WORTH_CHANGING = 1.05
+"""By how much another strategy must be estimated to beat the vendor's plain kernel before `auto` takes it."""
 
 
 class Choice(NamedTuple):
@@ -19,34 +22,72 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(name: str, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> Choice:
-    """The strategy called `name`, or with `auto` the fastest of those that can run `spec` there.
+def check_forward(section: Mapping[str, Any]) -> None:
+    """Check the `forward` section without looking at a model.
+
+    Raises:
+        UserError: no such strategy; a key is unknown or missing, or its value is out of range.
+    """
+    name = str(section.get("name"))
+    if name == AUTO:
+        ForwardOptions.parse(section, "forward")
+        return
+    known = names(PACKAGE)
+    if name not in known:
+        raise UserError(f"forward={name}: no such strategy\nchoose one of: {', '.join([AUTO, *known])}")
+    _strategy_class(name).OptionsType.parse(section, "forward")
+
+
+def choose(
+    forward: str | Mapping[str, Any], spec: StackSpec, device: torch.device, dtype: torch.dtype, workload: Workload
+) -> Choice:
+    """The strategy that `forward` asks for, or with `auto` the fastest of those that can run `spec` there.
+
+    Args:
+        forward: the `forward` section, or a strategy's name: all else as it decides by itself.
+        spec: the stack.
+        device: where the model is.
+        dtype: the type of its parameters.
+        workload: what it will be asked to do.
 
     Raises:
         UserError: no such strategy, or it cannot run this stack there (with its reason).
     """
-    if name != "auto":
-        strategy: Strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
-        reason = strategy.supports(spec, device, dtype)
-        if reason is not None:
-            raise UserError(
-                f"forward={name}: {reason}\nuse forward=auto, or one of: {', '.join(_able(spec, device, dtype))}"
-            )
-        return Choice(strategy, "asked for")
-    passed_over: list[str] = []
-    for candidate in PREFERENCE:
-        strategy = find("lstm_lm.forward", candidate, "forward").STRATEGY()
-        reason = strategy.supports(spec, device, dtype)
-        if reason is None:
-            why = "; ".join(passed_over) or "the vendor's own kernel has this cell"
-            return Choice(strategy, why)
-        passed_over.append(f"not {candidate}: {reason}")
-    raise AssertionError("stepwise runs every cell")
+    section = {"name": forward} if isinstance(forward, str) else forward
+    name = str(section["name"])
+    if name == AUTO:
+        return _fastest(spec, device, dtype, workload)
+    kind = _strategy_class(name)
+    strategy = kind() if isinstance(forward, str) else kind.from_options(section)
+    reason = strategy.supports(spec, device, dtype)
+    if reason is not None:
+        able = [other for other, refusal in _refusals(spec, device, dtype).items() if refusal is None]
+        raise UserError(f"forward={name}: {reason}\nuse forward=auto, or one of: {', '.join(able)}")
+    return Choice(strategy, "asked for")
 
 
-def _able(spec: StackSpec, device: torch.device, dtype: torch.dtype) -> list[str]:
-    return [
-        name
-        for name in names("lstm_lm.forward")
-        if find("lstm_lm.forward", name, "forward").STRATEGY().supports(spec, device, dtype) is None
-    ]
+def _fastest(spec: StackSpec, device: torch.device, dtype: torch.dtype, workload: Workload) -> Choice:
+    """By each strategy's own estimate."""
+    refusals = _refusals(spec, device, dtype)
+    able = {name: _strategy_class(name)() for name, refusal in refusals.items() if refusal is None}
+    costs = {name: strategy.cost(spec, device, workload) for name, strategy in able.items()}
+    if "fused" in costs:
+        costs["fused"] /= WORTH_CHANGING
+    first, *others = sorted(costs, key=lambda name: costs[name])
+    parts: list[str] = []
+    if others:
+        ratio = costs[others[0]] / costs[first]
+        lead = f", by about {ratio:.1f} times" if ratio < 10 else ""
+        parts.append(f"estimated faster than {' and '.join(others)}{lead}")
+    parts += [f"not {name}: {refusal}" for name, refusal in refusals.items() if refusal is not None]
+    return Choice(able[first], "; ".join(parts))
+
+
+def _refusals(spec: StackSpec, device: torch.device, dtype: torch.dtype) -> dict[str, str | None]:
+    """Every strategy, with the reason why it cannot run `spec` there, or None where it can."""
+    return {name: _strategy_class(name)().supports(spec, device, dtype) for name in names(PACKAGE)}
+
+
+def _strategy_class(name: str) -> type[Strategy]:
+    kind: type[Strategy] = find(PACKAGE, name, "forward").STRATEGY
+    return kind

@@ -40,8 +40,8 @@ class Given(NamedTuple):
         """
         inside = (_split(mask, lengths) for mask in self.inside)
         parts = zip(
-            self.first.split(lengths),
-            self.hidden.split(lengths),
+            torch.split(self.first, lengths),
+            torch.split(self.hidden, lengths),
             _split(self.below, lengths),
             _split(self.between, lengths),
             map(StepMasks._make, zip(*inside, strict=True)),
@@ -148,7 +148,7 @@ def skewed(masks: Sequence[Tensor], delays: Sequence[int], diagonals: int) -> Te
 
 def _split(tensor: Tensor | None, lengths: list[int]) -> Sequence[Tensor | None]:
     """A mask for all diagonals is every part's."""
-    return [tensor] * len(lengths) if tensor is None or tensor.shape[0] == 1 else tensor.split(lengths)
+    return [tensor] * len(lengths) if tensor is None or tensor.shape[0] == 1 else torch.split(tensor, lengths)
 
 
 def _at(mask: Tensor, diagonal: int) -> Tensor:

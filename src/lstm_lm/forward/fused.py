@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from lstm_lm.cells.interface import LayerState
+from lstm_lm.forward import costs
 from lstm_lm.forward.cudnn_layout import lay_out
-from lstm_lm.forward.interface import Masks, Stack, StackSpec, StackState, Strategy
+from lstm_lm.forward.interface import Masks, Stack, StackSpec, StackState, Strategy, Workload
 from lstm_lm.forward.vendor_limits import in_one_call
 
 
@@ -30,6 +31,20 @@ class Fused(Strategy):
         if device.type == "mps" and dtype not in (torch.float32, torch.float16):
             return f"the MPS kernel does not take {str(dtype).removeprefix('torch.')}"
         return None
+
+    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
+        """As in `Strategy.cost`. On GPUs cuDNN runs a stack's layers as a wavefront itself: nothing else comes near."""
+        if device.type != "cpu":
+            return 1.0
+        if workload.steps == 1 and not workload.training:
+            return costs.VENDOR_CELL * spec.num_layers
+        threads = costs.threads()
+        wait = costs.VENDOR_WAIT[workload.dtype.itemsize] * (costs.TRAINING if workload.training else 1)
+        return sum(
+            costs.vendor_call(workload)
+            + workload.steps * (costs.vendor_step(inputs, width, workload) / threads + wait * (threads > 1))
+            for inputs, width in zip(spec.input_sizes, spec.hidden_sizes, strict=True)
+        )
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
         """As in `Strategy.run`.

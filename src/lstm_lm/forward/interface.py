@@ -112,6 +112,22 @@ class Stack(Protocol):
         """All of torch.nn.LSTM's parameters, in its order."""
 
 
+@dataclass(frozen=True)
+class Workload:
+    """What a strategy will be asked to do, as far as that decides which of them is fastest."""
+
+    batch_size: int
+    """B."""
+    steps: int
+    """T."""
+    dtype: torch.dtype
+    """Of the products."""
+    training: bool
+    """Whether a backward pass follows."""
+    compiled: bool = False
+    """Whether torch.compile is used."""
+
+
 class ForwardOptions(Options):
     """The `forward` section; a strategy with keys of its own has its own class."""
 
@@ -137,6 +153,10 @@ class Strategy(ABC):
     @abstractmethod
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
         """None where this strategy can run such a stack there, else the reason why not, for people to read."""
+
+    @abstractmethod
+    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
+        """About how long a window takes, in microseconds. Only ratios between strategies on one device count."""
 
     @abstractmethod
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:

@@ -5,6 +5,7 @@ not need each other and run at once: on CPU threads, on CUDA streams, or on seve
 them. So does the backward pass. See `grid/`.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, ClassVar
@@ -14,13 +15,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lstm_lm.forward import costs
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.grid import schedule, window
 from lstm_lm.forward.grid.kernels import AnyVendor, OneDNN
 from lstm_lm.forward.grid.placement import balanced, find_devices
 from lstm_lm.forward.grid.streams import Streams
 from lstm_lm.forward.grid.threads import Workers
-from lstm_lm.forward.interface import ForwardOptions, Masks, Stack, StackSpec, StackState, Strategy
+from lstm_lm.forward.interface import ForwardOptions, Masks, Stack, StackSpec, StackState, Strategy, Workload
 
 
 class PipelinedOptions(ForwardOptions):
@@ -43,7 +45,7 @@ class Pipelined(Strategy):
         """Decide what is not None.
 
         Args:
-            chunk: steps of a chunk; None: by the rule in `grid/schedule.py`.
+            chunk: steps of a chunk; None: by the rule of `grid/schedule.py`.
             workers: CPU threads; None: as many as cores or layers, whichever are fewer.
             devices: what the layers are spread over; None: where the model is.
 
@@ -61,11 +63,19 @@ class Pipelined(Strategy):
                 return f"it runs on CPU threads, CUDA streams and several such devices, not on {place.type}"
             if (reason := Fused().supports(spec, place, dtype)) is not None:
                 return reason
-        if self._named is None and spec.num_layers == 1:
-            return "one layer has no other to work beside"
         if self._named is not None and len(self._named) > spec.num_layers:
             return f"{len(self._named)} devices for {spec.num_layers} layers: name at most one device a layer"
         return None
+
+    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
+        """As in `Strategy.cost`."""
+        if device.type != "cpu" or workload.steps == 1:
+            return math.inf  # never by itself: cuDNN overlaps layers too, and a single step has nothing to overlap
+        plan, step = self._plan(spec, workload, self._workers(spec)), _dearest_step(spec, workload)
+        extra = costs.vendor_call(workload) / step
+        passes = 2 if workload.training else 1
+        makespan = schedule.makespan(plan, spec.num_layers, self._workers(spec), extra)
+        return passes * costs.GRID + step * makespan
 
     def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
         """As in `Strategy.place`."""
@@ -78,12 +88,13 @@ class Pipelined(Strategy):
         """As in `Strategy.run`."""
         weights = list(stack.layers())
         devices = tuple(layer.weight_hh.device for layer in weights)
-        training = torch.is_grad_enabled()
-        if x.shape[0] == 1 and not training and len({*devices}) == 1:
+        (steps, batch), training = x.shape[:2], torch.is_grad_enabled()
+        if steps == 1 and not training and len({*devices}) == 1:
             return Fused().run(stack, x, state, masks)  # a sampling step: there is nothing to do beside it
-        dtype = _computed_in(x)
+        dtype = _computed_in(x, devices)
         executor = self._executor(devices, stack.spec)
-        plan = self._plan(stack.spec, x, dtype, executor, training=training)
+        workers = executor.count if isinstance(executor, Workers) else stack.spec.num_layers
+        plan = self._plan(stack.spec, Workload(batch, steps, dtype, training), workers)
         setting = window.Setting(
             plan=plan,
             executor=executor,
@@ -104,22 +115,22 @@ class Pipelined(Strategy):
                 executor.close()
         self._executors.clear()
 
-    def _plan(
-        self, spec: StackSpec, x: Tensor, dtype: torch.dtype, executor: Workers | Streams, *, training: bool
-    ) -> schedule.Plan:
-        steps, batch = x.shape[:2]
+    def _plan(self, spec: StackSpec, workload: Workload, workers: int) -> schedule.Plan:
         if self._chunk is not None:
-            return schedule.fixed(steps, self._chunk)
-        workers = executor.count if isinstance(executor, Workers) else spec.num_layers
-        extra = schedule.overhead(max(spec.hidden_sizes), batch, dtype.itemsize, training=training)
-        return schedule.plan(steps, spec.num_layers, workers, round(extra, 3))
+            return schedule.fixed(workload.steps, self._chunk)
+        extra = costs.vendor_call(workload) / _dearest_step(spec, workload)
+        return schedule.plan(workload.steps, spec.num_layers, workers, round(extra, 2))
+
+    def _workers(self, spec: StackSpec) -> int:
+        """Threads where all layers are on the CPU."""
+        return min(self._asked_workers or _cores(), spec.num_layers)
 
     def _executor(self, devices: tuple[torch.device, ...], spec: StackSpec) -> Workers | Streams:
         if devices not in self._executors:
             if all(device.type == "cuda" for device in devices):
                 self._executors[devices] = Streams(devices)
             elif self._named is None:
-                self._executors[devices] = Workers(min(self._asked_workers or _cores(), spec.num_layers))
+                self._executors[devices] = Workers(self._workers(spec))
             else:
                 self._executors[devices] = Workers(len(self._named), balanced(spec, len(self._named)))
         return self._executors[devices]
@@ -131,13 +142,19 @@ def _cores() -> int:
     return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
 
 
-def _computed_in(x: Tensor) -> torch.dtype:
-    """The type of the products: autocast's where it is on, but never bfloat16 on CUDA, as in `fused`."""
-    device = x.device.type
-    if not torch.is_autocast_enabled(device):
+def _dearest_step(spec: StackSpec, workload: Workload) -> float:
+    """A step of the layer that costs most, in microseconds."""
+    sizes = zip(spec.input_sizes, spec.hidden_sizes, strict=True)
+    return max(costs.vendor_step(inputs, width, workload) for inputs, width in sizes)
+
+
+def _computed_in(x: Tensor, devices: Sequence[torch.device]) -> torch.dtype:
+    """The type of the products: autocast's where it is on and every vendor has a kernel in it, else float32."""
+    if not torch.is_autocast_enabled(x.device.type):
         return x.dtype
-    asked = torch.get_autocast_dtype(device)
-    return torch.float32 if device == "cuda" and asked == torch.bfloat16 else asked
+    asked, kinds = torch.get_autocast_dtype(x.device.type), {device.type for device in devices}
+    has_kernel = kinds == {"cuda"} if asked == torch.float16 else kinds == {"cpu"}
+    return asked if has_kernel else torch.float32
 
 
 def _kernel(devices: tuple[torch.device, ...], dtype: torch.dtype, chunks: int) -> window.MakeKernel:

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from lstm_lm.cells.interface import LayerState, Step, StepMasks
-from lstm_lm.forward import diagonals
+from lstm_lm.forward import costs, diagonals
 from lstm_lm.forward.deferred import Deferred
 from lstm_lm.forward.diagonals import Compiled, Given, Products
-from lstm_lm.forward.interface import LayerWeights, Masks, Stack, StackSpec, StackState, Strategy, at
+from lstm_lm.forward.interface import LayerWeights, Masks, Stack, StackSpec, StackState, Strategy, Workload, at
 
 
 class Stepwise(Strategy):
@@ -30,6 +30,10 @@ class Stepwise(Strategy):
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:  # noqa: ARG002
         """Every cell, everywhere."""
         return None
+
+    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:  # noqa: ARG002
+        """As in `Strategy.cost`."""
+        return costs.loop(spec, workload, batched=False)
 
     def compile(self, mode: str) -> bool:
         """As in `Strategy.compile`."""

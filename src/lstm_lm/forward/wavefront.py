@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from lstm_lm.cells.interface import LayerState, StepMasks
-from lstm_lm.forward import diagonals
+from lstm_lm.forward import costs, diagonals
 from lstm_lm.forward.deferred import Deferred
 from lstm_lm.forward.diagonals import Compiled, Done, Given, Products
-from lstm_lm.forward.interface import Masks, Stack, StackSpec, StackState, Strategy
+from lstm_lm.forward.interface import Masks, Stack, StackSpec, StackState, Strategy, Workload
 from lstm_lm.forward.stepwise import Stepwise
 
 
@@ -37,6 +37,10 @@ class Wavefront(Strategy):
         if not spec.uniform:
             return f"layers of unequal width ({', '.join(map(str, spec.hidden_sizes))}) make no batch"
         return None
+
+    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:  # noqa: ARG002
+        """As in `Strategy.cost`."""
+        return costs.loop(spec, workload, batched=True)
 
     def compile(self, mode: str) -> bool:
         """As in `Strategy.compile`."""
@@ -119,9 +123,7 @@ def _inside(masks: Masks, layers: int, total: int) -> StepMasks:
     if not masks.inside:
         return StepMasks()
     kinds = zip(*masks.inside, strict=True)
-    return StepMasks(
-        *(None if kind[0] is None else diagonals.skewed(kind, range(layers), total) for kind in kinds)  # type: ignore[arg-type]
-    )
+    return StepMasks(*(None if kind[0] is None else diagonals.skewed(kind, range(layers), total) for kind in kinds))
 
 
 STRATEGY = Wavefront

@@ -1,6 +1,8 @@
 """`lstm_lm.generate`: text from a run, in one call."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,7 +31,7 @@ def generate(
     runs_dir: str | Path = "outputs",
     device: str | torch.device = "auto",
     precision: str = "auto",
-    forward: str = "auto",
+    forward: str | Mapping[str, Any] = "auto",
 ) -> str | list[str]:
     """Continue `prompt` with the model of a run; gives the text, prompt included, or a list with `num_samples` > 1.
 
@@ -54,7 +56,7 @@ def generate(
         runs_dir: the folder below which runs are looked for.
         device: auto (a GPU where there is one), cpu, gpu, mps, or torch's name of one.
         precision: as `lstm_lm.load` takes it; auto: 32-true.
-        forward: the forward strategy.
+        forward: the forward strategy, or auto; or a whole `forward` section.
 
     Raises:
         UserError: a value is out of its range, no such run, no usable checkpoint, unknown text in the prompt, ...

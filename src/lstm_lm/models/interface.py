@@ -5,12 +5,14 @@ model.initial_state(B) -> state          a nest of tensors that a checkpoint can
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.interface import Workload
 from lstm_lm.models.dropout import MaskSource
 from lstm_lm.options import Options
 
@@ -44,12 +46,23 @@ class LanguageModel(nn.Module, ABC):
         """`tokens` int64 `[T, B]` and the state before them -> `logits[T, B, V]` and the state after them."""
 
     @abstractmethod
-    def use_forward(self, name: str, device: torch.device, dtype: torch.dtype) -> Choice:
-        """Run with the forward strategy called `name` ("auto": the fastest that can); says which, and why.
+    def use_forward(
+        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
+    ) -> Choice:
+        """Run with the forward strategy that is asked for; says which, and why.
+
+        Args:
+            forward: the `forward` section, or a strategy's name; "auto": the fastest that can.
+            device: where the model will be.
+            dtype: the type of its parameters.
+            workload: what it will be asked to do.
 
         Raises:
             UserError: no such strategy, or it cannot run this model there.
         """
+
+    def close(self) -> None:
+        """End what the forward strategy keeps between windows, threads above all. The model can be used again."""
 
     def compile_parts(self, mode: str) -> int:
         """Hand, in place, every part that can be one graph to torch.compile; names in the state dict stay as they are.

@@ -7,7 +7,8 @@ step, so both run on the vendor's kernel, as does weight drop.
 """
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 
 from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.forward.choose import Choice, choose
-from lstm_lm.forward.interface import Masks, StackSpec, StackState
+from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.options import Options
@@ -152,12 +153,19 @@ class RecurrentLanguageModel(LanguageModel):
         )
         return self.head(y, output_mask), state
 
-    def use_forward(self, name: str, device: torch.device, dtype: torch.dtype) -> Choice:
+    def use_forward(
+        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
+    ) -> Choice:
         """As in `LanguageModel.use_forward`."""
-        self.stack.spec = self.spec_for(training=self.training)
-        choice = choose(name, self.stack.spec, device, dtype)
-        self.stack.strategy = choice.strategy
+        spec = self.spec_for(training=workload.training)
+        choice = choose(forward, spec, device, dtype, workload)
+        self.stack.spec = spec
+        self.stack.use(choice.strategy)
         return choice
+
+    def close(self) -> None:
+        """As in `LanguageModel.close`."""
+        self.stack.strategy.close()
 
     def compile_parts(self, mode: str) -> int:
         """As in `LanguageModel.compile_parts`, and what the forward strategy can compile."""

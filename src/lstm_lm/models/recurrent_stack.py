@@ -101,12 +101,12 @@ class RecurrentStack(nn.Module):
         return [tensor for weights in self.layers() for tensor in weights]
 
     def initial_state(self, batch_size: int) -> StackState:
-        """All zeros, on the parameters' device and in their type."""
-        like = next(self.parameters())
+        """All zeros, each layer's on its parameters' device and in their type."""
         tensors = self.spec.cell.state_tensors
+        likes = (self._named("weight_hh", index) for index in range(self.spec.num_layers))
         return tuple(
             tuple(torch.zeros(batch_size, width, device=like.device, dtype=like.dtype) for _ in range(tensors))
-            for width in self.spec.hidden_sizes
+            for width, like in zip(self.spec.hidden_sizes, likes, strict=True)
         )
 
     def forward(
@@ -137,10 +137,32 @@ class RecurrentStack(nn.Module):
     def _named(self, name: str, index: int) -> nn.Parameter:
         return self._parameters[f"{name}_l{index}"]  # type: ignore[return-value]
 
+    def use(self, strategy: Strategy) -> None:
+        """Run with `strategy` from now on, the layers placed where it wants them."""
+        self.strategy.close()
+        self.strategy = strategy
+        self._place()
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.vendor_layout = None  # a move to another device or type makes new tensors
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._place()  # whoever moved the whole, Lightning for one, doesn't know of layers on several devices
         return self
+
+    def _place(self) -> None:
+        """Each layer's parameters on its device; they stay the same `Parameter` objects, so an optimizer keeps them."""
+        root = self._named("weight_hh", 0).device
+        if root.type == "meta":
+            return
+        names = (*LayerWeights._fields, *(extra.name for extra in _further(self.spec.cell)))
+        for index, device in enumerate(self.strategy.place(self.spec, root)):
+            for name in names:
+                parameter = self._named(name, index)
+                if parameter.device != device:
+                    parameter.data = parameter.data.to(device)
+                    self.vendor_layout = None
+                    if parameter.grad is not None:
+                        parameter.grad = parameter.grad.to(device)
 
 
 def _further(cell: Cell) -> list[Extra]:

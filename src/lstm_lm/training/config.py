@@ -8,9 +8,9 @@ from pydantic import Field
 
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
+from lstm_lm.forward.choose import check_forward
 from lstm_lm.models.build import model_options
 from lstm_lm.options import Options
-from lstm_lm.registry import names
 from lstm_lm.training.callbacks.options import CallbackOptions
 from lstm_lm.training.optimizers import optimizer_options
 from lstm_lm.training.runtime import RuntimeOptions
@@ -19,12 +19,6 @@ from lstm_lm.training.trainer_options import check_trainer
 from lstm_lm.training.tuning.options import TuneOptions, tune_options
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-
-
-class ForwardOptions(Options):
-    """`forward`: a strategy's name, or auto."""
-
-    name: str
 
 
 class CompileOptions(Options):
@@ -71,7 +65,7 @@ class TrainConfig:
 
     plain: dict[str, Any]
     top: TopLevel
-    forward: ForwardOptions
+    forward: dict[str, Any]
     compile: CompileOptions
     optimizer: Options
     scheduler: Scheduler
@@ -94,10 +88,7 @@ class TrainConfig:
         top = TopLevel.parse(plain, "")
         TextDataModule(top.data, top.tokenizer, top.seed)  # checks its options; reads nothing yet
         model_options(top.model)
-        forward = ForwardOptions.parse(top.forward, "forward")
-        strategies = ["auto", *names("lstm_lm.forward")]
-        if forward.name not in strategies:
-            raise UserError(f"forward={forward.name}: no such strategy\nchoose one of: {', '.join(strategies)}")
+        check_forward(top.forward)
         if top.resume != "never" and top.init_from is not None:
             raise UserError(
                 f"resume={top.resume} and init_from={top.init_from} exclude each other\n"
@@ -114,7 +105,7 @@ class TrainConfig:
         return cls(
             plain=plain,
             top=top,
-            forward=forward,
+            forward=top.forward,
             compile=CompileOptions.parse(top.compile, "compile"),
             optimizer=optimizer_options(top.optimizer),
             scheduler=scheduler_options(top.scheduler),

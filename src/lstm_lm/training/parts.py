@@ -14,7 +14,8 @@ from lstm_lm.data.manifest import SplitManifest
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Counts
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import AUTO, Choice
+from lstm_lm.forward.interface import Workload
 from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
@@ -154,10 +155,20 @@ def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: Train
 
 def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Choice:
     """The strategy that is asked for; on the device it was chosen for, `auto` is the one that ran before."""
-    if saved is None or config.forward.name != "auto" or saved["resolved"]["device"] != machine.device.type:
-        return model.use_forward(config.forward.name, machine.device, machine.parameter_dtype)
-    choice = model.use_forward(saved["resolved"]["forward"], machine.device, machine.parameter_dtype)
-    return choice._replace(reason="as before")
+    data = config.top.data
+    workload = Workload(
+        batch_size=data["batch_size"],
+        steps=data["seq_len"],
+        dtype=machine.dtype,
+        training=True,
+        compiled=config.compile.enabled,
+    )
+    as_before = (
+        saved is not None and config.forward["name"] == AUTO and saved["resolved"]["device"] == machine.device.type
+    )
+    asked = saved["resolved"]["forward"] if saved is not None and as_before else config.forward
+    choice = model.use_forward(asked, machine.device, machine.parameter_dtype, workload)
+    return choice._replace(reason="as before") if as_before else choice
 
 
 def _origin(init_from: str | None) -> dict[str, Any] | None:

@@ -20,15 +20,6 @@ MOST_CHUNKS = 32
 RAMPS = (4, 8, 12, 16, 24, 32, 48, 64)
 """Lengths tried for a short first and last chunk, in which only one worker is busy."""
 
-# Costs of a cell on a CPU, in microseconds, from benchmarks of oneDNN's LSTM; only their ratio matters here.
-PER_CALL = 40.0
-PER_STEP = 1.0
-FLOPS_PER_MICROSECOND = 240e3
-BACKWARD_CALL = 70.0
-GRADIENT_BYTES_PER_MICROSECOND = 6e3
-TRAINING_STEP = 3.0
-"""A step forwards and backwards costs so many times a step forwards."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -43,20 +34,6 @@ class Plan:
         """Cells that are ready run in the order of this."""
         layer, chunk = cell
         return (chunk, layer) if self.chunk_first else (layer + chunk, layer)
-
-
-def overhead(hidden_size: int, batch_size: int, itemsize: int, *, training: bool) -> float:
-    """What a call costs besides its steps, in units of one step's cost.
-
-    A step multiplies `[B, 2 H]` by `[2 H, 4 H]`, 16 B H^2 operations; 16-bit products are twice as fast.
-    """
-    weights = 8 * hidden_size**2
-    rate = FLOPS_PER_MICROSECOND * (2 if itemsize == 2 else 1)
-    step = PER_STEP + 2 * batch_size * weights / rate
-    if not training:
-        return PER_CALL / step
-    call = PER_CALL + BACKWARD_CALL + weights * itemsize / GRADIENT_BYTES_PER_MICROSECOND
-    return call / (TRAINING_STEP * step)
 
 
 @cache

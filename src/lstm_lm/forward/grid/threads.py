@@ -47,7 +47,13 @@ class Workers:
         threads = torch.get_num_threads()
         openmp.rest()
         torch.set_num_threads(1)
-        others = [pool.submit(queue.work, cell, number) for number in range(1, self.count)]
+        inference = torch.is_inference_mode_enabled()  # a mode belongs to a thread
+
+        def work(worker: int) -> None:
+            with torch.inference_mode(inference):
+                queue.work(cell, worker)
+
+        others = [pool.submit(work, number) for number in range(1, self.count)]
         try:
             queue.work(cell, 0)
         finally:

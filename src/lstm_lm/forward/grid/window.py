@@ -139,7 +139,7 @@ class _Grid:
         for chunk, gradient in enumerate(of_chunks):
             self._from_above[self.layers - 1, chunk] = gradient
         if self._given[0].requires_grad:
-            self._of_x = torch.empty_like(self._given[0])
+            self._of_x = torch.zeros_like(self._given[0])
         for layer in range(self.layers):
             pair = of_states[2 * layer : 2 * layer + 2]
             h, c = (None if gradient is None else gradient.to(dtype).unsqueeze(0) for gradient in pair)
@@ -150,7 +150,12 @@ class _Grid:
         with record_function(f"backward l={layer} k={chunk}"):
             kernel, ended = self._kernels[layer], self._ended.pop((layer, chunk))
             assert kernel is not None
-            found = kernel.backward(ended, self._from_above.pop((layer, chunk)), *self._from_later.pop((layer, chunk)))
+            given = self._from_above.pop((layer, chunk)), *self._from_later.pop((layer, chunk))
+            if all(gradient is None for gradient in given):  # nothing that was asked for depends on this cell
+                self._from_above[layer - 1, chunk] = None
+                self._from_later[layer, chunk - 1] = (None, None)
+                return
+            found = kernel.backward(ended, *given)
             self._from_later[layer, chunk - 1] = (found.h, found.c)
             of_x = found.x
             if layer:
@@ -165,10 +170,9 @@ class _Grid:
         """Of x, the states and the weights, each in the type and place of what it is the gradient of."""
         found: list[Tensor | None] = [self._of_x]
         for layer in range(self.layers):
-            found += [_known(tensor)[0] for tensor in self._from_later[layer, -1]]
+            found += [None if tensor is None else tensor[0] for tensor in self._from_later[layer, -1]]
         for of_weights in self._of_weights:
-            assert of_weights is not None
-            found += of_weights
+            found += [None] * PARAMETERS if of_weights is None else of_weights
         return tuple(
             gradient.to(given) if gradient is not None and given.requires_grad else None
             for gradient, given in zip(found, self._given, strict=True)
@@ -194,8 +198,3 @@ class _Grid:
             return None
         mask = steps_of(between[layer - 1], self._starts[chunk], self.setting.plan.lengths[chunk])
         return mask.to(self.setting.devices[layer], self.setting.dtype)
-
-
-def _known(gradient: Tensor | None) -> Tensor:
-    assert gradient is not None
-    return gradient
