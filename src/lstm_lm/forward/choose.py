@@ -35,7 +35,7 @@ def check_forward(section: Mapping[str, Any]) -> None:
     known = names(PACKAGE)
     if name not in known:
         raise UserError(f"forward={name}: no such strategy\nchoose one of: {', '.join([AUTO, *known])}")
-    _strategy_class(name).OptionsType.parse(section, "forward")
+    _make(section)
 
 
 def choose(
@@ -57,8 +57,7 @@ def choose(
     name = str(section["name"])
     if name == AUTO:
         return _fastest(spec, device, dtype, workload)
-    kind = _strategy_class(name)
-    strategy = kind() if isinstance(forward, str) else kind.from_options(section)
+    strategy = _make(section)
     reason = strategy.supports(spec, device, dtype)
     if reason is not None:
         able = [other for other, refusal in _refusals(spec, device, dtype).items() if refusal is None]
@@ -86,6 +85,12 @@ def _fastest(spec: StackSpec, device: torch.device, dtype: torch.dtype, workload
 def _refusals(spec: StackSpec, device: torch.device, dtype: torch.dtype) -> dict[str, str | None]:
     """Every strategy, with the reason why it cannot run `spec` there, or None where it can."""
     return {name: _strategy_class(name)().supports(spec, device, dtype) for name in names(PACKAGE)}
+
+
+def _make(section: Mapping[str, Any]) -> Strategy:
+    """The strategy of the section; one that holds nothing but the name decides everything else by its own rules."""
+    kind = _strategy_class(str(section["name"]))
+    return kind() if section.keys() == {"name"} else kind.from_options(section)
 
 
 def _strategy_class(name: str) -> type[Strategy]:

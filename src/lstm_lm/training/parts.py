@@ -124,6 +124,18 @@ def _read_text(config: TrainConfig, device: torch.device, tokenizer: Tokenizer |
     return data
 
 
+def workload_of(config: TrainConfig, precision: str) -> Workload:
+    """What training asks of a forward strategy, in this precision."""
+    data = config.top.data
+    return Workload(
+        batch_size=data["batch_size"],
+        steps=data["seq_len"],
+        dtype=hardware.TYPES[precision][1],
+        training=True,
+        compiled=config.compile.enabled,
+    )
+
+
 def _of_rank(machine: Hardware, trainer: dict[str, Any], team: Team) -> Hardware:
     if team.size == 1:
         return machine
@@ -155,18 +167,11 @@ def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: Train
 
 def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Choice:
     """The strategy that is asked for; on the device it was chosen for, `auto` is the one that ran before."""
-    data = config.top.data
-    workload = Workload(
-        batch_size=data["batch_size"],
-        steps=data["seq_len"],
-        dtype=machine.dtype,
-        training=True,
-        compiled=config.compile.enabled,
-    )
     as_before = (
         saved is not None and config.forward["name"] == AUTO and saved["resolved"]["device"] == machine.device.type
     )
     asked = saved["resolved"]["forward"] if saved is not None and as_before else config.forward
+    workload = workload_of(config, machine.precision)
     choice = model.use_forward(asked, machine.device, machine.parameter_dtype, workload)
     return choice._replace(reason="as before") if as_before else choice
 

@@ -99,6 +99,7 @@ class Session:
                 sample = self._score(trainer, parts, logger, checkpoints)
                 self._finish(trainer, logger)
             finally:
+                parts.model.close()
                 logger.close()
         if self.console is not None:
             idle = recorder.idle_gpu_percent

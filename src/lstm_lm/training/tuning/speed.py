@@ -10,6 +10,8 @@ from lstm_lm.training import together
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE
 from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine
+from lstm_lm.training.parts import workload_of
+from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine, physical_cores
 from lstm_lm.training.tuning.choice import as_typed, chosen_config, open_keys
 from lstm_lm.training.tuning.fastest import Found, find_fastest
 from lstm_lm.training.tuning.options import SpeedOptions
@@ -34,7 +36,8 @@ def tune_speed(config: TrainConfig, options: SpeedOptions, checkpoint: Path | No
     def resolve(name: str, precision: str) -> str:
         hardware.check_precision(precision, machine.device)
         kind = hardware.TYPES[precision][0]
-        return parts.model.use_forward(name, machine.device, kind).strategy.name
+        workload = workload_of(config, precision)
+        return parts.model.use_forward(name, machine.device, kind, workload).strategy.name
 
     def start(candidate: Candidate) -> StepTrial:
         plain = chosen_config(config.plain, candidate.settings())
