@@ -85,7 +85,15 @@ class Pipelined(Strategy):
         return tuple(device for device, run in zip(self._named, runs, strict=True) for _ in run)
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
-        """As in `Strategy.run`."""
+        """As in `Strategy.run`.
+
+        Raises:
+            ValueError: masks for the inside of a step, which no vendor's kernel applies.
+        """
+        if masks.inside:
+            raise ValueError(
+                "forward=pipelined cannot apply masks inside a step: choose the strategy for training anew"
+            )
         weights = list(stack.layers())
         devices = tuple(layer.weight_hh.device for layer in weights)
         (steps, batch), training = x.shape[:2], torch.is_grad_enabled()

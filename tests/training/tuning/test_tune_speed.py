@@ -118,7 +118,7 @@ def test_a_candidate_that_fails_is_listed_and_another_wins(
         return real(self, steps)
 
     monkeypatch.setattr(StepTrial, "time", time)
-    config = small_config(*QUICK, "tune.threads=[2,1]")
+    config = small_config(*QUICK, "tune.threads=[2,1]", "tune.forwards=[fused]")
     lstm_lm.train(config, tmp_path / "run")
     rows = {row["threads"]: row for row in tuning(tmp_path / "run")["table"] if row["outcome"] != "not tried"}
     assert (rows[2]["outcome"], rows[2]["note"]) == ("failed", "RuntimeError: two is too many")
