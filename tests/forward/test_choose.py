@@ -67,7 +67,7 @@ def test_auto_decides_by_shape_and_cell(
 ) -> None:
     """On two cores, whatever this machine has."""
     monkeypatch.setattr("lstm_lm.forward.costs.threads", lambda: 2)
-    monkeypatch.setattr("lstm_lm.forward.pipelined._cores", lambda: 2)
+    monkeypatch.setattr("lstm_lm.forward.pipelined.usable_cores", lambda: 2)
     choice = choose("auto", spec, CPU, torch.float32, dataclasses.replace(WORKLOAD, **workload))
     assert choice.strategy.name == expected
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, ClassVar
 
-import psutil
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -23,6 +22,7 @@ from lstm_lm.forward.grid.placement import balanced, find_devices
 from lstm_lm.forward.grid.streams import Streams
 from lstm_lm.forward.grid.threads import Workers
 from lstm_lm.forward.interface import ForwardOptions, Masks, Stack, StackSpec, StackState, Strategy, Workload
+from lstm_lm.limits import usable_cores
 
 
 class PipelinedOptions(ForwardOptions):
@@ -131,7 +131,7 @@ class Pipelined(Strategy):
 
     def _workers(self, spec: StackSpec) -> int:
         """Threads where all layers are on the CPU."""
-        return min(self._asked_workers or _cores(), spec.num_layers)
+        return min(self._asked_workers or usable_cores(), spec.num_layers)
 
     def _executor(self, devices: tuple[torch.device, ...], spec: StackSpec) -> Workers | Streams:
         if devices not in self._executors:
@@ -142,12 +142,6 @@ class Pipelined(Strategy):
             else:
                 self._executors[devices] = Workers(len(self._named), balanced(spec, len(self._named)))
         return self._executors[devices]
-
-
-def _cores() -> int:
-    """Physical cores that this process may use."""
-    allowed = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else psutil.cpu_count()
-    return max(1, min(allowed or 1, psutil.cpu_count(logical=False) or 1))
 
 
 def _dearest_step(spec: StackSpec, workload: Workload) -> float:

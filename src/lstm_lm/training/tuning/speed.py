@@ -9,9 +9,8 @@ from lstm_lm import hardware, limits
 from lstm_lm.training import together
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE
-from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine
 from lstm_lm.training.parts import workload_of
-from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine, physical_cores
+from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine
 from lstm_lm.training.tuning.choice import as_typed, chosen_config, open_keys
 from lstm_lm.training.tuning.fastest import Found, find_fastest
 from lstm_lm.training.tuning.options import SpeedOptions
