@@ -11,7 +11,7 @@ from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs import atomic, checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.training import closing, together, vendor_cost
+from lstm_lm.training import closing, describe, together
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.clock import StepClock
 from lstm_lm.training.callbacks.compile_watch import CompileFigures, CompileWatch
@@ -27,10 +27,8 @@ from lstm_lm.training.distributed import lead
 from lstm_lm.training.followers import Followers
 from lstm_lm.training.parts import Parts
 from lstm_lm.training.peak_memory import peak_memory
-from lstm_lm.training.preflight import Preflight, estimate_memory
 from lstm_lm.training.resume import Start
 from lstm_lm.training.run_logger import RunLogger
-from lstm_lm.training.runtime import in_force
 from lstm_lm.training.tuning import table
 
 IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"
@@ -111,54 +109,11 @@ class Session:
 
     def _describe(self, parts: Parts) -> None:
         """Fill in and show what is known before the first step."""
-        manifest, options = parts.data.manifest, parts.data.options
-        model_name, vocabulary = str(self.config.top.model["name"]), parts.data.tokenizer.vocabulary_size
-        summary, machine = self.summary, parts.hardware
-        summary.model.name, summary.model.parameters = model_name, parts.model.num_parameters()
-        summary.data.name, summary.data.tokens = options.name, manifest.splits["train"].tokens
-        summary.data.vocabulary_size = vocabulary
-        summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
-        summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
-        summary.runtime.settings = {**in_force(self.config.runtime), "token_stream": parts.data.placement.name}
-        summary.tuning = table.summary(self.config.tuned)
-        summary.runtime.warnings = vendor_cost.warnings_before(parts)
-        summary.write(self.run_directory.summary)
-        if self.console is None:
-            return
-        window = options.batch_size * options.seq_len
-        streams = options.batch_size * parts.team.size
-        Preflight(
-            corpus=options.name,
-            tokens={name: split.tokens for name, split in manifest.splits.items()},
-            tokenizer=str(self.config.top.tokenizer["name"]),
-            vocabulary_size=vocabulary,
-            model=model_name,
-            parameters=parts.model.num_parameters(),
-            batch_size=options.batch_size,
-            seq_len=options.seq_len,
-            processes=parts.team.size,
-            accumulate=self.config.trainer["accumulate_grad_batches"],
-            steps_per_epoch=parts.steps_per_epoch,
-            tokens_per_epoch=manifest.splits["train"].tokens // streams * streams,
-            total_steps=parts.total_steps,
-            device=machine.label,
-            precision=machine.precision,
-            precision_reason=machine.precision_reason,
-            forward=parts.choice.strategy.name,
-            forward_reason=parts.choice.reason,
-            token_stream=parts.data.placement,
-            compiled=self.config.compile.mode if self.config.compile.enabled else "none",
-            memory_bytes=estimate_memory(
-                parameters=parts.model.num_parameters(),
-                parameter_bytes=machine.parameter_dtype.itemsize,
-                optimizer_tensors=2,
-                activation_floats=parts.model.activation_floats(window),
-                activation_bytes=machine.dtype.itemsize,
-            ),
-            run_dir=str(self.run_directory.path),
-            start="" if self.start.checkpoint is None else f", continued from {self.start.checkpoint}",
-            warnings=summary.runtime.warnings,
-        ).show(self.console)
+        describe.fill_in(self.summary, self.config, parts)
+        self.summary.write(self.run_directory.summary)
+        if self.console is not None:
+            run, start = self.run_directory.path, self.start.checkpoint
+            describe.preflight(self.summary, self.config, parts, run, start).show(self.console)
 
     def _fit(self, trainer: pl.Trainer, parts: Parts, checkpoints: Checkpoints | None) -> None:
         """Train; end with a validation, whatever the limit that ended it."""

@@ -90,9 +90,7 @@ class StepTrial:
         parts, self._parts, self._loop = self._parts, None, None
         if parts is None:
             return
-        end = getattr(parts.choice.strategy, "close", None)
-        if end is not None:
-            end()
+        parts.model.close()
         on_gpu = parts.hardware.device.type == "cuda"
         del parts
         gc.collect()  # compiled modules refer to themselves

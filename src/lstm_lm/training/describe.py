@@ -1,0 +1,71 @@
+"""What is known of a run before its first step: into its summary, and for a person to read."""
+
+from pathlib import Path
+
+from lstm_lm.runs.summary import Summary
+from lstm_lm.training import vendor_cost
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.parts import Parts
+from lstm_lm.training.preflight import Preflight, estimate_memory
+from lstm_lm.training.runtime import in_force
+from lstm_lm.training.tuning import table
+
+
+def fill_in(summary: Summary, config: TrainConfig, parts: Parts) -> None:
+    """Note in `summary` what is trained, on what, and how."""
+    manifest, machine = parts.data.manifest, parts.hardware
+    summary.model.name, summary.model.parameters = str(config.top.model["name"]), parts.model.num_parameters()
+    summary.data.name, summary.data.tokens = parts.data.options.name, manifest.splits["train"].tokens
+    summary.data.vocabulary_size = parts.data.tokenizer.vocabulary_size
+    summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
+    summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
+    summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
+    summary.tuning = table.summary(config.tuned)
+    summary.runtime.warnings = vendor_cost.warnings_before(parts)
+
+
+def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path, checkpoint: Path | None) -> Preflight:
+    """The same and more, to be shown.
+
+    Args:
+        summary: what `fill_in` has filled in.
+        config: the run's configuration.
+        parts: what it made.
+        run_dir: where the run lies.
+        checkpoint: what it continues; None: it starts anew.
+    """
+    manifest, options, machine = parts.data.manifest, parts.data.options, parts.hardware
+    parameters = parts.model.num_parameters()
+    streams = options.batch_size * parts.team.size
+    return Preflight(
+        corpus=options.name,
+        tokens={name: split.tokens for name, split in manifest.splits.items()},
+        tokenizer=str(config.top.tokenizer["name"]),
+        vocabulary_size=parts.data.tokenizer.vocabulary_size,
+        model=str(config.top.model["name"]),
+        parameters=parameters,
+        batch_size=options.batch_size,
+        seq_len=options.seq_len,
+        processes=parts.team.size,
+        accumulate=config.trainer["accumulate_grad_batches"],
+        steps_per_epoch=parts.steps_per_epoch,
+        tokens_per_epoch=manifest.splits["train"].tokens // streams * streams,
+        total_steps=parts.total_steps,
+        device=machine.label,
+        precision=machine.precision,
+        precision_reason=machine.precision_reason,
+        forward=parts.choice.strategy.name,
+        forward_reason=parts.choice.reason,
+        token_stream=parts.data.placement,
+        compiled=config.compile.mode if config.compile.enabled else "none",
+        memory_bytes=estimate_memory(
+            parameters=parameters,
+            parameter_bytes=machine.parameter_dtype.itemsize,
+            optimizer_tensors=2,
+            activation_floats=parts.model.activation_floats(options.batch_size * options.seq_len),
+            activation_bytes=machine.dtype.itemsize,
+        ),
+        run_dir=str(run_dir),
+        start="" if checkpoint is None else f", continued from {checkpoint}",
+        warnings=summary.runtime.warnings or [],
+    )
