@@ -120,6 +120,14 @@ def test_flags_and_overrides_in_any_order(here: Here) -> None:
         ("device=cpu precision=16-mixed", ["bf16-mixed"]),
         ("trainer.num_nodes=2", ["trainer.num_nodes=2"]),
         ("~model", ["model: missing"]),
+        ("model.bidirectional=true", ["model.bidirectional"]),
+        ("forward=pipelined forward.chunk=0", ["forward.chunk=0", "greater than or equal to 1"]),
+        ("forward=pipelined forward.chunk=2.5", ["forward.chunk=2.5"]),
+        ("forward=pipelined forward.workers=0", ["forward.workers=0", "greater than or equal to 1"]),
+        ("forward=pipelined forward.workers=all", ["forward.workers='all'"]),
+        ("forward=pipelined forward.devices=[]", ["forward.devices"]),
+        ("forward=pipelined forward.devices=[cuda:99]", ["forward.devices", "cuda:99"]),
+        ("forward=fused forward.chunk=4", ["forward.chunk"]),
     ],
 )
 def test_refused_before_anything_is_written(

@@ -12,6 +12,7 @@ from lstm_lm.forward import choose as choosing
 from lstm_lm.forward.choose import check_forward, choose
 from lstm_lm.forward.interface import StackSpec, Workload
 from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.registry import names
 
 CPU = torch.device("cpu")
@@ -120,3 +121,13 @@ def test_mps_takes_no_bfloat16_kernel() -> None:
         "stepwise",
         "wavefront",
     )
+
+
+@pytest.mark.parametrize("name", names("lstm_lm.forward"))
+def test_no_strategy_reads_a_window_from_its_end(name: str) -> None:
+    """Where a layer waits for all of the one below, nothing overlaps; elsewhere the weights for it are missing."""
+    both_ways = dataclasses.replace(SPEC, bidirectional=True)
+    reason = str(choosing._strategy_class(name)().supports(both_ways, CPU, torch.float32))
+    assert ("overlaps" if name in ("wavefront", "pipelined") else "no weights for reading backwards") in reason
+    with pytest.raises(ValueError, match="no weights for reading backwards"):
+        RecurrentStack(LSTM, 4, [8, 8], bidirectional=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from lstm_lm.cells.interface import LayerState
 from lstm_lm.forward import costs
 from lstm_lm.forward.cudnn_layout import lay_out
-from lstm_lm.forward.interface import Masks, Stack, StackSpec, StackState, Strategy, Workload
+from lstm_lm.forward.interface import ONE_DIRECTION, Masks, Stack, StackSpec, StackState, Strategy, Workload
 from lstm_lm.forward.vendor_limits import in_one_call
 
 
@@ -24,6 +24,8 @@ class Fused(Strategy):
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
         """Only the vendor's own cells; cuDNN and MPS take no bfloat16 weights."""
+        if spec.bidirectional:
+            return ONE_DIRECTION
         if spec.deviations:
             return f"no vendor's kernel computes {', '.join(spec.deviations)}"
         if device.type == "cuda" and dtype == torch.bfloat16:

@@ -16,7 +16,17 @@ from lstm_lm.cells.interface import LayerState, Step, StepMasks
 from lstm_lm.forward import costs, diagonals
 from lstm_lm.forward.deferred import Deferred
 from lstm_lm.forward.diagonals import Compiled, Given, Products
-from lstm_lm.forward.interface import LayerWeights, Masks, Stack, StackSpec, StackState, Strategy, Workload, at
+from lstm_lm.forward.interface import (
+    ONE_DIRECTION,
+    LayerWeights,
+    Masks,
+    Stack,
+    StackSpec,
+    StackState,
+    Strategy,
+    Workload,
+    at,
+)
 
 
 class Stepwise(Strategy):
@@ -29,7 +39,7 @@ class Stepwise(Strategy):
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:  # noqa: ARG002
         """Every cell, everywhere."""
-        return None
+        return ONE_DIRECTION if spec.bidirectional else None
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:  # noqa: ARG002
         """As in `Strategy.cost`."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lstm_lm.cells.interface import Cell, Extra
 from lstm_lm.forward.fused import Fused
-from lstm_lm.forward.interface import LayerWeights, Masks, StackSpec, StackState, Strategy
+from lstm_lm.forward.interface import ONE_DIRECTION, LayerWeights, Masks, StackSpec, StackState, Strategy
 from lstm_lm.forward.stepwise import Stepwise
 from lstm_lm.models.weight_drop import WeightDrop
 
@@ -29,11 +29,18 @@ class RecurrentStack(nn.Module):
         *,
         layer_dropout: bool = False,
         regularised: Sequence[str] = (),
+        bidirectional: bool = False,
         initialise: bool = True,
     ) -> None:
-        """Make the parameters; without `initialise` they hold whatever the memory held."""
+        """Make the parameters; without `initialise` they hold whatever the memory held.
+
+        Raises:
+            ValueError: `bidirectional`; a stack has no weights for reading backwards.
+        """
         super().__init__()
-        self.spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised))
+        self.spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised), bidirectional)
+        if bidirectional:
+            raise ValueError(ONE_DIRECTION)
         self.strategy: Strategy = Stepwise() if self.spec.deviations else Fused()
         self.vendor_layout: str | None = None
         self._in_cuda_graphs = False
