@@ -29,12 +29,12 @@ class StepMasks(NamedTuple):
     """The same for the cell state."""
 
 
-Step = Callable[[Tensor, Tensor, LayerState, tuple[Tensor, ...], StepMasks], LayerState]
+Step = Callable[[Tensor, Tensor | None, LayerState, tuple[Tensor, ...], StepMasks], LayerState]
 """`step(from_input[..., B, G * H], from_hidden[..., B, G * H], state, extras, masks) -> new state`.
 
 `from_input` is the input's share of the gates, `x @ weight_ih.T + bias_ih`, and `from_hidden` the hidden state's,
-`h @ weight_hh.T + bias_hh`. `extras` are the cell's further parameters, each `[..., 1, n]`. Leading dimensions
-broadcast: a batch of layers is one call.
+`h @ weight_hh.T + bias_hh`; an additive cell may be given their sum as the first, and None as the second. `extras` are
+the cell's further parameters, each `[..., 1, n]`. Leading dimensions broadcast: a batch of layers is one call.
 """
 
 
@@ -60,6 +60,8 @@ class Cell:
     """How many tensors make up a layer's state; the hidden state is the first."""
     step: Step
     extras: tuple[Extra, ...] = ()
+    additive: bool = False
+    """Whether the step needs only the sum of `from_input` and `from_hidden`: then one product can make both."""
     deviations: tuple[str, ...] = ()
     """What makes it another cell than cuDNN's and oneDNN's, as the user set it ("layer_norm=true"); empty: nothing."""
     kept: int = 8

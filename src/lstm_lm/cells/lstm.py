@@ -59,6 +59,7 @@ def _cell(activation: str, gate_activation: str, norm: bool) -> Cell:
         state_tensors=2,
         step=_step(ACTIVATIONS[activation], GATE_ACTIVATIONS[gate_activation], norm=norm),
         extras=NORM_EXTRAS if norm else (),
+        additive=not norm,
         deviations=tuple(deviations),
         kept=KEPT + (KEPT_BY_NORM if norm else 0),
     )
@@ -72,7 +73,11 @@ KEPT_BY_NORM = 17
 
 def _step(activation: Activation, gate_activation: Activation, *, norm: bool) -> Step:
     def step(
-        from_input: Tensor, from_hidden: Tensor, state: LayerState, extras: tuple[Tensor, ...], masks: StepMasks
+        from_input: Tensor,
+        from_hidden: Tensor | None,
+        state: LayerState,
+        extras: tuple[Tensor, ...],
+        masks: StepMasks,
     ) -> LayerState:
         """One step; shapes as in `lstm_lm.cells.interface.Step`, with G = 4 and the state `(h, c)`.
 
@@ -80,17 +85,17 @@ def _step(activation: Activation, gate_activation: Activation, *, norm: bool) ->
         """
         h, c = state
         kind = torch.promote_types(from_input.dtype, torch.float32)
-        if norm:
-            bias_ih, bias_hh, gain_ih, gain_hh, gain_c, bias_c = extras
+        if norm and from_hidden is not None:
+            bias_ih, bias_hh, gain_ih, gain_hh, *_ = extras
             gates = layer_norm(from_input.to(kind), gain_ih, bias_ih) + layer_norm(
                 from_hidden.to(kind), gain_hh, bias_hh
             )
         else:
-            gates = (from_input + from_hidden).to(kind)
+            gates = (from_input if from_hidden is None else from_input + from_hidden).to(kind)
         i, f, g, o = gates.chunk(4, dim=-1)
         written = gate_activation(i) * drop(activation(g), masks.candidate)
         new_c = gate_activation(f) * c + written
-        new_h = gate_activation(o) * activation(layer_norm(new_c, gain_c, bias_c) if norm else new_c)
+        new_h = gate_activation(o) * activation(layer_norm(new_c, *extras[4:]) if norm else new_c)
         return zone_out(h, new_h, masks.hidden), zone_out(c, new_c, masks.cell)
 
     return step

@@ -18,18 +18,20 @@ CHUNK = 16
 class Products(NamedTuple):
     """The weights of the layers, as constants, and what is added to their products."""
 
-    hidden: Tensor  # [L, H, G * H], of the hidden state
-    below: Tensor | None  # [L - 1, H, G * H], of what the layers from the second on read; None for one layer
+    hidden: Tensor  # [L, H, G * H], of the hidden state; joint: [L, 2 * H, G * H], of what is read and the hidden state
+    below: Tensor | None  # [L - 1, H, G * H], of what the layers from the second on read; None: one layer, or joint
     extras: tuple[Tensor, ...]  # each [L, 1, n]
+    joint: bool = False
+    """One product for both shares of an additive cell's gates. The first layer's half for what it reads is zero."""
 
 
 class Given(NamedTuple):
     """What D diagonals are given."""
 
-    first: Tensor  # [D, B, G * H], the input's share of the first layer's gates
+    first: Tensor | None  # [D, B, G * H], the input's share of the first layer's gates; joint: a part of `hidden`
     hidden: Tensor  # [D, L, B, G * H], added to the products of the hidden states
     below: Tensor | None  # [D, L - 1, B, G * H], added to those of what layers read
-    between: Tensor | None  # [D or 1, L - 1, B, H], masks on what layers read
+    between: Tensor | None  # [D or 1, L - 1, B, H], masks on what layers read; joint: L, the first layer's any
     inside: StepMasks  # each [D or 1, L, B or 1, H]
     active: Tensor | None  # bool[D, L, 1, 1], which layers are on the grid; None: all of them, on each diagonal
 
@@ -40,7 +42,7 @@ class Given(NamedTuple):
         """
         inside = (_split(mask, lengths) for mask in self.inside)
         parts = zip(
-            torch.split(self.first, lengths),
+            _split(self.first, lengths),
             torch.split(self.hidden, lengths),
             _split(self.below, lengths),
             _split(self.between, lengths),
@@ -55,30 +57,40 @@ class Done(NamedTuple):
     """What diagonals give, one item each."""
 
     top: list[Tensor]  # [B, H], the last layer's hidden state
-    read: list[Tensor]  # [L, B, H], the hidden states that were multiplied
+    read: list[Tensor]  # [L, B, H], the hidden states that were multiplied; joint: [L, B, 2 * H]
     below: list[Tensor]  # [L - 1, B, H], what the layers from the second on read
     state: LayerState  # each [L, B, H], after the last diagonal
 
 
 def run(step: Step, products: Products, given: Given, state: LayerState) -> Done:
     """Run the diagonals from `state`, each tensor `[L, B, H]`."""
-    kind = given.first.dtype
+    kind = given.hidden.dtype
     top: list[Tensor] = []
     read: list[Tensor] = []
     below: list[Tensor] = []
-    count = given.first.shape[0]
-    firsts, hiddens = given.first.unbind(0), given.hidden.unbind(0)  # not by indexing: see `Given.split`
+    count = given.hidden.shape[0]
+    hiddens = given.hidden.unbind(0)  # not by indexing: see `Given.split`
+    firsts = (None,) * count if given.first is None else given.first.unbind(0)
     belows = (None,) * count if given.below is None else given.below.unbind(0)
     for d, (first, offset, offset_below) in enumerate(zip(firsts, hiddens, belows, strict=True)):
-        read.append(state[0].to(kind))
-        from_hidden = torch.baddbmm(offset, read[-1], products.hidden)
-        from_input = first.unsqueeze(0)
-        if products.below is not None and offset_below is not None:
-            rows = read[-1][:-1]
+        h = state[0].to(kind)
+        if products.joint:
+            rows = h.roll(1, 0)  # the first layer reads the last one's, times zero
             if given.between is not None:
                 rows = rows * _at(given.between, d)
-            below.append(rows)
-            from_input = torch.cat([from_input, torch.baddbmm(offset_below, rows, products.below)])
+            read.append(torch.cat([rows, h], dim=-1))
+            from_input, from_hidden = torch.baddbmm(offset, read[-1], products.hidden), None
+        else:
+            assert first is not None
+            read.append(h)
+            from_hidden = torch.baddbmm(offset, h, products.hidden)
+            from_input = first.unsqueeze(0)
+            if products.below is not None and offset_below is not None:
+                rows = h[:-1]
+                if given.between is not None:
+                    rows = rows * _at(given.between, d)
+                below.append(rows)
+                from_input = torch.cat([from_input, torch.baddbmm(offset_below, rows, products.below)])
         masks = StepMasks(*(None if mask is None else _at(mask, d) for mask in given.inside))
         after = step(from_input, from_hidden, state, products.extras, masks)
         if given.active is not None:
@@ -113,7 +125,7 @@ def run_compiled(function: Compiled, step: Step, products: Products, given: Give
     top: list[Tensor] = []
     read: list[Tensor] = []
     below: list[Tensor] = []
-    for part in given.split([CHUNK] * (given.first.shape[0] // CHUNK)):
+    for part in given.split([CHUNK] * (given.hidden.shape[0] // CHUNK)):
         some_top, some_read, some_below, state = function(step, products, part, state)
         top.extend(some_top.unbind(0))
         read.extend(some_read.unbind(0))

@@ -9,6 +9,7 @@ At the grid's corners not all layers have a step; they are computed all the same
 number of diagonals is one graph, whatever T: the window is padded to whole graphs.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
@@ -20,8 +21,20 @@ from lstm_lm.cells.interface import LayerState, StepMasks
 from lstm_lm.forward import costs, diagonals
 from lstm_lm.forward.deferred import Deferred
 from lstm_lm.forward.diagonals import Compiled, Done, Given, Products
-from lstm_lm.forward.interface import NOTHING_OVERLAPS, Masks, Stack, StackSpec, StackState, Strategy, Workload
+from lstm_lm.forward.interface import (
+    NOTHING_OVERLAPS,
+    LayerWeights,
+    Masks,
+    Stack,
+    StackSpec,
+    StackState,
+    Strategy,
+    Workload,
+)
 from lstm_lm.forward.stepwise import Stepwise
+
+WORTH_JOINING = 4
+"""Layers from which one product for both shares is faster: it multiplies 1 / (2 L) of the weights by zero."""
 
 
 class Wavefront(Strategy):
@@ -54,53 +67,31 @@ class Wavefront(Strategy):
         steps, batch = x.shape[:2]
         if steps == 1 and not torch.is_grad_enabled():  # a sampling step has one layer on each diagonal
             return Stepwise().run(stack, x, state, masks)
-        spec = stack.spec
-        layers, total = spec.num_layers, steps + spec.num_layers - 1
+        layers, total = stack.spec.num_layers, steps + stack.spec.num_layers - 1
         if self._compiled is not None:
             total = diagonals.padded(total)
         weights = list(stack.layers())
         from_input = linear(x, weights[0].weight_ih, weights[0].bias_ih)
         kind = from_input.dtype
-        hidden = Deferred(
-            torch.stack([layer.weight_hh for layer in weights]),
-            torch.stack([layer.bias_hh for layer in weights]),
-            total,
-            batch,
-            kind,
+        first = torch.cat([from_input, from_input.new_zeros(total - steps, *from_input.shape[1:])])
+        make = _joint if stack.spec.cell.additive and layers >= WORTH_JOINING else _apart
+        deferred, products, given = make(weights, first, masks, batch)
+        products = products._replace(
+            extras=tuple(torch.stack(tensors).unsqueeze(1) for tensors in zip(*stack.extras(), strict=True))
         )
-        below = None
-        if layers > 1:
-            below = Deferred(
-                torch.stack([layer.weight_ih for layer in weights[1:]]),
-                torch.stack([layer.bias_ih for layer in weights[1:]]),
-                total,
-                batch,
-                kind,
-            )
-        products = Products(
-            hidden.transposed,
-            None if below is None else below.transposed,
-            tuple(torch.stack(tensors).unsqueeze(1) for tensors in zip(*stack.extras(), strict=True)),
-        )
-        given = Given(
-            torch.cat([from_input, from_input.new_zeros(total - steps, *from_input.shape[1:])]),
-            hidden.offsets,
-            None if below is None else below.offsets,
-            diagonals.skewed(masks.between, range(1, layers), total).to(kind) if masks.between else None,
-            _inside(masks, layers, total),
-            diagonals.on_grid(steps, layers, total, x.device),
+        given = given._replace(
+            inside=_inside(masks, layers, total), active=diagonals.on_grid(steps, layers, total, x.device)
         )
         internal = torch.promote_types(kind, torch.float32)
         start = tuple(torch.stack(tensors).to(internal) for tensors in zip(*state, strict=True))
         done = self._diagonals(stack, products, given, start, steps)
-        hidden.multiplied(done.read)
-        if below is not None:
-            below.multiplied(done.below)
+        for one, rows in zip(deferred, (done.read, done.below), strict=False):
+            one.multiplied(rows)
         y = torch.stack(done.top[layers - 1 : layers - 1 + steps]).to(kind)
         return y, tuple(zip(*(tensor.unbind(0) for tensor in done.state), strict=True))
 
     def _diagonals(self, stack: Stack, products: Products, given: Given, state: LayerState, steps: int) -> Done:
-        step, layers, total = stack.spec.cell.step, stack.spec.num_layers, given.first.shape[0]
+        step, layers, total = stack.spec.cell.step, stack.spec.num_layers, given.hidden.shape[0]
         if self._compiled is not None:
             return diagonals.run_compiled(self._compiled, step, products, given, state)
         # between the corners every layer is on the grid: nothing to select
@@ -118,6 +109,52 @@ class Wavefront(Strategy):
             read += done.read
             below += done.below
         return Done(top, read, below, state)
+
+
+Made = tuple[list[Deferred], Products, Given]
+
+
+def _apart(weights: Sequence[LayerWeights], first: Tensor, masks: Masks, batch: int) -> Made:
+    """A product for the hidden states, and one for what the layers from the second on read."""
+    total, kind = first.shape[0], first.dtype
+    hidden = Deferred(
+        torch.stack([layer.weight_hh for layer in weights]),
+        torch.stack([layer.bias_hh for layer in weights]),
+        total,
+        batch,
+        kind,
+    )
+    deferred = [hidden]
+    if len(weights) > 1:
+        weight = torch.stack([layer.weight_ih for layer in weights[1:]])
+        bias = torch.stack([layer.bias_ih for layer in weights[1:]])
+        deferred.append(Deferred(weight, bias, total, batch, kind))
+    below = deferred[1] if len(weights) > 1 else None
+    between = diagonals.skewed(masks.between, range(1, len(weights)), total).to(kind) if masks.between else None
+    return (
+        deferred,
+        Products(hidden.transposed, None if below is None else below.transposed, ()),
+        Given(first, hidden.offsets, None if below is None else below.offsets, between, StepMasks(), None),
+    )
+
+
+def _joint(weights: Sequence[LayerWeights], first: Tensor, masks: Masks, batch: int) -> Made:
+    """One product for both: the gates need only the sum."""
+    total, kind = first.shape[0], first.dtype
+    nothing = torch.zeros_like(weights[0].weight_hh)
+    rows = [torch.cat([layer.weight_ih if n else nothing, layer.weight_hh], dim=1) for n, layer in enumerate(weights)]
+    biases = [layer.bias_ih + layer.bias_hh if n else layer.bias_hh for n, layer in enumerate(weights)]
+    both = Deferred(torch.stack(rows), torch.stack(biases), total, batch, kind)
+    offsets = torch.cat([both.offsets[:, :1] + first.unsqueeze(1), both.offsets[:, 1:]], dim=1)
+    between = None
+    if masks.between:
+        of_all = (torch.zeros_like(masks.between[0]), *masks.between)
+        between = diagonals.skewed(of_all, range(len(weights)), total).to(kind)
+    return (
+        [both],
+        Products(both.transposed, None, (), joint=True),
+        Given(None, offsets, None, between, StepMasks(), None),
+    )
 
 
 def _inside(masks: Masks, layers: int, total: int) -> StepMasks:
