@@ -8,15 +8,22 @@ import torch
 
 from lstm_lm.forward.interface import StackSpec, Workload
 
-VENDOR_RATE = 210e3
-"""float32 operations a microsecond that the vendor's kernel does on one core; twice as many in 16 bits."""
-VENDOR_STEP = 1.5
+VENDOR_RATE = {2: 498e3, 4: 237e3, 8: 118e3}
+"""By item size in bytes: operations a microsecond that the vendor's kernel does on one core."""
+VENDOR_STEP = 5.1
 """Of a step, besides its products."""
-VENDOR_CALL = 75.0
-"""Of a call over a chunk: weights are re-packed, buffers made."""
-VENDOR_BACKWARD_CALL = 130.0
-VENDOR_WAIT = {2: 8.0, 4: 2.0, 8: 2.0}
-"""By item size: what the threads of one kernel wait for each other at every step. 16-bit kernels wait far longer."""
+READ = 0.002
+"""For each 1,000 bytes of weights that a core reads in a step, from its own cache."""
+OWN_CACHE = 1e3
+"""Thousands of bytes that a core's own (second-level) cache holds."""
+READ_BEYOND = 0.008
+"""For each 1,000 bytes that it does not hold: two threads with half of the weights each may both have them at hand."""
+VENDOR_CALL = (13.0, 0.61)
+"""Of a call over a chunk, and for each 1,000 weights of the layer: they are re-packed."""
+VENDOR_BACKWARD_CALL = (61.0, 1.64)
+"""The same backwards: their gradient is summed, too."""
+VENDOR_WAIT = {2: 2.0, 4: 3.6, 8: 3.6}
+"""By item size: what the threads of one kernel wait for each other at every step."""
 VENDOR_CELL = 20.0
 """Of a single step of one layer by the vendor's cell, as in generation."""
 LOOP_RATE = 144e3
@@ -29,8 +36,10 @@ COMPILED = 0.5
 """A compiled step's share of LOOP_STEP."""
 TRAINING = 3.0
 """A step forwards and backwards, in steps forwards."""
-GRID = 350.0
+GRID = 270.0
 """Of a pass over the grid: threads woken, OpenMP's put to sleep."""
+GRID_ALONE = 10.0
+"""The same with one worker, the caller."""
 
 
 def operations(inputs: int, width: int, batch_size: int) -> float:
@@ -38,16 +47,21 @@ def operations(inputs: int, width: int, batch_size: int) -> float:
     return 8.0 * batch_size * width * (inputs + width)
 
 
-def vendor_step(inputs: int, width: int, workload: Workload) -> float:
-    """One layer's step by the vendor's kernel on one core."""
-    rate = VENDOR_RATE * (2 if workload.dtype.itemsize == 2 else 1) / (2 if workload.dtype.itemsize == 8 else 1)
-    forward = VENDOR_STEP + operations(inputs, width, workload.batch_size) / rate
-    return forward * (TRAINING if workload.training else 1)
+def vendor_step(inputs: int, width: int, workload: Workload, threads: int = 1) -> float:
+    """One layer's step by the vendor's kernel, on one core or shared by several."""
+    size = workload.dtype.itemsize
+    products = operations(inputs, width, workload.batch_size) / VENDOR_RATE[size] / threads
+    read = 4 * width * (inputs + width) * size / 1e3 / threads
+    forward = VENDOR_STEP + products + READ * read + READ_BEYOND * max(0.0, read - OWN_CACHE)
+    waited = VENDOR_WAIT[size] if threads > 1 else 0.0
+    return (forward + waited) * (TRAINING if workload.training else 1)
 
 
-def vendor_call(workload: Workload) -> float:
+def vendor_call(inputs: int, width: int, workload: Workload) -> float:
     """What a call of the vendor's kernel costs besides its steps."""
-    return VENDOR_CALL + (VENDOR_BACKWARD_CALL if workload.training else 0.0)
+    thousands = 4 * width * (inputs + width) / 1e3
+    parts = (VENDOR_CALL, VENDOR_BACKWARD_CALL) if workload.training else (VENDOR_CALL,)
+    return sum(constant + slope * thousands for constant, slope in parts)
 
 
 def loop(spec: StackSpec, workload: Workload, *, batched: bool) -> float:

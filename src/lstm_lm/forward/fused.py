@@ -41,10 +41,9 @@ class Fused(Strategy):
         if workload.steps == 1 and not workload.training:
             return costs.VENDOR_CELL * spec.num_layers
         threads = costs.threads()
-        wait = costs.VENDOR_WAIT[workload.dtype.itemsize] * (costs.TRAINING if workload.training else 1)
         return sum(
-            costs.vendor_call(workload)
-            + workload.steps * (costs.vendor_step(inputs, width, workload) / threads + wait * (threads > 1))
+            costs.vendor_call(inputs, width, workload)
+            + workload.steps * costs.vendor_step(inputs, width, workload, threads)
             for inputs, width in zip(spec.input_sizes, spec.hidden_sizes, strict=True)
         )
 

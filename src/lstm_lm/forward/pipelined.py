@@ -82,11 +82,10 @@ class Pipelined(Strategy):
         """As in `Strategy.cost`."""
         if device.type != "cpu" or workload.steps == 1:
             return math.inf  # never by itself: cuDNN overlaps layers too, and a single step has nothing to overlap
-        plan, step = self._plan(spec, workload, self._workers(spec)), _dearest_step(spec, workload)
-        extra = costs.vendor_call(workload) / step
-        passes = 2 if workload.training else 1
-        makespan = schedule.makespan(plan, spec.num_layers, self._workers(spec), extra)
-        return passes * costs.GRID + step * makespan
+        workers = self._workers(spec)
+        plan, (step, call) = self._plan(spec, workload, workers), _dearest(spec, workload)
+        passes = (2 if workload.training else 1) * (costs.GRID if workers > 1 else costs.GRID_ALONE)
+        return passes + step * schedule.makespan(plan, spec.num_layers, workers, call / step)
 
     def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
         """As in `Strategy.place`."""
@@ -137,8 +136,8 @@ class Pipelined(Strategy):
     def _plan(self, spec: StackSpec, workload: Workload, workers: int) -> schedule.Plan:
         if self._chunk is not None:
             return schedule.fixed(workload.steps, self._chunk)
-        extra = costs.vendor_call(workload) / _dearest_step(spec, workload)
-        return schedule.plan(workload.steps, spec.num_layers, workers, round(extra, 2))
+        step, call = _dearest(spec, workload)
+        return schedule.plan(workload.steps, spec.num_layers, workers, round(call / step, 2))
 
     def _workers(self, spec: StackSpec) -> int:
         """Threads where all layers are on the CPU."""
@@ -155,10 +154,11 @@ class Pipelined(Strategy):
         return self._executors[devices]
 
 
-def _dearest_step(spec: StackSpec, workload: Workload) -> float:
-    """A step of the layer that costs most, in microseconds."""
-    sizes = zip(spec.input_sizes, spec.hidden_sizes, strict=True)
-    return max(costs.vendor_step(inputs, width, workload) for inputs, width in sizes)
+def _dearest(spec: StackSpec, workload: Workload) -> tuple[float, float]:
+    """Microseconds of a step and of a call of the layer that costs most."""
+    layers = zip(spec.input_sizes, spec.hidden_sizes, strict=True)
+    inputs, width = max(layers, key=lambda sizes: costs.vendor_step(sizes[0], sizes[1], workload))
+    return costs.vendor_step(inputs, width, workload), costs.vendor_call(inputs, width, workload)
 
 
 def _computed_in(x: Tensor, devices: Sequence[torch.device]) -> torch.dtype:
