@@ -1,5 +1,6 @@
 """What TensorBoard and metrics.csv get to see."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,13 @@ def test_samples_are_texts(run: Path) -> None:
     tags = events(run).Tags()["tensors"]
     assert "sample/text_summary" in tags
     assert "sample/final/text_summary" in tags
+
+
+def test_the_strategy_that_runs_and_why_is_a_text(run: Path) -> None:
+    reason = json.loads((run / "summary.json").read_text())["runtime"]["forward_reason"]
+    (event,) = events(run).Tensors("runtime/forward/text_summary")
+    assert reason
+    assert event.tensor_proto.string_val[0].decode().endswith(f": {reason}")
 
 
 def test_histograms_of_weights_and_gradients_where_asked_for(run: Path) -> None:

@@ -88,8 +88,10 @@ class Session:
                     first=[clock, *([self.watch] if self.watch else []), recorder],
                     then=self._tellers(parts, logger),
                 )
+                step = self._resumed_step() or 0
+                logger.log_text("runtime/forward", f"{parts.choice.strategy.name}: {parts.choice.reason}", step)
                 if config.tuned is not None:
-                    table.log(config.tuned, logger, self._resumed_step() or 0)
+                    table.log(config.tuned, logger, step)
                 followers.join(self._order(), parts.hardware.device)
                 signals.check()
                 self._fit(trainer, parts, checkpoints)

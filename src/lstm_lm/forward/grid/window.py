@@ -155,6 +155,8 @@ class _Grid:
                 self._from_above[layer - 1, chunk] = None
                 self._from_later[layer, chunk - 1] = (None, None)
                 return
+            for gradient in given:
+                _used_here(gradient)
             found = kernel.backward(ended, *given)
             self._from_later[layer, chunk - 1] = (found.h, found.c)
             of_x = found.x
@@ -198,3 +200,9 @@ class _Grid:
             return None
         mask = steps_of(between[layer - 1], self._starts[chunk], self.setting.plan.lengths[chunk])
         return mask.to(self.setting.devices[layer], self.setting.dtype)
+
+
+def _used_here(tensor: Tensor | None) -> None:
+    """Tell CUDA's allocator that this stream reads a tensor of another's, which is given up before the stream did."""
+    if tensor is not None and tensor.is_cuda:
+        tensor.record_stream(torch.cuda.current_stream(tensor.device))
