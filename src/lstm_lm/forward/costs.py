@@ -8,21 +8,21 @@ import torch
 
 from lstm_lm.forward.interface import StackSpec, Workload
 
-VENDOR_RATE = {2: 498e3, 4: 237e3, 8: 118e3}
+VENDOR_RATE = {2: 374e3, 4: 246e3, 8: 123e3}
 """By item size in bytes: operations a microsecond that the vendor's kernel does on one core."""
-VENDOR_STEP = 5.1
+VENDOR_STEP = 2.0
 """Of a step, besides its products."""
 READ = 0.002
 """For each 1,000 bytes of weights that a core reads in a step, from its own cache."""
 OWN_CACHE = 1e3
 """Thousands of bytes that a core's own (second-level) cache holds."""
-READ_BEYOND = 0.008
+READ_BEYOND = 0.004
 """For each 1,000 bytes that it does not hold: two threads with half of the weights each may both have them at hand."""
-VENDOR_CALL = (13.0, 0.61)
+VENDOR_CALL = (24.0, 0.46)
 """Of a call over a chunk, and for each 1,000 weights of the layer: they are re-packed."""
-VENDOR_BACKWARD_CALL = (61.0, 1.64)
+VENDOR_BACKWARD_CALL = (47.0, 1.39)
 """The same backwards: their gradient is summed, too."""
-VENDOR_WAIT = {2: 2.0, 4: 3.6, 8: 3.6}
+VENDOR_WAIT = {2: 3.8, 4: 0.8, 8: 0.8}
 """By item size: what the threads of one kernel wait for each other at every step."""
 VENDOR_CELL = 20.0
 """Of a single step of one layer by the vendor's cell, as in generation."""
@@ -34,12 +34,10 @@ LAYER_STEP = 4.0
 """Of one more layer in a batch of layers."""
 COMPILED = 0.5
 """A compiled step's share of LOOP_STEP."""
-TRAINING = 3.0
+TRAINING = 2.6
 """A step forwards and backwards, in steps forwards."""
-GRID = 270.0
+GRID = 340.0
 """Of a pass over the grid: threads woken, OpenMP's put to sleep."""
-GRID_ALONE = 10.0
-"""The same with one worker, the caller."""
 
 
 def operations(inputs: int, width: int, batch_size: int) -> float:

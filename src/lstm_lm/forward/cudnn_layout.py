@@ -38,15 +38,15 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
         return
     with torch.cuda.device(weight.device), torch.inference_mode(False), torch.no_grad():
         if whole:
-            _flatten(
+            flatten(
                 [tensor for weights in layers for tensor in weights], spec.input_size, spec.hidden_sizes[0], len(layers)
             )
             return
         for weights, inputs, width in zip(layers, spec.input_sizes, spec.hidden_sizes, strict=True):
-            _flatten(list(weights), inputs, width, 1)
+            flatten(list(weights), inputs, width, 1)
 
 
-def _flatten(tensors: list[torch.Tensor], input_size: int, hidden_size: int, num_layers: int) -> None:
+def flatten(tensors: list[torch.Tensor], input_size: int, hidden_size: int, num_layers: int) -> None:
     """[T, B, I] layout, one direction, no projection."""
     torch._cudnn_rnn_flatten_weight(
         tensors, len(LayerWeights._fields), input_size, CUDNN_LSTM, hidden_size, 0, num_layers, False, False

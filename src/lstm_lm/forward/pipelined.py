@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lstm_lm.errors import UserError
 from lstm_lm.forward import costs
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.grid import schedule, window
@@ -55,12 +56,17 @@ class Pipelined(Strategy):
 
         Args:
             chunk: steps of a chunk; None: by the rule of `grid/schedule.py`.
-            workers: CPU threads; None: as many as cores or layers, whichever are fewer.
+            workers: CPU threads; None: as many as an operation has, but no more than cores or layers.
             devices: what the layers are spread over; None: where the model is.
 
         Raises:
-            UserError: a device is not there.
+            UserError: a device is not there, or both workers and devices are named.
         """
+        if workers is not None and devices is not None:
+            raise UserError(
+                f"forward.workers={workers} and forward.devices exclude each other: with devices named, "
+                "each has one worker"
+            )
         self._chunk, self._asked_workers = chunk, workers
         self._named = None if devices is None else find_devices(tuple(devices))
         self._executors: dict[tuple[torch.device, ...], Workers | Streams] = {}
@@ -80,12 +86,14 @@ class Pipelined(Strategy):
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
         """As in `Strategy.cost`."""
-        if device.type != "cpu" or workload.steps == 1:
-            return math.inf  # never by itself: cuDNN overlaps layers too, and a single step has nothing to overlap
         workers = self._workers(spec)
+        if device.type != "cpu" or workload.steps == 1 or workers == 1:
+            return (
+                math.inf
+            )  # never by itself: cuDNN overlaps layers too; a single step or worker has nothing to overlap
         plan, (step, call) = self._plan(spec, workload, workers), _dearest(spec, workload)
-        passes = (2 if workload.training else 1) * (costs.GRID if workers > 1 else costs.GRID_ALONE)
-        return passes + step * schedule.makespan(plan, spec.num_layers, workers, call / step)
+        passes = 2 if workload.training else 1
+        return passes * costs.GRID + step * schedule.makespan(plan, spec.num_layers, workers, call / step)
 
     def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
         """As in `Strategy.place`."""
@@ -107,7 +115,7 @@ class Pipelined(Strategy):
         weights = list(stack.layers())
         devices = tuple(layer.weight_hh.device for layer in weights)
         (steps, batch), training = x.shape[:2], torch.is_grad_enabled()
-        if steps == 1 and not training and len({*devices}) == 1:
+        if steps == 1 and not training and {*devices} == {x.device}:
             return Fused().run(stack, x, state, masks)  # a sampling step: there is nothing to do beside it
         dtype = _computed_in(x, devices)
         executor = self._executor(devices, stack.spec)
@@ -141,11 +149,11 @@ class Pipelined(Strategy):
 
     def _workers(self, spec: StackSpec) -> int:
         """Threads where all layers are on the CPU."""
-        return min(self._asked_workers or usable_cores(), spec.num_layers)
+        return min(self._asked_workers or min(usable_cores(), costs.threads()), spec.num_layers)
 
     def _executor(self, devices: tuple[torch.device, ...], spec: StackSpec) -> Workers | Streams:
         if devices not in self._executors:
-            if all(device.type == "cuda" for device in devices):
+            if any(device.type == "cuda" for device in devices):
                 self._executors[devices] = Streams(devices)
             elif self._named is None:
                 self._executors[devices] = Workers(self._workers(spec))

@@ -145,7 +145,10 @@ class RecurrentStack(nn.Module):
         return self._parameters[f"{name}_l{index}"]  # type: ignore[return-value]
 
     def use(self, strategy: Strategy) -> None:
-        """Run with `strategy` from now on, the layers placed where it wants them."""
+        """Run with `strategy` from now on, the layers placed where it wants them.
+
+        Layers that an earlier strategy had spread over devices go to the first one's before.
+        """
         self.strategy.close()
         self.strategy = strategy
         self._place()

@@ -193,4 +193,17 @@ class LanguageModelTask(pl.LightningModule):
     def on_train_start(self) -> None:
         """Time counts from here; and the device is known for certain only now."""
         self._began = time.perf_counter()
+        for optimizer in self.trainer.optimizers:
+            beside_parameters(optimizer)
         self._stream_state = to_device(self._stream_state, self.device)
+
+
+def beside_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Put an optimizer's averages where their parameters are.
+
+    Lightning puts all of a checkpoint's on the root device; layers may live on others.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.device != parameter.device:
+                state[name] = value.to(parameter.device)

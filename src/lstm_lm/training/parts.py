@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ def build_parts(
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
     choice = _forward(model, machine, saved, config)
+    _check_placement(config.forward.get("devices"), machine.precision, team)
     if "forward.name" in chosen:
         choice = choice._replace(reason=TUNED)
     if origin is not None:
@@ -124,6 +126,22 @@ def _read_text(config: TrainConfig, device: torch.device, tokenizer: Tokenizer |
     return data
 
 
+def _check_placement(devices: list[str] | None, precision: str, team: Team) -> None:
+    """Refuse layers on several devices where what else acts on all parameters cannot follow."""
+    if devices is None:
+        return
+    if team.size > 1:
+        raise UserError(
+            f"forward.devices={devices}: {team.size} processes cannot each spread their layers over the same devices\n"
+            "use either device=ddp or forward.devices"
+        )
+    if precision == "16-mixed" and len({torch.device(name).type for name in devices}) > 1:
+        raise UserError(
+            "precision=16-mixed: its gradient scaler cannot serve layers on the CPU and on a GPU at once\n"
+            "use precision=32-true or bf16-mixed, or name devices of one kind in forward.devices"
+        )
+
+
 def workload_of(config: TrainConfig, precision: str) -> Workload:
     """What training asks of a forward strategy, in this precision."""
     data = config.top.data
@@ -170,7 +188,10 @@ def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | No
     as_before = (
         saved is not None and config.forward["name"] == AUTO and saved["resolved"]["device"] == machine.device.type
     )
-    asked = saved["resolved"]["forward"] if saved is not None and as_before else config.forward
+    asked: str | Mapping[str, Any] = config.forward
+    if saved is not None and as_before:
+        name, section = saved["resolved"]["forward"], saved["config"]["forward"]
+        asked = section if section["name"] == name else name  # what was asked for then, or what auto took
     workload = workload_of(config, machine.precision)
     choice = model.use_forward(asked, machine.device, machine.parameter_dtype, workload)
     return choice._replace(reason="as before") if as_before else choice

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from lstm_lm.forward.cudnn_layout import flatten
 from lstm_lm.forward.interface import LayerWeights
 
 LSTM_MODE = 2
@@ -54,7 +55,11 @@ class AnyVendor:
     def __init__(self, weights: LayerWeights, *, training: bool) -> None:
         """`weights` in the type of the computation, cut off from any graph."""
         self._training = training
-        self._weights = [weight.detach().requires_grad_(training) for weight in weights]
+        own = list(weights)
+        if own[0].is_cuda:  # one block, as cuDNN wants it: once a window, or it would be made for every chunk
+            own = [weight.clone() for weight in own]
+            flatten(own, own[0].shape[1], own[1].shape[1], num_layers=1)
+        self._weights = [weight.detach().requires_grad_(training) for weight in own]
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> Ended:
         """As in `Kernel.forward`."""

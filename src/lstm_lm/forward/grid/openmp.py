@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import torch
+
 OMP_PAUSE_SOFT = 1
 """From OpenMP 5.0's omp.h: free what can be had again; the next parallel operation starts its threads anew."""
 RUNTIMES = ("libgomp", "libomp", "libiomp5")
@@ -28,11 +30,13 @@ def _pause() -> Callable[[int], int] | None:
     maps = Path("/proc/self/maps")
     if not sys.platform.startswith("linux") or not maps.exists():
         return None
-    for line in maps.read_text().splitlines():
-        path = line.split(maxsplit=5)[5:]
-        if path and Path(path[0]).name.startswith(RUNTIMES):
-            function = getattr(ctypes.CDLL(path[0]), "omp_pause_resource_all", None)
-            if function is not None:
-                found: Callable[[int], int] = function
-                return found
+    mapped = {line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if len(line.split(maxsplit=5)) > 5}
+    loaded = [path for path in mapped if Path(path).name.startswith(RUNTIMES)]
+    # another package may have brought its own: PyTorch's lies with PyTorch, or is the only one
+    of_torch = [path for path in loaded if Path(torch.__file__).parent in Path(path).parents]
+    for path in of_torch or (loaded if len(loaded) == 1 else []):
+        function = getattr(ctypes.CDLL(path), "omp_pause_resource_all", None)
+        if function is not None:
+            found: Callable[[int], int] = function
+            return found
     return None

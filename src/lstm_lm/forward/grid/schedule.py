@@ -3,13 +3,13 @@
 Cell (l, k) is layer l over chunk k of the window. It needs (l - 1, k) and (l, k - 1): so all cells on an anti-diagonal
 can run at once. Many chunks keep many workers busy, but each costs a call, in which the vendor's library re-packs the
 weights and, backwards, sums their gradient. The lengths are those for which a simulation of the workers ends first: a
-rule of shapes alone, not a measurement, so that a run is cut the same way whenever and wherever it continues.
+rule of shape, type and number of workers, not a measurement: on one machine a run is always cut the same way.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import product
 
 Cell = tuple[int, int]
@@ -17,6 +17,8 @@ Cell = tuple[int, int]
 
 MOST_CHUNKS = 32
 """A window is never cut into more."""
+MOST_LAYERS = 64
+"""A deeper stack is cut as one of so many layers: the corners of its grid no longer weigh anything."""
 RAMPS = (4, 8, 12, 16, 24, 32, 48, 64)
 """Lengths tried for a short first and last chunk, in which only one worker is busy."""
 
@@ -36,9 +38,10 @@ class Plan:
         return (chunk, layer) if self.chunk_first else (layer + chunk, layer)
 
 
-@cache
+@lru_cache(maxsize=256)
 def plan(steps: int, layers: int, workers: int, extra: float) -> Plan:
     """The cut and order that end first with so many workers, where a call costs `extra` steps more than its steps."""
+    layers = min(layers, MOST_LAYERS)
     best = min(
         (makespan(candidate, layers, workers, extra), len(candidate.lengths), number, candidate)
         for number, candidate in enumerate(_candidates(steps, workers))
@@ -92,10 +95,14 @@ class Dependencies:
                     yield freed
 
 
-def anti_diagonals(layers: int, chunks: int) -> Iterator[Cell]:
-    """All cells, anti-diagonal by anti-diagonal: an order in which a single caller can issue them."""
+def anti_diagonals(layers: int, chunks: int, last: Sequence[bool]) -> Iterator[Cell]:
+    """All cells, anti-diagonal by anti-diagonal: an order in which a single caller can issue them.
+
+    On each diagonal the layers for which `last` is true come last.
+    """
     for diagonal in range(layers + chunks - 1):
-        for layer in range(max(0, diagonal - chunks + 1), min(layers, diagonal + 1)):
+        ready = range(max(0, diagonal - chunks + 1), min(layers, diagonal + 1))
+        for layer in sorted(ready, key=lambda layer: last[layer]):
             yield layer, diagonal - layer
 
 

@@ -1,7 +1,8 @@
-"""Cells on CUDA: one caller issues them anti-diagonal by anti-diagonal, each layer on a stream of its own.
+"""Cells where at least one layer is on CUDA: one caller issues them, anti-diagonal by anti-diagonal.
 
-The same code serves layers on several GPUs, where each has its own streams, and what one layer gives the next is
-copied between them.
+Each CUDA layer has a stream of its own, on whatever device it is. Layers on the CPU are run by the caller itself, after
+the CUDA cells of the same diagonal are issued, so both work at once. There are no further threads: autograd has one
+thread a CUDA device, in which a whole backward pass runs, and which others would wait for.
 """
 
 from collections.abc import Callable
@@ -17,8 +18,8 @@ class Streams:
     def __init__(self, devices: tuple[torch.device, ...]) -> None:
         """`devices[l]` is layer l's."""
         self._devices = devices
-        self._streams = [
-            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._streams: list[torch.cuda.Stream | None] = [
+            torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
             for device in devices
         ]
 
@@ -26,18 +27,25 @@ class Streams:
         """Issue `cell(layer, chunk)` for every cell; the caller's streams go on after all of them."""
         chunks = len(plan.lengths)
         issued = mirrored(cell, layers, chunks) if backward else cell
-        callers = [torch.cuda.current_stream(device) for device in self._devices]
-        for stream in self._streams:
-            for caller in {*callers}:
+        streams = list(reversed(self._streams)) if backward else self._streams
+        own = [stream for stream in streams if stream is not None]
+        callers = {torch.cuda.current_stream(device) for device in self._devices if device.type == "cuda"}
+        for stream in own:
+            for caller in callers:
                 stream.wait_stream(caller)
         ended: dict[Cell, torch.cuda.Event] = {}
-        for layer, chunk in anti_diagonals(layers, chunks):
-            stream = self._streams[layers - 1 - layer if backward else layer]
-            if layer:
-                stream.wait_event(ended[layer - 1, chunk])
-            with torch.cuda.stream(stream):
+        for layer, chunk in anti_diagonals(layers, chunks, last=[stream is None for stream in streams]):
+            needed, here = ended.get((layer - 1, chunk)), streams[layer]
+            if here is None:
+                if needed is not None:
+                    needed.synchronize()
                 issued(layer, chunk)
-                ended[layer, chunk] = stream.record_event()
-        for caller in {*callers}:
-            for stream in self._streams:
+                continue
+            if needed is not None:
+                here.wait_event(needed)
+            with torch.cuda.stream(here):
+                issued(layer, chunk)
+                ended[layer, chunk] = here.record_event()
+        for caller in callers:
+            for stream in own:
                 caller.wait_stream(stream)

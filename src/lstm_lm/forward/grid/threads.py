@@ -9,7 +9,7 @@ cell they are in.
 import heapq
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import torch
 
@@ -36,30 +36,34 @@ class Workers:
         """Run `cell(layer, chunk)` for every cell, each after those it depends on; `backward`: in the mirrored order.
 
         Raises:
-            BaseException: what a cell raised, the first of them.
+            BaseException: what a cell raised; of several at once the caller's own.
         """
         places = self._places
         if backward:
             cell = mirrored(cell, layers, len(plan.lengths))
             places = places and tuple(range(layers - place.stop, layers - place.start) for place in places)
         queue = _Queue(plan, layers, places)
-        pool = self._pool or self._start()
-        threads = torch.get_num_threads()
-        openmp.rest()
-        torch.set_num_threads(1)
         inference = torch.is_inference_mode_enabled()  # a mode belongs to a thread
 
         def work(worker: int) -> None:
             with torch.inference_mode(inference):
                 queue.work(cell, worker)
 
-        others = [pool.submit(work, number) for number in range(1, self.count)]
+        threads = torch.get_num_threads()
+        openmp.rest()
+        others: list[Future[None]] = []
         try:
+            torch.set_num_threads(1)  # for this thread, and for what threads begin with until it is set back
+            if self.count > 1:
+                pool = self._pool or self._start()
+                others = [pool.submit(work, number) for number in range(1, self.count)]
             queue.work(cell, 0)
         finally:
-            queue.stop()  # also where the caller is interrupted
-            wait(others)
-            torch.set_num_threads(threads)
+            try:
+                queue.stop()  # also where the caller is interrupted
+                wait(others)
+            finally:
+                torch.set_num_threads(threads)
         for other in others:
             other.result()
 
@@ -70,20 +74,23 @@ class Workers:
             self._pool = None
 
     def _start(self) -> ThreadPoolExecutor:
-        others = max(1, self.count - 1)  # a pool of none there is not
-        pool = ThreadPoolExecutor(others, NAME)
-        # set_num_threads also sets what threads started later begin with: that must be the caller's number again
-        threads = torch.get_num_threads()
-        together = threading.Barrier(others)
+        """The pool, each of its threads with one intra-op thread."""
+        pool = ThreadPoolExecutor(self.count - 1, NAME)
+        together = threading.Barrier(self.count - 1)
 
         def begin() -> None:
             together.wait()  # each worker begins once
-            # a thread takes over the caller's number when it first asks: after that it can have its own
+            # a thread takes over the process's number when it first asks: after that it has its own
             torch.get_num_threads()
             torch.set_num_threads(1)
 
-        wait([pool.submit(begin) for _ in range(others)])
-        torch.set_num_threads(threads)
+        try:
+            begun = [pool.submit(begin) for _ in range(self.count - 1)]
+        except BaseException:  # a limit on threads: those that wait for the rest must not wait for ever
+            together.abort()
+            pool.shutdown(wait=True)
+            raise
+        wait(begun)
         self._pool = pool
         return pool
 

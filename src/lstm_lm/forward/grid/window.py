@@ -68,7 +68,9 @@ class _Window(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        grid: _Grid = ctx.grid
+        grid: _Grid | None = ctx.grid
+        if grid is None:
+            raise RuntimeError("forward=pipelined frees a window's graph in its first backward pass; use forward=fused")
         grid.start_backward(gradients)
         grid.setting.executor.run(grid.setting.plan, grid.layers, grid.backward, backward=True)
         found = grid.gradients()
@@ -155,15 +157,13 @@ class _Grid:
                 self._from_above[layer - 1, chunk] = None
                 self._from_later[layer, chunk - 1] = (None, None)
                 return
-            for gradient in given:
-                _used_here(gradient)
-            found = kernel.backward(ended, *given)
+            found = kernel.backward(ended, *(self._brought(gradient, layer) for gradient in given))
             self._from_later[layer, chunk - 1] = (found.h, found.c)
             of_x = found.x
             if layer:
                 if (mask := self._mask(layer, chunk)) is not None:
                     of_x = of_x * mask
-                self._from_above[layer - 1, chunk] = of_x.to(self.setting.devices[layer - 1])
+                self._from_above[layer - 1, chunk] = of_x
             elif self._of_x is not None:
                 self._part(self._of_x, chunk).copy_(of_x)
             self._add_up(layer, found.weights)
@@ -190,6 +190,14 @@ class _Grid:
             for mine, weight in zip(total, weights, strict=True):
                 mine.add_(weight)
 
+    def _brought(self, gradient: Tensor | None, layer: int) -> Tensor | None:
+        """A gradient of another cell's, where the layer is."""
+        if gradient is None:
+            return None
+        if gradient.is_cuda:  # it is given up before this stream has read it: CUDA's allocator must know
+            gradient.record_stream(torch.cuda.current_stream(gradient.device))
+        return gradient.to(self.setting.devices[layer])
+
     def _part(self, whole: Tensor, chunk: int) -> Tensor:
         """The steps of `chunk`."""
         return whole.narrow(0, self._starts[chunk], self.setting.plan.lengths[chunk])
@@ -200,9 +208,3 @@ class _Grid:
             return None
         mask = steps_of(between[layer - 1], self._starts[chunk], self.setting.plan.lengths[chunk])
         return mask.to(self.setting.devices[layer], self.setting.dtype)
-
-
-def _used_here(tensor: Tensor | None) -> None:
-    """Tell CUDA's allocator that this stream reads a tensor of another's, which is given up before the stream did."""
-    if tensor is not None and tensor.is_cuda:
-        tensor.record_stream(torch.cuda.current_stream(tensor.device))

@@ -46,7 +46,10 @@ def tune_learning_rate(config: TrainConfig, options: LearningRateOptions, signal
     """
     parts = build_parts(config, None)
     began = time.perf_counter()
-    rates, losses = _search(config, options, parts, signals)
+    try:
+        rates, losses = _search(config, options, parts, signals)
+    finally:
+        parts.model.close()
     proposal, note = propose(rates, losses, options.max_lr)
     proposed = {} if proposal is None else {LEARNING_RATE: proposal}
     return {
