@@ -5,6 +5,7 @@ second derivative.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,6 +84,7 @@ class _Grid:
 
     def __init__(self, setting: Setting, x: Tensor, flat: tuple[Tensor, ...]) -> None:
         self.setting = setting
+        self._traced = bool(torch._C._autograd._profiler_enabled())  # the caller's: workers have none of their own
         self.layers = layers = len(setting.devices)
         self._given = (x, *flat)
         states, weights = flat[: 2 * layers], flat[2 * layers :]
@@ -109,7 +111,7 @@ class _Grid:
     def forward(self, layer: int, chunk: int) -> None:
         """Cell (layer, chunk): from the chunk below and the state before."""
         device, dtype = self.setting.devices[layer], self.setting.dtype
-        with record_function(f"forward l={layer} k={chunk}"):
+        with self._seen_as("forward", layer, chunk):
             if chunk == 0:
                 weights = LayerWeights(*(weight.detach().to(dtype) for weight in self._weights[layer]))
                 self._kernels[layer] = self.setting.kernel(weights, training=self.setting.training)
@@ -149,7 +151,7 @@ class _Grid:
 
     def backward(self, layer: int, chunk: int) -> None:
         """The gradients of cell (layer, chunk), from those of the chunk above and the state after."""
-        with record_function(f"backward l={layer} k={chunk}"):
+        with self._seen_as("backward", layer, chunk):
             kernel, ended = self._kernels[layer], self._ended.pop((layer, chunk))
             assert kernel is not None
             given = self._from_above.pop((layer, chunk)), *self._from_later.pop((layer, chunk))
@@ -197,6 +199,10 @@ class _Grid:
         if gradient.is_cuda:  # it is given up before this stream has read it: CUDA's allocator must know
             gradient.record_stream(torch.cuda.current_stream(gradient.device))
         return gradient.to(self.setting.devices[layer])
+
+    def _seen_as(self, which: str, layer: int, chunk: int) -> AbstractContextManager[object]:
+        """A name in a profiler's trace, where one is being made: it costs as much as a small operation."""
+        return record_function(f"{which} l={layer} k={chunk}") if self._traced else nullcontext()
 
     def _part(self, whole: Tensor, chunk: int) -> Tensor:
         """The steps of `chunk`."""
