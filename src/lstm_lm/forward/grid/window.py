@@ -84,7 +84,7 @@ class _Grid:
 
     def __init__(self, setting: Setting, x: Tensor, flat: tuple[Tensor, ...]) -> None:
         self.setting = setting
-        self._traced = bool(torch._C._autograd._profiler_enabled())  # the caller's: workers have none of their own
+        self._traced = torch.autograd.profiler._is_profiler_enabled
         self.layers = layers = len(setting.devices)
         self._given = (x, *flat)
         states, weights = flat[: 2 * layers], flat[2 * layers :]
