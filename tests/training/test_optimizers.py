@@ -8,6 +8,7 @@ from torch import nn
 
 import lstm_lm
 from lstm_lm.errors import UserError
+from lstm_lm.training.module import beside_parameters
 from lstm_lm.training.optimizers import OPTIMIZERS, build_optimizer, optimizer_options
 
 
@@ -57,3 +58,14 @@ def test_wrong_options_are_refused(values: dict[str, Any], message: str) -> None
     with pytest.raises(UserError) as caught:
         optimizer_options(values)
     assert message in str(caught.value)
+
+
+def test_what_an_optimizer_keeps_follows_each_parameter_to_its_device() -> None:
+    """Layers on several devices, and a checkpoint that was restored onto one; `meta` stands in for a GPU."""
+    here, there = nn.Parameter(torch.ones(2)), nn.Parameter(torch.empty(2, device="meta"))
+    optimizer = torch.optim.AdamW([here, there])
+    for parameter in (here, there):
+        optimizer.state[parameter] = {"step": torch.tensor(3.0), "exp_avg": torch.ones(2)}
+    beside_parameters(optimizer)
+    assert [optimizer.state[parameter]["exp_avg"].device.type for parameter in (here, there)] == ["cpu", "meta"]
+    assert [optimizer.state[parameter]["step"].device.type for parameter in (here, there)] == ["cpu", "cpu"]
