@@ -125,6 +125,8 @@ def run_compiled(function: Compiled, step: Step, products: Products, given: Give
     top: list[Tensor] = []
     read: list[Tensor] = []
     below: list[Tensor] = []
+    if torch.is_grad_enabled():  # as the state between the graphs does: else the first of a window is one of its own
+        state = tuple(tensor if tensor.requires_grad else tensor.detach().requires_grad_() for tensor in state)
     for part in given.split([CHUNK] * (given.hidden.shape[0] // CHUNK)):
         some_top, some_read, some_below, state = function(step, products, part, state)
         top.extend(some_top.unbind(0))

@@ -1,0 +1,74 @@
+"""Strategies whose steps torch.compile has made into graphs: the same numbers, and no graph for each other window."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+from test_odd_shapes import custom, in_float64, values_and_gradient
+from test_parity import Shape, assert_close, run
+from test_variants import CELLS
+
+from lstm_lm.cells.interface import Cell
+from lstm_lm.cells.lstm import LSTM
+from lstm_lm.forward import diagonals
+from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.wavefront import Wavefront
+from lstm_lm.training import compiling
+
+
+@pytest.fixture(autouse=True)
+def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of 3 diagonals: quick to compile; and nothing of them is left."""
+    monkeypatch.setattr(diagonals, "CHUNK", 3)
+    compiling.reset()
+    yield
+    compiling.reset()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "cell", "inside"),
+    [
+        pytest.param(Wavefront, LSTM, False, id="wavefront"),
+        pytest.param(Stepwise, LSTM, False, id="stepwise"),
+        pytest.param(Wavefront, CELLS["all"], True, id="wavefront, every variant and every mask"),
+    ],
+)
+def test_compiled_is_eager_for_windows_of_any_length(
+    strategy: type[Stepwise] | type[Wavefront], cell: Cell, inside: bool
+) -> None:
+    """The first window compiles one graph for each pass; shorter and longer ones none."""
+    for number, steps in enumerate((8, 5, 2, 13)):
+        stack, given = custom(cell, Shape(steps, 3, 4, (4, 4)), inside=inside, dtype=torch.float32)
+        stack.strategy = strategy()
+        expected = run(stack, *given)
+        if not number:
+            compiled, exact = strategy(), in_float64(stack, given)
+            assert compiled.compile("default")
+        stack.strategy = compiled
+        with torch._dynamo.config.patch(error_on_recompile=number > 0):
+            found = run(stack, *given)
+        assert_close(found, expected, 1e-5)
+        if not number:
+            assert_close(values_and_gradient(found, 2), values_and_gradient(exact, 2), 1e-5)
+        assert compiling.counts() == (1, 0)
+
+
+def test_scoring_and_sampling_with_a_compiled_strategy() -> None:
+    """Without gradients there is one more graph; a single step runs eagerly."""
+    stack, (x, state, _) = custom(LSTM, Shape(8, 2, 4, (4, 4)), inside=False, dtype=torch.float32)
+    expected, after = stack(x, state)
+    stack.strategy = Wavefront()
+    assert stack.compile_strategy("default")
+    stack(x, state)[0].sum().backward()
+    assert compiling.counts() == (1, 0), "one graph, though the first part of a window has a state without gradient"
+    with torch.no_grad():
+        for steps in (8, 7):
+            y, ended = stack(x[:steps], state)
+            assert_close([y], [expected[:steps]], 1e-5)
+            if steps == 8:
+                assert_close([*itertools.chain(*ended)], [*itertools.chain(*after)], 1e-5)
+        assert compiling.counts() == (2, 0)
+        y, _ = stack(x[:1], state)
+    assert_close([y], [expected[:1]], 1e-5)
+    assert compiling.counts() == (2, 0)
