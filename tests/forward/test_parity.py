@@ -39,7 +39,7 @@ def run(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> li
     state = tuple(tuple(tensor.clone().requires_grad_() for tensor in layer) for layer in state)
     y, after = stack(x, state, masks)
     results = [y, *itertools.chain(*after)]
-    weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype)
+    weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype, device=y.device)
     ((y * weight).sum() + sum(tensor.square().sum() for tensor in results[1:])).backward()
     gradients = [x.grad, *(tensor.grad for layer in state for tensor in layer), *(p.grad for p in stack.parameters())]
     assert all(gradient is not None for gradient in gradients)
@@ -51,7 +51,7 @@ def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float) ->
     assert len(got) == len(expected)
     for one, other in zip(got, expected, strict=True):
         assert one.shape == other.shape
-        difference = (one.double() - other.double()).norm() / other.double().norm().clamp(min=1e-30)
+        difference = (one.double().cpu() - other.double().cpu()).norm() / other.double().norm().cpu().clamp(min=1e-30)
         assert difference <= tolerance
 
 
@@ -86,7 +86,7 @@ def reference(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks)
             y = y * masks.between[index - 1].double()
         y, (h, c) = module(y, (h.unsqueeze(0), c.unsqueeze(0)))
         after += [h[0], c[0]]
-    weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype)
+    weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype, device=y.device)
     ((y * weight).sum() + sum(tensor.square().sum() for tensor in after)).backward()
     gradients = [
         x.grad,
