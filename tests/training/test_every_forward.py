@@ -95,7 +95,8 @@ def test_what_one_strategy_trained_every_other_loads(way: str, small_config: Con
 def test_a_loaded_model_that_nobody_holds_leaves_no_thread(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config(*DEEP, "trainer.max_steps=1"), tmp_path / "run")
     before = {*threading.enumerate()}
-    loaded = lstm_lm.load(tmp_path / "run", forward="pipelined")
+    section = {"name": "pipelined", "chunk": 4, "workers": 3, "devices": None}
+    loaded = lstm_lm.load(tmp_path / "run", forward=section)
     lstm_lm.generate(loaded, prompt="the cat sat on a mat", max_new_tokens=1)
     started = {*threading.enumerate()} - before
     assert started, "a prompt of several tokens is a window"
