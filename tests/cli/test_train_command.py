@@ -228,13 +228,43 @@ def test_a_directory_that_was_there_stays(stand_in: StandIn, here: Here, own_fol
     assert sorted(own_folder.rglob("*")) == [own_folder / "run", own_folder / "run" / "notes.txt"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+PIPELINED = ("model.num_layers=2", "forward=pipelined", "forward.devices=[cpu,cpu]", "forward.chunk=3")
+
+
+def test_layers_on_several_devices_from_the_command_line(here: Here, corpus: list[str]) -> None:
+    said = here("train", *TINY, *corpus, *PIPELINED, "hydra.run.dir=run")
+    assert said.status == 0, said.err
+    assert summary.read(RunDirectory(Path("run")).summary).runtime.forward == "pipelined"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("forward=wavefront model.num_layers=2 model.hidden_size=[8,4]", ["forward=wavefront", "unequal width"]),
+        ("forward=pipelined forward.devices=[cpu,cpu,cpu] model.num_layers=2", ["3 devices for 2 layers"]),
+        ("forward=fused model.zoneout_cell=0.1", ["forward=fused", "zoneout_cell=0.1"]),
+    ],
+)
+def test_a_strategy_that_cannot_run_the_model_is_refused_before_training(
+    typed: str, told: list[str], here: Here, own_folder: Path, corpus: list[str]
+) -> None:
+    message = here("train", *TINY, *corpus, *typed.split()).refused()
+    for words in [*told, "use forward=auto, or one of:"]:
+        assert words in message
+    assert list(own_folder.iterdir()) == [], "nothing is left"
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "forward"),
+    [(signal.SIGINT, 130, ()), (signal.SIGTERM, 143, ()), (signal.SIGINT, 130, PIPELINED)],
+    ids=["Ctrl-C", "SIGTERM", "Ctrl-C while workers run"],
+)
 def test_a_signal_ends_a_run_with_a_checkpoint(
-    number: signal.Signals, status: int, own_folder: Path, corpus: list[str]
+    number: signal.Signals, status: int, forward: tuple[str, ...], own_folder: Path, corpus: list[str]
 ) -> None:
     arguments = [*TINY, *corpus, "trainer.max_steps=1000000", "trainer.max_epochs=-1", "trainer.log_every_n_steps=1"]
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *arguments, "hydra.run.dir=run"],
+        [sys.executable, str(ROOT / "train.py"), *arguments, *forward, "hydra.run.dir=run"],
         cwd=own_folder,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.DEVNULL,

@@ -131,21 +131,6 @@ def test_ckpt_path_last_of_an_empty_directory_is_refused(small_config: Config, t
         lstm_lm.train(small_config("ckpt_path=last"), tmp_path / "run")
 
 
-def test_the_strategy_does_not_change_what_is_learnt(small_config: Config, tmp_path: Path) -> None:
-    every = ("trainer.max_steps=50", "trainer.max_epochs=2", *DROPOUTS)
-    final = {
-        name: lstm_lm.train(small_config(*every, f"forward={name}"), tmp_path / name).train.loss
-        for name in ("fused", "stepwise")
-    }
-    assert final["fused"] == pytest.approx(final["stepwise"], abs=1e-4)
-
-
-def test_a_checkpoint_of_one_strategy_continues_under_another(small_config: Config, tmp_path: Path) -> None:
-    lstm_lm.train(small_config("trainer.max_steps=2", "forward=fused"), tmp_path / "run")
-    resumed = lstm_lm.train(small_config("trainer.max_steps=4", "forward=stepwise", "resume=auto"), tmp_path / "run")
-    assert (resumed.train.steps, resumed.runtime.forward) == (4, "stepwise")
-
-
 def test_accumulated_windows_carry_the_state_and_count_as_one_step(small_config: Config, tmp_path: Path) -> None:
     """Two windows a step, with the weights at rest between them: the second starts where the first ended."""
     config = small_config(
