@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import forward_page
+import reasons_page
 import training_page
 from page_parts import section, span, table
 
@@ -34,6 +35,7 @@ def page() -> str:
             *training_page.sections(there("training"), IMAGES),
             *forward_page.sections(there("forward"), IMAGES),
             *timeline(),
+            *reasons_page.sections(there("forward")),
             whole_process(),
             overhead(),
             generation(),
