@@ -50,7 +50,8 @@ class Workers:
                 queue.work(cell, worker)
 
         threads = torch.get_num_threads()
-        openmp.rest()
+        if self.count > 1:
+            openmp.rest()
         others: list[Future[None]] = []
         try:
             torch.set_num_threads(1)  # for this thread, and for what threads begin with until it is set back
