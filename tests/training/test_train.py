@@ -71,7 +71,7 @@ def test_checkpoints_load_as_plain_data_and_carry_all_that_a_resume_needs(small_
     ours = content["lstm_lm"]
     assert ours["config"]["model"]["hidden_size"] == 16
     assert ours["tokenizer"]["name"] == "char"
-    assert ours["resolved"] == {"device": "cpu", "precision": "32-true", "forward": "fused"}
+    assert ours["resolved"] == {"device": "cpu", "precision": "32-true", "forward": "fused", "threads": 1}
     assert {"masks", "torch"} <= ours["generators"].keys()
     (h, c), *_ = ours["stream_state"]
     assert h.shape == c.shape == (4, 16)

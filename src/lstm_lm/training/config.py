@@ -76,6 +76,8 @@ class TrainConfig:
     tune: TuneOptions
     tuned: dict[str, Any] | None = None
     """What tuning has found and chosen, as plain data for checkpoints; its choice is in the other fields."""
+    threads_warning: str | None = None
+    """Why `runtime.threads` are fewer than there are cores, where that is others' doing."""
 
     @classmethod
     def parse(cls, config: Mapping[str, Any], tuned: dict[str, Any] | None = None) -> Self:

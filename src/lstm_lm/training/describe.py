@@ -21,7 +21,8 @@ def fill_in(summary: Summary, config: TrainConfig, parts: Parts) -> None:
     summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
     summary.tuning = table.summary(config.tuned)
-    summary.runtime.warnings = vendor_cost.warnings_before(parts)
+    busy = [config.threads_warning] if config.threads_warning else []
+    summary.runtime.warnings = [*busy, *vendor_cost.warnings_before(parts)]
 
 
 def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path, checkpoint: Path | None) -> Preflight:

@@ -103,6 +103,7 @@ def build_parts(
                 "device": machine.device.type,
                 "precision": machine.precision,
                 "forward": choice.strategy.name,
+                "threads": torch.get_num_threads(),
             },
         },
         team=team,

@@ -22,6 +22,7 @@ from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.summary import read as read_summary
 from lstm_lm.training import closing, resume
 from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.other_processes import with_free_cores
 from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime import runtime_settings
@@ -93,7 +94,7 @@ def _run(
         run.create()
         summary = _begin(command, config.top.seed, run, start)
         with _settings(config):
-            config = tune(config, start.checkpoint, run, console)
+            config = with_free_cores(tune(config, start.checkpoint, run, console), start.checkpoint)
         session = Session(config, run, start, summary, console, started_at)
         with _settings(config):
             session.run()

@@ -1,0 +1,78 @@
+"""Threads where others compute, too: as many as there are cores that nobody else keeps busy.
+
+The threads of a recurrent layer wait for each other at every time step. One of them that must share its core holds up
+all the others, each time until the kernel has let it run: two threads beside one busy process of the lowest priority
+were 190 times slower here than one thread (docs/decisions/0023-busy-cores.md). So a thread too few costs little, and a
+thread too many nearly everything.
+"""
+
+import dataclasses
+import math
+import os
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+from lstm_lm import limits
+from lstm_lm.runs import checkpoint_file
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.distributed import lead
+
+SECONDS_OF_WATCHING = 0.25
+"""While this process itself does nothing."""
+
+
+def with_free_cores(config: TrainConfig, checkpoint: Path | None) -> TrainConfig:
+    """`config` with `runtime.threads` set where it is open and others keep cores busy; or as `checkpoint` was trained.
+
+    Several processes that train together share the cores in their own way (`followers.py`).
+    """
+    if config.runtime.threads is not None or lead(config.trainer).size > 1:
+        return config
+    usable = min(torch.get_num_threads(), limits.usable_cores())
+    before = _threads_before(checkpoint)
+    if before is not None:
+        return _with_threads(config, min(before, usable), None)
+    if usable == 1:
+        return config
+    free = free_cores()
+    threads = max(1, min(usable, math.floor(free + 0.5)))
+    if threads == usable:
+        return config
+    warning = (
+        f"other processes keep this machine busy, so training takes {threads} of {usable} cores; "
+        f"all of them: runtime.threads={usable}"
+    )
+    return _with_threads(config, threads, warning)
+
+
+def free_cores() -> float:
+    """How many cores' worth of time nobody uses just now, of those that this process may run on."""
+    before = psutil.cpu_times(percpu=True)
+    began = time.perf_counter()
+    time.sleep(SECONDS_OF_WATCHING)
+    after = psutil.cpu_times(percpu=True)
+    seconds = time.perf_counter() - began
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(len(after))
+    idle = (_idle(after[core]) - _idle(before[core]) for core in own if core < len(after))
+    return sum(idle) / seconds
+
+
+def _idle(times: psutil._ntuples.scputimes) -> float:
+    """Seconds, waiting for a disk included: the core was free meanwhile."""
+    return float(times.idle + getattr(times, "iowait", 0.0))
+
+
+def _threads_before(checkpoint: Path | None) -> int | None:
+    """Other threads, other roundings: a resumed run keeps its number."""
+    if checkpoint is None:
+        return None
+    threads = checkpoint_file.load(checkpoint)["lstm_lm"]["resolved"].get("threads")
+    return None if threads is None else int(threads)
+
+
+def _with_threads(config: TrainConfig, threads: int, warning: str | None) -> TrainConfig:
+    runtime = config.runtime.model_copy(update={"threads": threads})
+    return dataclasses.replace(config, runtime=runtime, threads_warning=warning)
