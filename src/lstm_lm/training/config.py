@@ -11,7 +11,9 @@ from lstm_lm.errors import UserError
 from lstm_lm.forward.choose import check_forward
 from lstm_lm.models.build import model_options
 from lstm_lm.options import Options
+from lstm_lm.training.averaging.build import build_averaging
 from lstm_lm.training.callbacks.options import CallbackOptions
+from lstm_lm.training.objectives.build import objective_options
 from lstm_lm.training.optimizers import optimizer_options
 from lstm_lm.training.runtime import RuntimeOptions
 from lstm_lm.training.schedulers import Scheduler, scheduler_options
@@ -50,8 +52,10 @@ class TopLevel(Options):
     precision: dict[str, Any]
     compile: dict[str, Any]
     device: dict[str, Any]
+    objective: dict[str, Any]
     optimizer: dict[str, Any]
     scheduler: dict[str, Any]
+    averaging: dict[str, Any]
     trainer: dict[str, Any]
     callbacks: dict[str, Any]
     logger: dict[str, Any]
@@ -90,6 +94,8 @@ class TrainConfig:
         top = TopLevel.parse(plain, "")
         TextDataModule(top.data, top.tokenizer, top.seed)  # checks its options; reads nothing yet
         model_options(top.model)
+        objective_options(top.objective, top.model)
+        build_averaging(top.averaging)
         check_forward(top.forward)
         if top.resume != "never" and top.init_from is not None:
             raise UserError(
@@ -130,8 +136,10 @@ class TrainConfig:
             "model": top.model,
             "forward": top.forward["name"],
             "compile": top.compile["mode"] if self.compile.enabled else "none",
+            "objective": top.objective,
             "optimizer": top.optimizer,
             "scheduler": top.scheduler,
+            "averaging": top.averaging,
             "trainer": {**chosen, "accumulate_grad_batches": self.trainer["accumulate_grad_batches"]},
         }
 

@@ -27,7 +27,7 @@ from lstm_lm.training import distributed
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.objectives.language_modelling import LanguageModelling
+from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.schedulers import ConstantOptions
 
 SCHEMA_VERSION = 1
@@ -87,7 +87,7 @@ def build_parts(
     splits = data.manifest.splits
     task = LanguageModelTask(
         model,
-        LanguageModelling(),
+        build_objective(config.top.objective, config.top.model),
         config.optimizer,
         config.scheduler,
         total_steps=total_steps,

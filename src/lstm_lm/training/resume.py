@@ -12,11 +12,16 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import distributed
 from lstm_lm.training.tuning.choice import chosen_config, of_before
 
-WHAT = ("model", "tokenizer", "data", "optimizer", "scheduler")
+WHAT = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
 """Sections that say what is computed: the same function of the same text, or it is another run."""
 WHAT_OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "overfit_batches")
 """Keys of `trainer` that do; the others are limits, logging, and how it is computed."""
 NOT_WHAT = frozenset({"data.cache_dir"})
+WHAT_IT_WAS = {
+    "objective.name": "language_modelling",
+    "averaging.name": "none",
+}
+"""Keys that are younger than some checkpoints, with what those did."""
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 MOST_DIFFERENCES_SHOWN = 2
 
@@ -102,16 +107,19 @@ def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
         names += [(section, key) for key in sorted({*saved.get(section, {}), *config.get(section, {})})]
     found: list[str] = []
     for path in names:
-        name, then, now = ".".join(path), _value(saved, path), _value(config, path)
+        name = ".".join(path)
+        then, now = (_value(section, path, WHAT_IT_WAS.get(name)) for section in (saved, config))
         if name not in NOT_WHAT and then != now:
             found.append(f"{name}: {then!r} then, {now!r} now")
     return found
 
 
-def _value(config: Mapping[str, Any], path: Sequence[str]) -> Any:
+def _value(config: Mapping[str, Any], path: Sequence[str], absent: Any) -> Any:
     value: Any = config
     for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if not isinstance(value, Mapping) or key not in value:
+            return absent
+        value = value[key]
     return value
 
 

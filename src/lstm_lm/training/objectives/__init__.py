@@ -1,1 +1,3 @@
-"""What a model is trained to do; the LightningModule delegates to one of these."""
+"""What a model is trained to do, one file per option of `objective=`; the LightningModule delegates to one of these."""
+
+NOT_OPTIONS = frozenset({"interface", "build"})

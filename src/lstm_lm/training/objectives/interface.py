@@ -1,31 +1,50 @@
-"""What an objective is: `objective.loss(model, batch, state) -> loss, state, metrics`."""
+"""What an objective is: `objective.loss(model, batch, state) -> Loss`."""
 
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
 from lstm_lm.data.streams import Batch
 from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.options import Options
 
 
 class Loss(NamedTuple):
     """One window's loss."""
 
     loss: Tensor
-    """Scalar to minimise: the mean over the predicted tokens."""
+    """Scalar to minimise: the mean over the predicted tokens, with whatever regularises."""
     state: State
     """The state after the window, still part of the graph."""
     nats: Tensor
-    """Scalar: the summed loss of the predicted tokens."""
+    """Scalar without a graph: the summed cross-entropy of the predicted tokens, and nothing else."""
     tokens: Tensor
     """Scalar int64: how many tokens were predicted."""
 
 
-class Objective(Protocol):
-    """A way to turn a window into a number to minimise."""
+class Objective(ABC):
+    """A way to turn a window into a number to minimise. Its module holds it as the constant `OBJECTIVE`."""
 
-    def compile(self, mode: str) -> None:
+    OptionsType: ClassVar[type[Options]]
+    """The configuration's `objective` section."""
+
+    def __init__(self, options: Any, model_options: Any) -> None:
+        """Take the checked `objective` section, and the checked `model` section of what will be trained."""
+        self.options = options
+        self.model_options = model_options
+
+    @classmethod  # noqa: B027  (most train with any)
+    def check(cls, options: Any, model: type[LanguageModel], model_options: Any) -> None:
+        """Refuse, before any data is read, a backbone that cannot be trained like this.
+
+        Raises:
+            UserError: it cannot; the message says why.
+        """
+
+    def compile(self, mode: str) -> None:  # noqa: B027  (there may be nothing)
         """Turn what lies between the model's outputs and the loss into one graph of torch.compile."""
 
+    @abstractmethod
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
-        """Run `model` over `batch` from `state`."""
+        """Run `model` over `batch` from `state`. What regularises acts only where `model` is in training mode."""

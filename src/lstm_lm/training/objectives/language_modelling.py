@@ -1,18 +1,30 @@
 """Language modelling: the cross-entropy of each next token."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lstm_lm.data.streams import IGNORE, Batch
 from lstm_lm.models.interface import LanguageModel, State
-from lstm_lm.training.objectives.interface import Loss
+from lstm_lm.options import Options
+from lstm_lm.training.objectives.interface import Loss, Objective
 
 
-class LanguageModelling:
+class LanguageModellingOptions(Options):
+    """`objective=language_modelling`."""
+
+    name: str
+
+
+class LanguageModelling(Objective):
     """The mean cross-entropy over all targets that are not IGNORE, in float32 whatever the logits are in."""
 
-    def __init__(self) -> None:
+    OptionsType: ClassVar[type[Options]] = LanguageModellingOptions
+
+    def __init__(self, options: LanguageModellingOptions, model_options: Options) -> None:
+        super().__init__(options, model_options)
         self._summed = summed_cross_entropy
 
     def compile(self, mode: str) -> None:
@@ -33,3 +45,6 @@ def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     if rows.element_size() < 4:
         rows = rows.float()
     return cross_entropy(rows, targets.flatten(), ignore_index=IGNORE, reduction="sum")
+
+
+OBJECTIVE = LanguageModelling

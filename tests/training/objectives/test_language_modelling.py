@@ -1,11 +1,23 @@
 """The training loss."""
 
 import math
+from typing import Any
 
+import pytest
 import torch
 
+import lstm_lm
 from lstm_lm.data.streams import IGNORE, Batch
+from lstm_lm.errors import UserError
+from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.objectives.language_modelling import LanguageModelling, summed_cross_entropy
+
+
+def objective(*overrides: str) -> LanguageModelling:
+    config = lstm_lm.compose(*overrides)
+    built = build_objective(config["objective"], config["model"])
+    assert isinstance(built, LanguageModelling)
+    return built
 
 
 class Uniform:
@@ -17,7 +29,7 @@ class Uniform:
 
 def test_a_uniform_model_loses_log_v_a_token() -> None:
     tokens = torch.zeros(3, 2, dtype=torch.int64)
-    result = LanguageModelling().loss(Uniform(), Batch(tokens, tokens, fresh=True), 0)  # type: ignore[arg-type]
+    result = objective().loss(Uniform(), Batch(tokens, tokens, fresh=True), 0)  # type: ignore[arg-type]
     torch.testing.assert_close(result.loss, torch.tensor(math.log(7)))
     assert result.state == 1
     assert result.tokens.item() == 6
@@ -28,7 +40,7 @@ def test_ignored_targets_count_for_nothing() -> None:
     tokens = torch.zeros(3, 2, dtype=torch.int64)
     targets = tokens.clone()
     targets[0] = IGNORE
-    result = LanguageModelling().loss(Uniform(), Batch(tokens, targets, fresh=True), 0)  # type: ignore[arg-type]
+    result = objective().loss(Uniform(), Batch(tokens, targets, fresh=True), 0)  # type: ignore[arg-type]
     assert result.tokens.item() == 4
     torch.testing.assert_close(result.loss, torch.tensor(math.log(7)))
 
@@ -39,3 +51,15 @@ def test_low_precision_logits_are_summed_in_float32() -> None:
     got = summed_cross_entropy(logits, targets)
     assert got.dtype == torch.float32
     torch.testing.assert_close(got, summed_cross_entropy(logits.double(), targets).float(), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"name": "guessing"}, "objective='guessing': no such option"),
+        ({"name": "language_modelling", "smooth": 1}, "objective.smooth: no such key"),
+    ],
+)
+def test_wrong_options_are_refused(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_objective(section, lstm_lm.compose()["model"])

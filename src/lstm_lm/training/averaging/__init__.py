@@ -1,0 +1,3 @@
+"""Averages of the weights over the steps of training, one file per option of `averaging=`."""
+
+NOT_OPTIONS = frozenset({"interface", "build"})
