@@ -32,6 +32,8 @@ class Loaded(_Pair):
     """The whole configuration that the run was trained with."""
     checkpoint: Path
     """The checkpoint file."""
+    digest: str
+    """SHA-256 of its content, in hexadecimal, as the file carries it."""
     run: RunDirectory | None
     """Its run directory; None for a file that lies outside of any."""
     autocast: torch.dtype | None
@@ -70,7 +72,7 @@ def load(
     path, directory = resolve(
         None if run is None else str(run), None if ckpt_path is None else str(ckpt_path), Path(runs_dir), warn
     )
-    checkpoint = checkpoint_file.load(path)
+    checkpoint, digest = checkpoint_file.load_with_digest(path)
     section = checkpoint[checkpoint_file.SECTION]
     config = _mapping(section.get("config"), path, "it has no configuration")
     description = _mapping(config.get("model"), path, "its configuration has no section 'model'")
@@ -94,6 +96,7 @@ def load(
     loaded = Loaded(model, tokenizer)
     loaded.config = dict(config)
     loaded.checkpoint = path
+    loaded.digest = digest
     loaded.run = directory
     loaded.autocast = autocast
     loaded.forward_reason = choice.reason

@@ -1,23 +1,21 @@
 """Text for Lightning: the `data` and `tokenizer` sections of the configuration become loaders of windows."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 
-from lstm_lm import registry
 from lstm_lm.data.cache_folder import cache_folder
-from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, Split
+from lstm_lm.data.corpora import corpus_class
+from lstm_lm.data.corpora.interface import CorpusOptions, Split
 from lstm_lm.data.manifest import Manifest
 from lstm_lm.data.streams import Batch, EvalWindows, RepeatedWindows, TrainWindows
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.data.token_stream import ON_HOST, Placed, Placement, TokenStream, choose
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
-
-CORPORA = "lstm_lm.data.corpora"
 
 
 class TextDataModule(LightningDataModule):
@@ -61,7 +59,7 @@ class TextDataModule(LightningDataModule):
             UserError: an option is unknown, missing or out of range.
         """
         super().__init__()
-        corpus = _corpus_class(data)
+        corpus = corpus_class(data)
         self.options: CorpusOptions = corpus.OptionsType.parse(data, "data")
         self._cache = cache_folder(self.options.cache_dir)
         self._corpus = corpus(self.options, self._cache)
@@ -247,7 +245,3 @@ def _name(section: Mapping[str, Any], where: str) -> str:
     if not isinstance(name, str):
         raise UserError(f"{where}.name={name!r}: must be the name of an option of {where}=")
     return name
-
-
-def _corpus_class(data: Mapping[str, Any]) -> type[Corpus]:
-    return cast(type[Corpus], registry.find(CORPORA, _name(data, "data"), "data.name").CORPUS)

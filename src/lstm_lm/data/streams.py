@@ -191,6 +191,11 @@ class EvalWindows:
         self._reader = _placed(tokens).reader(self._first, min(seq_len, self._stream_length) + 1, circular=False)
         self.batch_size = streams
 
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Position in the text of each stream's first input, [B]; the input at step t of a window is `t` further on."""
+        return self._first
+
     def __len__(self) -> int:
         """Windows in the split."""
         return -(-self._stream_length // self._seq_len)

@@ -30,7 +30,8 @@ SECTION = "lstm_lm"
 """Key of this project's own part of a checkpoint."""
 
 _MARK = b"lstm-lm sha256:"
-_COMMENT_BYTES = len(_MARK) + hashlib.sha256().digest_size * 2
+_DIGEST_BYTES = hashlib.sha256().digest_size * 2  # as hexadecimal digits
+_COMMENT_BYTES = len(_MARK) + _DIGEST_BYTES
 _ZIP_START = b"PK\x03\x04"
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_BYTES = 22  # the end record, whose last two bytes are the length of the comment behind it
@@ -74,6 +75,15 @@ def load(path: Path, map_location: "str | torch.device" = "cpu") -> dict[str, An
     """Read a checkpoint that `save` wrote, its tensors onto `map_location`, after verifying its digest.
 
     Raises:
+        UserError: as `load_with_digest`.
+    """
+    return load_with_digest(path, map_location)[0]
+
+
+def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> tuple[dict[str, Any], str]:
+    """As `load`; and the digest, SHA-256 in hexadecimal, of the very file that was read.
+
+    Raises:
         UserError: the file is missing (`MissingCheckpoint`), cannot be read, is cut off or damaged, has no digest, is
             no checkpoint, would run code when loaded, is not lstm-lm's, or is of a newer version.
     """
@@ -81,6 +91,9 @@ def load(path: Path, map_location: "str | torch.device" = "cpu") -> dict[str, An
 
     # One open file for both steps: a training run may rename a newer checkpoint into place at any moment.
     with _verified(path) as file:
+        file.seek(-_DIGEST_BYTES, os.SEEK_END)
+        digest = file.read().decode("ascii")
+        file.seek(0)
         try:
             checkpoint = torch.load(file, map_location=map_location, weights_only=True)
         except pickle.UnpicklingError:
@@ -93,7 +106,7 @@ def load(path: Path, map_location: "str | torch.device" = "cpu") -> dict[str, An
         except Exception as error:  # a forged archive can fail anywhere in torch's reader
             cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(f"{path}: the checkpoint cannot be loaded onto {map_location}\ncause: {cause}") from error
-    return _checked(checkpoint, path)
+    return _checked(checkpoint, path), digest
 
 
 def verify(path: Path) -> None:

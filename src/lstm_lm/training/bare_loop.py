@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from lstm_lm.data.streams import Batch
+from lstm_lm.models.state import detach
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.parts import Parts
 from lstm_lm.training.schedulers import build_scheduler
-from lstm_lm.training.state import detach
 
 
 class BareLoop:

@@ -11,12 +11,12 @@ from torch import Tensor
 from lstm_lm.data.streams import Batch
 from lstm_lm.evaluation.scores import Counts, Scores, TokenLoss
 from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.models.state import clone, detach, to_device
 from lstm_lm.options import Options
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.objectives.interface import Objective
 from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
-from lstm_lm.training.state import clone, detach, to_device
 
 
 class LanguageModelTask(pl.LightningModule):
