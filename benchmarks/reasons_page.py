@@ -28,8 +28,9 @@ def bound(*, training: bool, call: float = 1.0) -> float:
     layers, width, steps = 8, 128, 128
     spec = StackSpec(LSTM, width, (width,) * layers)
     workload = Workload(16, steps, torch.float32, training)
-    step = costs.vendor_step(spec.input_size, width, workload)
-    one_call = costs.vendor_call(spec.input_size, width, workload)
+    layer = costs.layers(spec)[0]
+    step = costs.vendor_step(layer, workload)
+    one_call = costs.vendor_call(layer, workload)
     extra = call * one_call / step
     alone = layers * (steps + extra)
     return alone / schedule.makespan(schedule.plan(steps, layers, 2, extra), layers, 2, extra)

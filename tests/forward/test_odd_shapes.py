@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from test_parity import Shape, assert_close, example, reference, run
+from test_parity import Shape, assert_close, example, reference, run, values_and_gradient
 from test_variants import CELLS
 from torch import Tensor
 
@@ -119,12 +119,6 @@ def in_float64(stack: RecurrentStack, given: tuple[Tensor, StackState, Masks]) -
     return run_with(Stepwise, exact, (x.double(), start, wide))
 
 
-def values_and_gradient(results: list[Tensor], layers: int) -> list[Tensor]:
-    """What `run` gives as two vectors. A normalised cell's gradient of a single tensor can be zero but for rounding."""
-    values = 1 + 2 * layers
-    return [torch.cat([part.double().flatten() for part in cut]) for cut in (results[:values], results[values:])]
-
-
 FEW_STEPS = ("one of everything", "one step", "one layer")
 MORE_STEPS = ("no multiple of a chunk", "unequal widths")
 """Not in 16 bits: where a rounding changes the side of a kink (relu, hard sigmoid), gradients jump, in any program."""
@@ -139,12 +133,11 @@ MORE_STEPS = ("no multiple of a chunk", "unequal widths")
 def test_every_cell_in_every_precision(cell: Cell, inside: bool, precision: str, shape: str) -> None:
     parameters, autocast, tolerance = PRECISIONS[precision]
     stack, given = custom(cell, SHAPES[shape], inside=inside, dtype=parameters)
-    layers = stack.spec.num_layers
-    expected = values_and_gradient(in_float64(stack, given), layers)
+    expected = values_and_gradient(in_float64(stack, given), stack)
     ways = able_ways(stack.spec)
     assert "stepwise" in ways
     for way in ways:
-        assert_close(values_and_gradient(run_with(WAYS[way], stack, given, autocast), layers), expected, tolerance)
+        assert_close(values_and_gradient(run_with(WAYS[way], stack, given, autocast), stack), expected, tolerance)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_parity import TOLERANCE, Shape, assert_close, example, reference, run
 
+from lstm_lm.cells.gru import GRU
+from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
+from lstm_lm.cells.rnn import RNN
 from lstm_lm.errors import UserError
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.grid import kernels, schedule, window
@@ -107,10 +110,14 @@ def test_a_layer_stays_on_its_place() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 4, 5, 13, 20, None])
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
-def test_any_cut_gives_the_same(chunk: int | None, dtype: torch.dtype, dropout: float) -> None:
-    """In float32 and bfloat16 by oneDNN called directly, where there is one; in float64 by torch.lstm."""
-    stack, x, state, masks = example(Shape(80, 3, 5, (4, 4, 4)), dtype, dropout=dropout)
+@pytest.mark.parametrize(
+    ("cell", "dtype"),
+    [(LSTM, torch.float64), (LSTM, torch.float32), (LSTM, torch.bfloat16), (GRU, torch.float32), (RNN, torch.float64)],
+    ids=lambda value: value.name if isinstance(value, Cell) else str(value),
+)
+def test_any_cut_gives_the_same(chunk: int | None, cell: Cell, dtype: torch.dtype, dropout: float) -> None:
+    """An LSTM in float32 and bfloat16 by oneDNN called directly, where there is one; all else by torch's functions."""
+    stack, x, state, masks = example(Shape(80, 3, 5, (4, 4, 4)), dtype, dropout=dropout, cell=cell)
     stack.use(Pipelined(chunk=chunk, workers=2))
     found = run(stack, x, state, masks)
     stack.strategy.close()
@@ -120,7 +127,7 @@ def test_any_cut_gives_the_same(chunk: int | None, dtype: torch.dtype, dropout: 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_the_direct_kernel_and_autograds_agree(dtype: torch.dtype) -> None:
     """oneDNN called directly, with packed weights, against torch.lstm."""
-    if not kernels.OneDNN.takes(torch.device("cpu"), dtype):
+    if not kernels.OneDNN.takes("lstm", torch.device("cpu"), dtype):
         pytest.skip("this PyTorch or CPU has no such oneDNN kernel")
     torch.manual_seed(0)
     weights = next(RecurrentStack(LSTM, 6, [8]).to(dtype).layers())
@@ -129,11 +136,11 @@ def test_the_direct_kernel_and_autograds_agree(dtype: torch.dtype) -> None:
     for kernel in (
         kernels.OneDNN(weights, training=True, chunks=1),
         kernels.OneDNN(weights, training=True, chunks=9),
-        kernels.AnyVendor(weights, training=True),
+        kernels.AnyVendor(weights, cell="lstm", training=True),
     ):
-        ended = kernel.forward(x, h, c)
-        gradients = kernel.backward(ended, ended.y, None, ended.c)
-        found.append([*ended[:3], *gradients[:3], *gradients.weights])
+        ended = kernel.forward(x, (h, c))
+        gradients = kernel.backward(ended, ended.y, (None, ended.state[1]))
+        found.append([ended.y, *ended.state, gradients.x, *gradients.state, *gradients.weights])
     for other in found[:2]:
         assert_close(other, found[2], 1e-6 if dtype == torch.float32 else 1e-2)
 

@@ -54,6 +54,7 @@ class Cell:
     """A recurrent cell: its sizes, and the pure function that computes one step."""
 
     name: str
+    """Without deviations: what torch calls it, as `torch.lstm` runs its layers (`lstm_lm.forward.vendor`)."""
     gates: int
     """G: a layer's weights have G * H rows."""
     state_tensors: int
@@ -62,7 +63,11 @@ class Cell:
     extras: tuple[Extra, ...] = ()
     additive: bool = False
     """Whether the step needs only the sum of `from_input` and `from_hidden`: then one product can make both."""
+    masks: tuple[str, ...] = StepMasks._fields
+    """Which of `StepMasks` the step applies."""
     deviations: tuple[str, ...] = ()
     """What makes it another cell than cuDNN's and oneDNN's, as the user set it ("layer_norm=true"); empty: nothing."""
+    plain: "Cell | None" = None
+    """The vendors' cell that it deviates from."""
     kept: int = 8
     """About how many numbers a step keeps for its backward pass, for each of the layer's H."""

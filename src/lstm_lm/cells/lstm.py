@@ -61,6 +61,7 @@ def _cell(activation: str, gate_activation: str, norm: bool) -> Cell:
         extras=NORM_EXTRAS if norm else (),
         additive=not norm,
         deviations=tuple(deviations),
+        plain=lstm_cell() if deviations else None,
         kept=KEPT + (KEPT_BY_NORM if norm else 0),
     )
 

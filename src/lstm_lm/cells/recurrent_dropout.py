@@ -4,6 +4,10 @@ Source: Semeniuta, Severyn and Barth, "Recurrent Dropout without Memory Loss", 2
 
     c' = f * c + i * d(g),  d(g) = mask * g,  mask 0 with probability p, else 1 / (1 - p)
 
+and for a GRU, in torch.nn.GRU's notation,
+
+    h' = (1 - z) * d(n) + z * h
+
 with a mask for each step, one of the two samplings in the paper; at test time there is no mask.
 """
 

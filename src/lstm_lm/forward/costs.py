@@ -4,9 +4,12 @@ Fitted to benchmarks/forward.py on 2 cores with AVX-512 and oneDNN. Only ratios 
 move less from machine to machine than times do. `auto` is checked on shapes that were not used for the fit.
 """
 
+from typing import NamedTuple
+
 import torch
 
 from lstm_lm.forward.interface import StackSpec, Workload
+from lstm_lm.forward.vendor import VENDORS
 
 VENDOR_RATE = {2: 374e3, 4: 246e3, 8: 123e3}
 """By item size in bytes: operations a microsecond that the vendor's kernel does on one core."""
@@ -40,24 +43,48 @@ GRID = 340.0
 """Of a pass over the grid: threads woken, OpenMP's put to sleep."""
 
 
-def operations(inputs: int, width: int, batch_size: int) -> float:
-    """Of one step of one layer: two products into 4 H gates."""
-    return 8.0 * batch_size * width * (inputs + width)
+class Layer(NamedTuple):
+    """What decides what a layer costs."""
+
+    inputs: int
+    width: int
+    gates: int
+    on_onednn: bool
+    """Whether PyTorch gives it to oneDNN; else ATen loops over its steps."""
+
+    @property
+    def weights(self) -> int:
+        """Numbers in its matrices."""
+        return self.gates * self.width * (self.inputs + self.width)
 
 
-def vendor_step(inputs: int, width: int, workload: Workload, threads: int = 1) -> float:
+def layers(spec: StackSpec) -> list[Layer]:
+    """Each layer of a stack that a vendor's kernel computes, or PyTorch in its place."""
+    onednn = spec.cell.name in VENDORS and VENDORS[spec.cell.name].on_onednn
+    return [
+        Layer(inputs, width, spec.cell.gates, onednn)
+        for inputs, width in zip(spec.input_sizes, spec.hidden_sizes, strict=True)
+    ]
+
+
+def operations(layer: Layer, batch_size: int) -> float:
+    """Of one step of one layer: two products into the gates."""
+    return 2.0 * batch_size * layer.weights
+
+
+def vendor_step(layer: Layer, workload: Workload, threads: int = 1) -> float:
     """One layer's step by the vendor's kernel, on one core or shared by several."""
     size = workload.dtype.itemsize
-    products = operations(inputs, width, workload.batch_size) / VENDOR_RATE[size] / threads
-    read = 4 * width * (inputs + width) * size / 1e3 / threads
+    products = operations(layer, workload.batch_size) / VENDOR_RATE[size] / threads
+    read = layer.weights * size / 1e3 / threads
     forward = VENDOR_STEP + products + READ * read + READ_BEYOND * max(0.0, read - OWN_CACHE)
     waited = VENDOR_WAIT[size] if threads > 1 else 0.0
     return (forward + waited) * (TRAINING if workload.training else 1)
 
 
-def vendor_call(inputs: int, width: int, workload: Workload) -> float:
+def vendor_call(layer: Layer, workload: Workload) -> float:
     """What a call of the vendor's kernel costs besides its steps."""
-    thousands = 4 * width * (inputs + width) / 1e3
+    thousands = layer.weights / 1e3
     parts = (VENDOR_CALL, VENDOR_BACKWARD_CALL) if workload.training else (VENDOR_CALL,)
     return sum(constant + slope * thousands for constant, slope in parts)
 
@@ -65,10 +92,7 @@ def vendor_call(inputs: int, width: int, workload: Workload) -> float:
 def loop(spec: StackSpec, workload: Workload, *, batched: bool) -> float:
     """A loop in Python over all steps of all layers; `batched`: over anti-diagonals, each one batch of layers."""
     rate = LOOP_RATE * (2 if workload.dtype.itemsize == 2 else 1)
-    products = sum(
-        operations(inputs, width, workload.batch_size) / rate
-        for inputs, width in zip(spec.input_sizes, spec.hidden_sizes, strict=True)
-    )
+    products = sum(operations(layer, workload.batch_size) / rate for layer in layers(spec))
     step = LOOP_STEP * (COMPILED if workload.compiled else 1)
     if batched:
         one = (workload.steps + spec.num_layers - 1) * (1.7 * step + LAYER_STEP * spec.num_layers + products)

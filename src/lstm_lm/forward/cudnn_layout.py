@@ -16,9 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lstm_lm.forward.interface import LayerWeights, Stack
-
-CUDNN_LSTM = 2
-"""cudnnRNNMode_t's number for an LSTM."""
+from lstm_lm.forward.vendor import VENDORS
 
 
 def lay_out(stack: Stack, *, whole: bool) -> None:
@@ -29,7 +27,7 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
     """
     layout = "whole" if whole else "layers"
     spec = stack.spec
-    if stack.vendor_layout == layout or spec.cell.name != "lstm":
+    if stack.vendor_layout == layout or spec.cell.name not in VENDORS:
         return
     stack.vendor_layout = layout
     layers = list(stack.layers())
@@ -38,18 +36,17 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
         return
     with torch.cuda.device(weight.device), torch.inference_mode(False), torch.no_grad():
         if whole:
-            flatten(
-                [tensor for weights in layers for tensor in weights], spec.input_size, spec.hidden_sizes[0], len(layers)
-            )
+            flatten(spec.cell.name, [tensor for weights in layers for tensor in weights], len(layers))
             return
-        for weights, inputs, width in zip(layers, spec.input_sizes, spec.hidden_sizes, strict=True):
-            flatten(list(weights), inputs, width, 1)
+        for weights in layers:
+            flatten(spec.cell.name, list(weights), 1)
 
 
-def flatten(tensors: list[torch.Tensor], input_size: int, hidden_size: int, num_layers: int) -> None:
-    """[T, B, I] layout, one direction, no projection."""
+def flatten(cell: str, tensors: list[Tensor], num_layers: int) -> None:
+    """All parameters of some layers of one width, of the vendor's `cell`; one direction, no projection."""
+    (_, inputs), (_, width) = tensors[0].shape, tensors[1].shape
     torch._cudnn_rnn_flatten_weight(
-        tensors, len(LayerWeights._fields), input_size, CUDNN_LSTM, hidden_size, 0, num_layers, False, False
+        tensors, len(LayerWeights._fields), inputs, VENDORS[cell].mode, width, 0, num_layers, False, False
     )
 
 

@@ -124,8 +124,9 @@ class Pipelined(Strategy):
         setting = window.Setting(
             plan=plan,
             executor=executor,
-            kernel=_kernel(devices, dtype, len(plan.lengths)),
+            kernel=_kernel(stack.spec.cell.name, devices, dtype, len(plan.lengths)),
             masks=masks,
+            state_tensors=stack.spec.cell.state_tensors,
             dtype=dtype,
             devices=devices,
             training=training,
@@ -164,9 +165,8 @@ class Pipelined(Strategy):
 
 def _dearest(spec: StackSpec, workload: Workload) -> tuple[float, float]:
     """Microseconds of a step and of a call of the layer that costs most."""
-    layers = zip(spec.input_sizes, spec.hidden_sizes, strict=True)
-    inputs, width = max(layers, key=lambda sizes: costs.vendor_step(sizes[0], sizes[1], workload))
-    return costs.vendor_step(inputs, width, workload), costs.vendor_call(inputs, width, workload)
+    layer = max(costs.layers(spec), key=lambda layer: costs.vendor_step(layer, workload))
+    return costs.vendor_step(layer, workload), costs.vendor_call(layer, workload)
 
 
 def _computed_in(x: Tensor, devices: Sequence[torch.device]) -> torch.dtype:
@@ -178,10 +178,10 @@ def _computed_in(x: Tensor, devices: Sequence[torch.device]) -> torch.dtype:
     return asked if has_kernel else torch.float32
 
 
-def _kernel(devices: tuple[torch.device, ...], dtype: torch.dtype, chunks: int) -> window.MakeKernel:
-    if all(OneDNN.takes(device, dtype) for device in {*devices}):
+def _kernel(cell: str, devices: tuple[torch.device, ...], dtype: torch.dtype, chunks: int) -> window.MakeKernel:
+    if all(OneDNN.takes(cell, device, dtype) for device in {*devices}):
         return partial(OneDNN, chunks=chunks)
-    return AnyVendor
+    return partial(AnyVendor, cell=cell)
 
 
 STRATEGY = Pipelined

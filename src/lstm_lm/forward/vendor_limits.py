@@ -1,9 +1,10 @@
-"""What keeps cuDNN off its fastest LSTM, the persistent kernel, which holds the recurrent weights on the chip.
+"""What keeps cuDNN off its fastest layers, the persistent kernels, which hold the recurrent weights on the chip.
 
 PyTorch chooses cuDNN's algorithm by shape, type and GPU, and tells nobody (`get_algo` in
 aten/src/ATen/native/cudnn/RNN.cpp, whose conditions these are, as of PyTorch 2.13): PERSIST_STATIC for float16, one
 layer a call, H and input multiples of 128, H <= 1024, and on Ampere and later a batch that is a multiple of 8 and at
-most 128. Below H = 128 another persistent kernel takes any shape.
+most 128; a simple cell of H >= 896 with a batch below 96 only, a GRU never. For small H (LSTM and GRU up to 128, simple
+cells up to 256) another persistent kernel takes any shape.
 """
 
 import torch
@@ -12,8 +13,11 @@ from lstm_lm.forward.interface import StackSpec
 
 PERSISTENT_MULTIPLE = 128
 PERSISTENT_WIDEST = 1024
-SMALL_WIDEST = 128
-"""The kernel for small H: up to 192 forward, and this backward."""
+SMALL_WIDEST = {"rnn_relu": 256, "rnn_tanh": 256, "lstm": 128, "gru": 128}
+"""The kernel for small H, by the cell: half as much again forward, and this backward."""
+RNN_WIDE = 896
+RNN_BATCH = 96
+"""A simple cell at least so wide has no persistent kernel for batches of this size on."""
 BATCH_MULTIPLE = 8
 BATCH_LARGEST = 128
 AMPERE = 8
@@ -34,11 +38,13 @@ def persistent_limit(spec: StackSpec, batch_size: int, dtype: torch.dtype, capab
         capability: the GPU's compute capability, as torch.cuda.get_device_capability gives it. GPUs of fewer than 98
             multiprocessors have no persistent kernel whatever it is.
     """
-    if dtype != torch.float64 and max(spec.hidden_sizes) <= SMALL_WIDEST:
+    if dtype != torch.float64 and max(spec.hidden_sizes) <= SMALL_WIDEST[spec.cell.name]:
         return None
     if capability[0] < AMPERE or capability[1] == 6:
         return f"a GPU of compute capability {capability[0]}.{capability[1]}"
     lacking = []
+    if spec.cell.name == "gru":
+        return f"a GRU wider than {SMALL_WIDEST['gru']}"
     if dtype != torch.float16:
         lacking.append(f"{str(dtype).removeprefix('torch.')} products (float16 only)")
     if in_one_call(spec) and spec.num_layers > 1:
@@ -53,6 +59,8 @@ def persistent_limit(spec: StackSpec, batch_size: int, dtype: torch.dtype, capab
         lacking.append(f"embedding_size={spec.input_size} (a multiple of {PERSISTENT_MULTIPLE})")
     if batch_size % BATCH_MULTIPLE or batch_size > BATCH_LARGEST:
         lacking.append(f"batch_size={batch_size} (a multiple of {BATCH_MULTIPLE}, at most {BATCH_LARGEST})")
+    elif _too_large_for_rnn(spec, batch_size):
+        lacking.append(f"batch_size={batch_size} (less than {RNN_BATCH} from hidden_size={RNN_WIDE} on)")
     return ", ".join(lacking) or None
 
 
@@ -62,8 +70,15 @@ def persistent_neighbour(spec: StackSpec, batch_size: int) -> tuple[StackSpec, i
     def up(number: int, multiple: int) -> int:
         return -(-number // multiple) * multiple
 
+    if spec.cell.name == "gru":
+        return None
     sizes = tuple(up(width, PERSISTENT_MULTIPLE) for width in spec.hidden_sizes)
     batch = up(batch_size, BATCH_MULTIPLE)
     if max(sizes) > PERSISTENT_WIDEST or batch > BATCH_LARGEST:
         return None
-    return StackSpec(spec.cell, up(spec.input_size, PERSISTENT_MULTIPLE), sizes, layer_dropout=True), batch
+    larger = StackSpec(spec.cell, up(spec.input_size, PERSISTENT_MULTIPLE), sizes, layer_dropout=True)
+    return None if _too_large_for_rnn(larger, batch) else (larger, batch)
+
+
+def _too_large_for_rnn(spec: StackSpec, batch_size: int) -> bool:
+    return spec.cell.gates == 1 and batch_size >= RNN_BATCH and max(spec.hidden_sizes) >= RNN_WIDE

@@ -8,7 +8,7 @@ step, so both run on the vendor's kernel, as does weight drop.
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -31,6 +31,14 @@ KEPT_BY_ZONEOUT = 2
 """The mask, as it was drawn and as a strategy lays it out."""
 
 
+class Inside(NamedTuple):
+    """Probabilities of what acts inside a step, by their keys; 0: it doesn't, or the cell has no place for it."""
+
+    zoneout_hidden: float = 0.0
+    zoneout_cell: float = 0.0
+    recurrent_dropout: float = 0.0
+
+
 class RecurrentOptions(Options):
     """The `model` section of a recurrent model."""
 
@@ -44,17 +52,19 @@ class RecurrentOptions(Options):
     output_dropout: Probability
     locked_dropout: bool
     weight_drop: Probability
-    recurrent_dropout: Probability
     zoneout_hidden: Probability
-    zoneout_cell: Probability
     tie_weights: bool
-    forget_bias: Annotated[float, Field(ge=-10, le=10)]
     init: Literal["orthogonal", "uniform"]
 
     @property
     def hidden_sizes(self) -> list[int]:
         """H_l of every layer."""
         return [self.hidden_size] * self.num_layers if isinstance(self.hidden_size, int) else self.hidden_size
+
+    @property
+    def inside(self) -> Inside:
+        """What acts inside a step of this model's cell."""
+        return Inside(zoneout_hidden=self.zoneout_hidden)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -104,13 +114,13 @@ class RecurrentLanguageModel(LanguageModel):
     def spec_for(self, *, training: bool) -> StackSpec:
         """What a strategy must be able to run: without training there is no dropout, and zoneout is a fixed share."""
         options = self.options
-        inside = ("zoneout_hidden", "zoneout_cell", *(("recurrent_dropout",) if training else ()))
+        inside = options.inside if training else options.inside._replace(recurrent_dropout=0.0)
         return StackSpec(
             self.cell,
             options.embedding_size,
             tuple(options.hidden_sizes),
             layer_dropout=training and options.layer_dropout > 0,
-            regularised=tuple(f"{key}={getattr(options, key)}" for key in inside if getattr(options, key)),
+            regularised=tuple(f"{key}={p}" for key, p in inside._asdict().items() if p),
         )
 
     def reset_parameters(self) -> None:
@@ -119,7 +129,7 @@ class RecurrentLanguageModel(LanguageModel):
             self.stack.reset_parameters()
         else:
             self.stack.reset_parameters_uniform()
-        self.set_forget_bias(self.options.forget_bias)
+        self.reset_gates()
         if self.options.tie_weights:  # these rows are also the output's: logits should start near zero
             nn.init.normal_(self.embedding.weight, std=self.options.embedding_size**-0.5)
         else:
@@ -127,8 +137,8 @@ class RecurrentLanguageModel(LanguageModel):
             nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def set_forget_bias(self, value: float) -> None:
-        """Give cells with a forget gate their initial bias; others have none to set."""
+    def reset_gates(self) -> None:
+        """Give a cell's gates initial biases that are not zero; most have none."""
 
     def initial_state(self, batch_size: int) -> StackState:
         """All zeros."""
@@ -173,13 +183,13 @@ class RecurrentLanguageModel(LanguageModel):
 
     def activation_floats(self, tokens: int) -> int:
         """Embedding, each layer's steps with their masks, logits and their gradient."""
-        options = self.options
+        options, inside = self.options, self.options.inside
         kept = self.cell.kept + sum(
             many
             for many, p in (
-                (KEPT_BY_RECURRENT_DROPOUT, options.recurrent_dropout),
-                (KEPT_BY_ZONEOUT, options.zoneout_hidden),
-                (KEPT_BY_ZONEOUT, options.zoneout_cell),
+                (KEPT_BY_RECURRENT_DROPOUT, inside.recurrent_dropout),
+                (KEPT_BY_ZONEOUT, inside.zoneout_hidden),
+                (KEPT_BY_ZONEOUT, inside.zoneout_cell),
             )
             if p
         )
@@ -187,7 +197,7 @@ class RecurrentLanguageModel(LanguageModel):
 
     def _inside(self, steps: int, batch: int, like: Tensor) -> tuple[StepMasks, ...]:
         """A mask for every step and layer: of recurrent dropout, and of zoneout; without training its expectation."""
-        options = self.options
+        options, inside = self.options, self.options.inside
 
         def stay(p: float, width: int) -> Tensor | None:
             if not self.training:
@@ -197,9 +207,9 @@ class RecurrentLanguageModel(LanguageModel):
 
         masks = tuple(
             StepMasks(
-                self._mask(options.recurrent_dropout, (steps, batch, width), like),
-                stay(options.zoneout_hidden, width),
-                stay(options.zoneout_cell, width),
+                self._mask(inside.recurrent_dropout, (steps, batch, width), like),
+                stay(inside.zoneout_hidden, width),
+                stay(inside.zoneout_cell, width),
             )
             for width in options.hidden_sizes
         )

@@ -10,6 +10,7 @@ from lstm_lm.cells.interface import Cell, Extra
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import ONE_DIRECTION, LayerWeights, Masks, StackSpec, StackState, Strategy
 from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.vendor import why_not
 from lstm_lm.models.weight_drop import WeightDrop
 
 
@@ -17,7 +18,8 @@ class RecurrentStack(nn.Module):
     """L layers of one cell; each layer may have its own width.
 
     Parameters are `weight_ih_l{l}` `[G * H_l, I_l]`, `weight_hh_l{l}` `[G * H_l, H_l]`, `bias_ih_l{l}` and
-    `bias_hh_l{l}` `[G * H_l]`: the state dict of a plain `torch.nn.LSTM` loads, and the reverse. A cell with further
+    `bias_hh_l{l}` `[G * H_l]`: the state dict of a plain `torch.nn.LSTM` loads, and the reverse; so does
+    `torch.nn.GRU`'s or `torch.nn.RNN`'s for their cells. A cell with further
     parameters adds them under its own names, `{name}_l{l}`.
     """
 
@@ -41,7 +43,7 @@ class RecurrentStack(nn.Module):
         self.spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised), bidirectional)
         if bidirectional:
             raise ValueError(ONE_DIRECTION)
-        self.strategy: Strategy = Stepwise() if self.spec.deviations else Fused()
+        self.strategy: Strategy = Fused() if why_not(self.spec) is None else Stepwise()
         self.vendor_layout: str | None = None
         self._in_cuda_graphs = False
         for index, (inputs, width) in enumerate(zip(self.spec.input_sizes, hidden_sizes, strict=True)):

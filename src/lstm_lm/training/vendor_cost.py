@@ -1,7 +1,7 @@
 """What it costs, on this machine, that a setting keeps a model off the vendor's kernel, or off its fastest one.
 
-Measured, since it depends on everything: a window of this stack, forwards and backwards, against one of a plain LSTM
-of the same shape on the vendor's kernel. Nothing random is drawn, so a run is the same with and without it.
+Measured, since it depends on everything: a window of this stack, forwards and backwards, against one of the plain
+cell of the same shape on the vendor's kernel. Nothing random is drawn, so a run is the same with and without it.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from lstm_lm.cells.interface import StepMasks
-from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import Masks, StackSpec, Strategy
 from lstm_lm.forward.vendor_limits import persistent_limit, persistent_neighbour
@@ -63,7 +62,8 @@ def vendor_warnings(strategy: Strategy, spec: StackSpec, place: Place) -> list[s
 
 def _off_the_kernel(strategy: Strategy, spec: StackSpec, place: Place) -> list[str]:
     there, why = place, ", ".join(spec.deviations)
-    plain = dataclasses.replace(spec, cell=LSTM, regularised=())
+    cell = spec.cell.plain or spec.cell
+    plain = dataclasses.replace(spec, cell=cell, regularised=())
     if Fused().supports(plain, place.device, place.parameter_dtype) is not None:  # the type keeps it off, first of all
         why = ", ".join((*spec.deviations, f"{_name(place.parameter_dtype)} weights"))
         there = dataclasses.replace(place, parameter_dtype=torch.float32, dtype=torch.float32)
@@ -74,7 +74,7 @@ def _off_the_kernel(strategy: Strategy, spec: StackSpec, place: Place) -> list[s
         fresh.close()
     return [
         f"not on the vendor's kernel: {why}; here the layers take {ratio:.1f} times as long "
-        f"({strategy.name} against a plain LSTM on fused, neither compiled)"
+        f"({strategy.name} against a plain {cell.name.partition('_')[0].upper()} on fused, neither compiled)"
     ]
 
 

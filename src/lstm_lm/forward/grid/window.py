@@ -4,10 +4,10 @@ To autograd the whole grid is one operation, so that both passes are run by the 
 second derivative.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from lstm_lm.forward.grid.kernels import Ended, Kernel
 from lstm_lm.forward.grid.schedule import Plan
 from lstm_lm.forward.interface import LayerWeights, Masks, StackState, steps_of
 
+T = TypeVar("T")
 PARAMETERS = len(LayerWeights._fields)
 
 
@@ -43,6 +44,8 @@ class Setting:
     executor: Executor
     kernel: MakeKernel
     masks: Masks
+    state_tensors: int
+    """Of each layer."""
     dtype: torch.dtype
     """Of the computation."""
     devices: tuple[torch.device, ...]
@@ -50,11 +53,16 @@ class Setting:
     training: bool
 
 
+def batched(flat: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Tuples of `size` in turn."""
+    return (tuple(flat[start : start + size]) for start in range(0, len(flat), size))
+
+
 def run(setting: Setting, x: Tensor, state: StackState, weights: list[LayerWeights]) -> tuple[Tensor, StackState]:
     """`x[T, B, I]` -> `y[T, B, H]` and the state; each result lies where its layer is."""
     flat = [tensor for layer in state for tensor in layer] + [tensor for layer in weights for tensor in layer]
     y, *after = _Window.apply(setting, x, *flat)  # type: ignore[no-untyped-call]
-    return y, tuple(zip(after[::2], after[1::2], strict=True))
+    return y, tuple(batched(after, setting.state_tensors))
 
 
 class _Window(torch.autograd.Function):
@@ -87,19 +95,20 @@ class _Grid:
         self._traced = torch.autograd.profiler._is_profiler_enabled
         self.layers = layers = len(setting.devices)
         self._given = (x, *flat)
-        states, weights = flat[: 2 * layers], flat[2 * layers :]
+        each = setting.state_tensors
+        states, weights = flat[: each * layers], flat[each * layers :]
         self._chunks = x.detach().split_with_sizes(list(setting.plan.lengths))
         starts = [0]
         for length in setting.plan.lengths:
             starts.append(starts[-1] + length)
         self._starts = starts
-        self._states = [tuple(tensor.detach() for tensor in states[2 * n : 2 * n + 2]) for n in range(layers)]
+        self._states = list(batched([tensor.detach() for tensor in states], each))
         self._weights = [LayerWeights(*weights[PARAMETERS * n : PARAMETERS * (n + 1)]) for n in range(layers)]
         self._kernels: list[Kernel | None] = [None] * layers
         self._ended: dict[tuple[int, int], Ended] = {}
         # gradients: of a chunk's output (from above), of the state after a chunk (from the next), of the weights
         self._from_above: dict[tuple[int, int], Tensor | None] = {}
-        self._from_later: dict[tuple[int, int], tuple[Tensor | None, Tensor | None]] = {}
+        self._from_later: dict[tuple[int, int], tuple[Tensor | None, ...]] = {}
         self._of_weights: list[list[Tensor] | None] = [None] * layers
         self._last = len(setting.plan.lengths) - 1
         # the cells write their part of what is given back: joining it afterwards would have to wait for the last one
@@ -115,23 +124,23 @@ class _Grid:
             if chunk == 0:
                 weights = LayerWeights(*(weight.detach().to(dtype) for weight in self._weights[layer]))
                 self._kernels[layer] = self.setting.kernel(weights, training=self.setting.training)
-                h, c = (tensor.to(device, dtype).unsqueeze(0) for tensor in self._states[layer])
+                state = tuple(tensor.to(device, dtype).unsqueeze(0) for tensor in self._states[layer])
             else:
-                h, c = self._ended[layer, chunk - 1][1:3]
+                state = self._ended[layer, chunk - 1].state
             x = self._chunks[chunk] if layer == 0 else self._ended[layer - 1, chunk].y
             x = x.to(device, dtype)
             if layer and (mask := self._mask(layer, chunk)) is not None:
                 x = x * mask
             kernel = self._kernels[layer]
             assert kernel is not None
-            self._ended[layer, chunk] = ended = kernel.forward(x, h, c)
+            self._ended[layer, chunk] = ended = kernel.forward(x, state)
             if layer == self.layers - 1:
                 self._part(self._y, chunk).copy_(ended.y)
 
     def results(self) -> tuple[Tensor, ...]:
-        """y, then h and c of each layer."""
+        """y, then the state of each layer."""
         ends = (self._ended[layer, self._last] for layer in range(self.layers))
-        results = self._y, *(tensor[0] for end in ends for tensor in (end.h, end.c))
+        results = self._y, *(tensor[0] for end in ends for tensor in end.state)
         del self._y  # the caller's now: autograd's graph must not hold what holds the graph
         return results
 
@@ -144,10 +153,10 @@ class _Grid:
             self._from_above[self.layers - 1, chunk] = gradient
         if self._given[0].requires_grad:
             self._of_x = torch.zeros_like(self._given[0])
-        for layer in range(self.layers):
-            pair = of_states[2 * layer : 2 * layer + 2]
-            h, c = (None if gradient is None else gradient.to(dtype).unsqueeze(0) for gradient in pair)
-            self._from_later[layer, self._last] = (h, c)
+        for layer, gradients in enumerate(batched(of_states, self.setting.state_tensors)):
+            self._from_later[layer, self._last] = tuple(
+                None if gradient is None else gradient.to(dtype).unsqueeze(0) for gradient in gradients
+            )
 
     def backward(self, layer: int, chunk: int) -> None:
         """The gradients of cell (layer, chunk), from those of the chunk above and the state after."""
@@ -157,10 +166,11 @@ class _Grid:
             given = self._from_above.pop((layer, chunk)), *self._from_later.pop((layer, chunk))
             if all(gradient is None for gradient in given):  # nothing that was asked for depends on this cell
                 self._from_above[layer - 1, chunk] = None
-                self._from_later[layer, chunk - 1] = (None, None)
+                self._from_later[layer, chunk - 1] = given[1:]
                 return
-            found = kernel.backward(ended, *(self._brought(gradient, layer) for gradient in given))
-            self._from_later[layer, chunk - 1] = (found.h, found.c)
+            of_y, *of_state = (self._brought(gradient, layer) for gradient in given)
+            found = kernel.backward(ended, of_y, of_state)
+            self._from_later[layer, chunk - 1] = found.state
             of_x = found.x
             if layer:
                 if (mask := self._mask(layer, chunk)) is not None:

@@ -1,20 +1,29 @@
 """`model=lstm`: the stacked LSTM language model."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 
 from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import lstm_cell
-from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel, RecurrentOptions
+from lstm_lm.models.recurrent_language_model import Inside, Probability, RecurrentLanguageModel, RecurrentOptions
 
 
 class LSTMOptions(RecurrentOptions):
     """The `model` section of `model=lstm`."""
 
+    recurrent_dropout: Probability
+    zoneout_cell: Probability
+    forget_bias: Annotated[float, Field(ge=-10, le=10)]
     activation: Literal["tanh", "relu", "leaky_relu"]
     gate_activation: Literal["sigmoid", "hard_sigmoid"]
     layer_norm: bool
+
+    @property
+    def inside(self) -> Inside:
+        """As in `RecurrentOptions.inside`."""
+        return super().inside._replace(zoneout_cell=self.zoneout_cell, recurrent_dropout=self.recurrent_dropout)
 
 
 class LSTMLanguageModel(RecurrentLanguageModel):
@@ -28,12 +37,13 @@ class LSTMLanguageModel(RecurrentLanguageModel):
         assert isinstance(options, LSTMOptions)
         return lstm_cell(options.activation, options.gate_activation, norm=options.layer_norm)
 
-    def set_forget_bias(self, value: float) -> None:
+    def reset_gates(self) -> None:
         """A forget gate that starts open lets gradients through time (Gers et al., 2000; Jozefowicz et al., 2015)."""
+        assert isinstance(self.options, LSTMOptions)
         with torch.no_grad():
             for weights in self.stack.layer_parameters():
                 _, forget, _, _ = weights.bias_ih.chunk(4)
-                forget.fill_(value)
+                forget.fill_(self.options.forget_bias)
                 weights.bias_hh.chunk(4)[1].zero_()  # the two biases add up
 
 
