@@ -48,7 +48,7 @@ def score(model: LanguageModel, windows: EvalWindows, device: torch.device) -> f
         if batch.fresh or state is None:
             state = model.initial_state(windows.batch_size)
         logits, state = model(batch.inputs, state)
-        total.update(summed_cross_entropy(logits, batch.targets), (batch.targets != IGNORE).sum())
+        total.update(summed_cross_entropy(logits, batch.targets).nats, (batch.targets != IGNORE).sum())
     return float(total.compute())
 
 

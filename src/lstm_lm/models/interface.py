@@ -6,7 +6,7 @@ model.initial_state(B) -> state          a nest of tensors that a checkpoint can
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,19 @@ State = Any
 """A nest of tuples of tensors; its shape is the model's own business."""
 
 
+class Outputs(NamedTuple):
+    """What `LanguageModel.forward_with_hidden` gives."""
+
+    logits: Tensor
+    """`[T, B, V]`."""
+    state: State
+    """After the window."""
+    hidden: Tensor
+    """The last layer's outputs, `[T, B, H]`."""
+    dropped: Tensor
+    """The same after dropout, as the output projection reads them, `[T, B, H]`."""
+
+
 class LanguageModel(nn.Module, ABC):
     """Predicts each next token from those before it."""
 
@@ -27,6 +40,9 @@ class LanguageModel(nn.Module, ABC):
     """The configuration's `model` section."""
     compilable: ClassVar[tuple[str, ...]] = ()
     """Names of submodules that torch.compile can each turn into one full graph."""
+
+    hands_out_hidden: ClassVar[bool] = False
+    """Whether there is a `forward_with_hidden`."""
 
     def __init__(self, options: Options, vocabulary_size: int) -> None:  # noqa: ARG002
         # every backbone is made from its options and V
@@ -44,6 +60,14 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """`tokens` int64 `[T, B]` and the state before them -> `logits[T, B, V]` and the state after them."""
+
+    def forward_with_hidden(self, tokens: Tensor, state: State) -> Outputs:
+        """The same computation as `forward`, and the last layer's outputs besides: for what regularises them.
+
+        Raises:
+            NotImplementedError: where `hands_out_hidden` is not set.
+        """
+        raise NotImplementedError(f"{type(self).__name__} hands out no hidden states")
 
     @abstractmethod
     def use_forward(

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.forward.choose import Choice, choose
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
-from lstm_lm.models.interface import LanguageModel
+from lstm_lm.models.interface import LanguageModel, Outputs
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.options import Options
 
@@ -86,6 +86,7 @@ class RecurrentLanguageModel(LanguageModel):
 
     OptionsType: ClassVar[type[RecurrentOptions]] = RecurrentOptions
     compilable = ("embedding", "head")
+    hands_out_hidden = True
 
     def __init__(self, options: RecurrentOptions, vocabulary_size: int) -> None:
         super().__init__(options, vocabulary_size)
@@ -146,6 +147,16 @@ class RecurrentLanguageModel(LanguageModel):
 
     def forward(self, tokens: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """As in `LanguageModel.forward`; dropout where the module is in training mode."""
+        y, state, output_mask = self._run(tokens, state)
+        return self.head(y, output_mask), state
+
+    def forward_with_hidden(self, tokens: Tensor, state: StackState) -> Outputs:
+        """As in `LanguageModel.forward_with_hidden`."""
+        y, state, mask = self._run(tokens, state)
+        return Outputs(self.head(y, mask), state, y, y if mask is None else y * mask.to(y.dtype))
+
+    def _run(self, tokens: Tensor, state: StackState) -> tuple[Tensor, StackState, Tensor | None]:
+        """All but the output projection: `y[T, B, H]`, the state, and the dropout mask of the projection."""
         options, like = self.options, self.embedding.weight
         steps, batch = tokens.shape
         drawn = 1 if options.locked_dropout else steps
@@ -161,7 +172,7 @@ class RecurrentLanguageModel(LanguageModel):
         y, state = self.stack(
             self.embedding(tokens, embedding_mask), state, masks, [mask for mask in weights if mask is not None]
         )
-        return self.head(y, output_mask), state
+        return y, state, output_mask
 
     def use_forward(
         self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload

@@ -86,7 +86,7 @@ class LanguageModelTask(pl.LightningModule):
         result = self.objective.loss(self.model, batch, self._stream_state)
         self._stream_state = detach(result.state)
         window = batch_idx % self.trainer.accumulate_grad_batches  # of those that one optimizer step accumulates
-        loss = self._team.mean(result.loss.detach())
+        loss = self._team.mean(result.nats / result.tokens.clamp(min=1))
         self.train_loss = (
             loss if window == 0 or self.train_loss is None else self.train_loss.lerp(loss, 1 / (window + 1))
         )

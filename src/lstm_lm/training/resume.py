@@ -19,6 +19,9 @@ WHAT_OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_cli
 NOT_WHAT = frozenset({"data.cache_dir"})
 WHAT_IT_WAS = {
     "objective.name": "language_modelling",
+    "objective.label_smoothing": 0.0,
+    "objective.activation_regularisation": 0.0,
+    "objective.temporal_activation_regularisation": 0.0,
     "averaging.name": "none",
 }
 """Keys that are younger than some checkpoints, with what those did."""

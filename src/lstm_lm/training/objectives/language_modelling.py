@@ -1,21 +1,39 @@
-"""Language modelling: the cross-entropy of each next token."""
+"""Language modelling: the cross-entropy of each next token, and what may be added to it in training.
 
-from typing import ClassVar
+Sources: label smoothing after Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016,
+section 7; activation and temporal activation regularisation after Merity, McCann and Socher, "Revisiting Activation
+Regularization for Language RNNs", 2017, sections 3.1 and 3.2, as means over all numbers.
+"""
+
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn import functional as F
 
 from lstm_lm.data.streams import IGNORE, Batch
+from lstm_lm.errors import UserError
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.options import Options
 from lstm_lm.training.objectives.interface import Loss, Objective
+
+Strength = Annotated[float, Field(ge=0, le=1000)]
 
 
 class LanguageModellingOptions(Options):
     """`objective=language_modelling`."""
 
     name: str
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    activation_regularisation: Strength
+    temporal_activation_regularisation: Strength
+
+    @property
+    def on_activations(self) -> list[str]:
+        """Keys in use that act on the last layer's outputs."""
+        keys = ("activation_regularisation", "temporal_activation_regularisation")
+        return [key for key in keys if getattr(self, key)]
 
 
 class LanguageModelling(Objective):
@@ -27,24 +45,65 @@ class LanguageModelling(Objective):
         super().__init__(options, model_options)
         self._summed = summed_cross_entropy
 
+    @classmethod
+    def check(cls, options: LanguageModellingOptions, model: type[LanguageModel], model_options: Options) -> None:
+        """As in `Objective.check`."""
+        if options.on_activations and not model.hands_out_hidden:
+            key, name = options.on_activations[0], getattr(model_options, "name", model.__name__)
+            raise UserError(
+                f"objective.{key}={getattr(options, key)}: model={name} hands out no layer's outputs; set 0"
+            )
+
     def compile(self, mode: str) -> None:
         """As in `Objective.compile`."""
         self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
 
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
         """As in `Objective.loss`."""
-        logits, state = model(batch.inputs, state)
-        nats = self._summed(logits, batch.targets)
+        options: LanguageModellingOptions = self.options
+        penalty: Tensor | float = 0.0
+        if model.training and options.on_activations:
+            outputs = model.forward_with_hidden(batch.inputs, state)
+            logits, state = outputs.logits, outputs.state
+            if options.activation_regularisation:
+                penalty = options.activation_regularisation * mean_square(outputs.dropped)
+            if options.temporal_activation_regularisation and len(outputs.hidden) > 1:
+                steps = outputs.hidden[1:] - outputs.hidden[:-1]
+                penalty = penalty + options.temporal_activation_regularisation * mean_square(steps)
+        else:
+            logits, state = model(batch.inputs, state)
+        smoothing = options.label_smoothing if model.training else 0.0
+        summed = self._summed(logits, batch.targets, smoothing)
         tokens = (batch.targets != IGNORE).sum()
-        return Loss(nats / tokens.clamp(min=1), state, nats.detach(), tokens)
+        return Loss(summed.smoothed / tokens.clamp(min=1) + penalty, state, summed.nats.detach(), tokens)
 
 
-def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """`logits[T, B, V]`, `targets[T, B]` -> scalar; float32, or float64 where the logits are."""
-    rows = logits.flatten(0, 1)
+class CrossEntropy(NamedTuple):
+    """Summed over all targets that are not IGNORE; scalars, float32, or float64 where the logits are."""
+
+    nats: Tensor
+    """Of the targets."""
+    smoothed: Tensor
+    """Of the targets, each mixed with the uniform distribution over the vocabulary."""
+
+
+def summed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> CrossEntropy:
+    """Of `logits[T, B, V]` and `targets[T, B]`; `smoothing` is the uniform distribution's share, 0 <= it < 1."""
+    rows, targets = logits.flatten(0, 1), targets.flatten()
     if rows.element_size() < 4:
         rows = rows.float()
-    return cross_entropy(rows, targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    if not smoothing:
+        nats = F.cross_entropy(rows, targets, ignore_index=IGNORE, reduction="sum")
+        return CrossEntropy(nats, nats)
+    log_p = F.log_softmax(rows, dim=-1)
+    nats = F.nll_loss(log_p, targets, ignore_index=IGNORE, reduction="sum")
+    uniform = -(log_p.mean(-1) * (targets != IGNORE)).sum()
+    return CrossEntropy(nats, (1 - smoothing) * nats + smoothing * uniform)
+
+
+def mean_square(x: Tensor) -> Tensor:
+    """In float32 at least: squares of small numbers are lost in 16 bits."""
+    return (x if x.element_size() >= 4 else x.float()).square().mean()
 
 
 OBJECTIVE = LanguageModelling
