@@ -1,7 +1,7 @@
 """Text for Lightning: the `data` and `tokenizer` sections of the configuration become loaders of windows."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -10,12 +10,22 @@ from numpy.typing import NDArray
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora import corpus_class
 from lstm_lm.data.corpora.interface import CorpusOptions, Split
+from lstm_lm.data.enough import check_lines, check_streams
+from lstm_lm.data.lines import EvalLines, Lines, TrainLines, find_lines
 from lstm_lm.data.manifest import Manifest
 from lstm_lm.data.streams import Batch, EvalWindows, RepeatedWindows, TrainWindows
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.data.token_stream import ON_HOST, Placed, Placement, TokenStream, choose
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
+
+
+class Predicted(NamedTuple):
+    """How much of a split is predicted."""
+
+    tokens: int
+    characters: int
+    bytes: int
 
 
 class TextDataModule(LightningDataModule):
@@ -77,7 +87,8 @@ class TextDataModule(LightningDataModule):
         """Where the text lies; known once `prepare` has been called."""
         self._placed: dict[Split, Placed] = {}
         self._encoded: EncodedCorpus | None = None
-        self._train_windows: TrainWindows | None = None
+        self._train_windows: TrainWindows | TrainLines | None = None
+        self._lines: dict[Split, Lines] = {}
         self._saved_place: Mapping[str, Any] | None = None
 
     def prepare(self) -> None:
@@ -90,6 +101,11 @@ class TextDataModule(LightningDataModule):
         """
         if self._encoded is None:
             found = encoded(self._corpus.load(), self._how, self.options.unknown, self._cache)
+            if self.options.unit == "line":
+                self._lines = {
+                    split: find_lines(found.tokens(split), found.tokenizer, self.options.seq_len)
+                    for split in found.manifest.splits
+                }
             self._check_lengths(found.manifest)
             tokens = sum(split.tokens for split in found.manifest.splits.values())
             self.placement = choose(self._token_stream, self._device, tokens, found.tokenizer.vocabulary_size)
@@ -117,6 +133,8 @@ class TextDataModule(LightningDataModule):
     def steps_per_epoch(self) -> int:
         """Training windows in an epoch, in each process."""
         streams = self.options.batch_size * self._processes[1]
+        if self._lines:
+            return len(self._lines["train"].starts) // streams
         stream_length = self.manifest.splits["train"].tokens // streams
         return -(-stream_length // self.options.seq_len)
 
@@ -128,7 +146,19 @@ class TextDataModule(LightningDataModule):
         """
         return self._ready.tokens(split)
 
-    def train_dataloader(self) -> TrainWindows | RepeatedWindows:
+    def predicted(self, split: Split) -> Predicted:
+        """How much of a split is predicted: all but its first token, or its lines.
+
+        Raises:
+            KeyError: there is no such split.
+        """
+        if self._lines:
+            lines = self._lines[split]
+            return Predicted(lines.tokens, lines.characters, lines.bytes)
+        counts = self.manifest.splits[split]
+        return Predicted(counts.tokens - 1, counts.predicted_characters, counts.predicted_bytes)
+
+    def train_dataloader(self) -> TrainWindows | TrainLines | RepeatedWindows:
         """The training windows of this process; with `repeat_windows` a few of them, again and again.
 
         Raises:
@@ -136,15 +166,25 @@ class TextDataModule(LightningDataModule):
         """
         self._check_lengths(self.manifest)
         rank, world_size = self._processes
-        self._train_windows = TrainWindows(
-            self._place("train"),
-            self.options.batch_size,
-            self.options.seq_len,
-            seed=self._seed,
-            carry_state=self.options.carry_state,
-            rank=rank,
-            world_size=world_size,
-        )
+        if self._lines:
+            self._train_windows = TrainLines(
+                self._place("train"),
+                self._lines["train"],
+                self.options.batch_size,
+                seed=self._seed,
+                rank=rank,
+                world_size=world_size,
+            )
+        else:
+            self._train_windows = TrainWindows(
+                self._place("train"),
+                self.options.batch_size,
+                self.options.seq_len,
+                seed=self._seed,
+                carry_state=self.options.carry_state,
+                rank=rank,
+                world_size=world_size,
+            )
         if self._saved_place is not None:
             self._train_windows.load_state_dict(self._saved_place)
             self._saved_place = None
@@ -174,21 +214,23 @@ class TextDataModule(LightningDataModule):
         else:
             self._train_windows.load_state_dict(place)
 
-    def val_dataloader(self) -> EvalWindows:
+    def val_dataloader(self) -> EvalWindows | EvalLines:
         """The windows of the validation split, the same in every process."""
         return self.eval_windows("validation")
 
-    def test_dataloader(self) -> EvalWindows | list[EvalWindows]:
+    def test_dataloader(self) -> EvalWindows | EvalLines | list[EvalWindows]:
         """The windows of the test split, the same in every process; an empty list where there is no such split."""
         return self.eval_windows("test") if "test" in self.manifest.splits else []
 
-    def eval_windows(self, split: Split) -> EvalWindows:
-        """A split, the training split too, with each token but the first predicted once.
+    def eval_windows(self, split: Split) -> EvalWindows | EvalLines:
+        """A split, the training split too, with each token but the first predicted once; of lines, each token.
 
         Raises:
             KeyError: there is no such split.
         """
         options = self.options
+        if self._lines:
+            return EvalLines(self._place(split), self._lines[split], options.eval_batch_size)
         return EvalWindows(self._place(split), options.eval_batch_size, options.seq_len, context=options.eval_context)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
@@ -215,29 +257,10 @@ class TextDataModule(LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else self._expected
 
     def _check_lengths(self, manifest: Manifest) -> None:
-        batch_size, seq_len = self.options.batch_size, self.options.seq_len
-        streams = batch_size * self._processes[1]
-        for split, counts in manifest.splits.items():
-            if split == "train" and counts.tokens < streams * seq_len:
-                raise UserError(
-                    f"data.name={self.options.name}: the training text is too short: {counts.tokens:,} tokens,\n"
-                    f"but {streams:,} streams of one window of {seq_len:,} tokens need {streams * seq_len:,}\n"
-                    f"{_remedy(counts.tokens, streams, batch_size, seq_len)}"
-                )
-            if split != "train" and counts.tokens < 2:
-                raise UserError(
-                    f"data.name={self.options.name}: the {split} text is too short: {counts.tokens} of 2 tokens\n"
-                    f"give more text, or a larger data.{split}_fraction"
-                )
-
-
-def _remedy(tokens: int, streams: int, batch_size: int, seq_len: int) -> str:
-    ways = ["give more text"]
-    if smaller := tokens // (streams // batch_size * seq_len):
-        ways.append(f"data.batch_size={smaller}")
-    if shorter := tokens // streams:
-        ways.append(f"data.seq_len={shorter}")
-    return f"{', or '.join(ways)} at most" if len(ways) > 1 else ways[0]
+        if self._lines:
+            check_lines(self._lines, self.options, self._processes[1])
+        else:
+            check_streams(manifest.splits, self.options, self._processes[1])
 
 
 def _name(section: Mapping[str, Any], where: str) -> str:

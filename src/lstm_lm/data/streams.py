@@ -26,6 +26,7 @@ class Batch(NamedTuple):
     inputs: Tensor  # int64[T, B]
     targets: Tensor  # int64[T, B]; IGNORE (-100) where nothing is to be predicted
     fresh: bool  # True: the hidden state starts from zero before this window
+    predicted: int | None = None  # targets that are not IGNORE, where that is known without looking; None: T * B
 
 
 class TrainWindows:
@@ -116,13 +117,22 @@ class TrainWindows:
         Raises:
             UserError: `state_dict` is not one that `state_dict()` gives.
         """
-        epoch, window = state_dict.get("epoch"), state_dict.get("window")
-        if not (_is_count(epoch) and _is_count(window)):
-            raise UserError(
-                f"the checkpoint's position in the training text is not valid: {dict(state_dict)!r:.200}\n"
-                "use another checkpoint, or init_from= to start from its weights alone"
-            )
-        self._epoch, self._window = epoch, window
+        self._epoch, self._window = place_of(state_dict)
+
+
+def place_of(state_dict: Mapping[str, Any]) -> tuple[int, int]:
+    """The (epoch, window) that a `state_dict` of training windows holds.
+
+    Raises:
+        UserError: it holds none.
+    """
+    epoch, window = state_dict.get("epoch"), state_dict.get("window")
+    if not (_is_count(epoch) and _is_count(window)):
+        raise UserError(
+            f"the checkpoint's position in the training text is not valid: {dict(state_dict)!r:.200}\n"
+            "use another checkpoint, or init_from= to start from its weights alone"
+        )
+    return epoch, window
 
 
 class RepeatedWindows:

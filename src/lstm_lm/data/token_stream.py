@@ -69,6 +69,12 @@ class Placed:
         """N."""
         return len(self.host)
 
+    def take(self, positions: NDArray[np.int64]) -> Tensor:
+        """The ids at `positions` (any shape; -1 is the last token), int64, where windows are needed."""
+        if self.on_device is not None:
+            return self.on_device[torch.from_numpy(positions).to(self.device)].to(torch.int64)
+        return _handed_out(self.host.take(positions, mode="wrap"), self.device)
+
     def reader(self, first: NDArray[np.int64], most: int, *, circular: bool) -> Reader:
         """What reads B streams.
 
@@ -89,14 +95,19 @@ class _OnHost:
         self._positions = positions
         self._mode: Literal["wrap", "clip"] = "wrap" if circular else "clip"
         self._device = device
-        # Only a copy from pinned memory returns before it is done. On Apple's GPUs it may then be read too early.
-        self._pinned = device.type == "cuda"
 
     def read(self, shift: int, length: int) -> Tensor:
-        ids = torch.from_numpy(self._tokens.take(self._positions[:length] + shift, mode=self._mode).astype(np.int64))
-        if self._pinned:
-            ids = ids.pin_memory()
-        return ids.to(self._device, non_blocking=self._pinned)
+        return _handed_out(self._tokens.take(self._positions[:length] + shift, mode=self._mode), self._device)
+
+
+def _handed_out(found: NDArray[Any], device: torch.device) -> Tensor:
+    """Ids in the host's memory as int64 on `device`."""
+    # Only a copy from pinned memory returns before it is done. On Apple's GPUs it may then be read too early.
+    pinned = device.type == "cuda"
+    ids = torch.from_numpy(found.astype(np.int64))
+    if pinned:
+        ids = ids.pin_memory()
+    return ids.to(device, non_blocking=pinned)
 
 
 class _OnDevice:

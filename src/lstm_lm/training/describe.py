@@ -50,7 +50,11 @@ def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path
         processes=parts.team.size,
         accumulate=config.trainer["accumulate_grad_batches"],
         steps_per_epoch=parts.steps_per_epoch,
-        tokens_per_epoch=manifest.splits["train"].tokens // streams * streams,
+        tokens_per_epoch=(
+            parts.data.predicted("train").tokens
+            if options.unit == "line"
+            else manifest.splits["train"].tokens // streams * streams
+        ),
         total_steps=parts.total_steps,
         device=machine.label,
         precision=machine.precision,

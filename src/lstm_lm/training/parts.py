@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from lstm_lm import hardware
-from lstm_lm.data.manifest import SplitManifest
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Counts
@@ -92,7 +91,7 @@ def build_parts(
         config.scheduler,
         total_steps=total_steps,
         precision=machine.precision,
-        counts={name: _counts(split) for name, split in splits.items()},
+        counts={name: Counts(*data.predicted(name), split.replaced) for name, split in splits.items()},
         provenance={
             "schema_version": SCHEMA_VERSION,
             "config": config.plain if origin is None else {**config.plain, "tokenizer": _section(origin, "tokenizer")},
@@ -263,15 +262,6 @@ def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int | None:
             "set trainer.max_epochs or trainer.max_steps, or use scheduler=constant"
         )
     return min(limits)
-
-
-def _counts(split: SplitManifest) -> Counts:
-    return Counts(
-        tokens=split.tokens - 1,
-        characters=split.predicted_characters,
-        bytes=split.predicted_bytes,
-        replaced=split.replaced,
-    )
 
 
 def _seed_everything(seed: int) -> None:

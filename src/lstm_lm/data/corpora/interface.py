@@ -23,6 +23,7 @@ class CorpusOptions(Options):
     encoding: str
     cache_dir: str | None
     unknown: Literal["error", "skip", "replace"]
+    unit: Literal["window", "line"]
     batch_size: Annotated[int, Field(gt=0)]
     seq_len: Annotated[int, Field(gt=0)]
     carry_state: bool

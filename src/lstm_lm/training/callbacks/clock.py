@@ -77,7 +77,8 @@ class StepClock(pl.Callback):
             if self.first_step_at is None:
                 self.first_step_at = time.time()
         if isinstance(batch, Batch):
-            self._tokens += batch.inputs.numel() * trainer.world_size
+            tokens = batch.inputs.numel() if batch.predicted is None else batch.predicted
+            self._tokens += tokens * trainer.world_size
 
     def _settle(self, *, wait: bool) -> None:
         """Take the times of steps that have ended."""
