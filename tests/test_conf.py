@@ -11,11 +11,12 @@ from omegaconf import OmegaConf
 
 import lstm_lm
 from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.groups import groups_of
 from lstm_lm.errors import UserError
 from lstm_lm.training.config import TrainConfig
 
 CONF = conf_dir()
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+GROUPS = groups_of("train")
 OPTIONS = [
     (group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml")) if path.stem[0] != "_"
 ]

@@ -4,6 +4,7 @@ config = lstm_lm.compose("data=text", "data.path=novel.txt")   # a plain dict; n
 summary = lstm_lm.train(config, "outputs/novel")
 model, tokenizer = lstm_lm.load("outputs/novel")
 text = lstm_lm.generate("outputs/novel", prompt="Once")
+scores = lstm_lm.evaluate("outputs/novel", method="static")
 """
 
 import importlib
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_lm.cli.compose import compose
+    from lstm_lm.cli.evaluate_api import evaluate
     from lstm_lm.generation.api import generate
     from lstm_lm.loading import load
     from lstm_lm.training.train import train
 
 __version__ = "0.1.0"
-__all__ = ["compose", "generate", "load", "train"]
+__all__ = ["compose", "evaluate", "generate", "load", "train"]
 
 _WHERE = {
     "compose": "lstm_lm.cli.compose",
+    "evaluate": "lstm_lm.cli.evaluate_api",
     "generate": "lstm_lm.generation.api",
     "load": "lstm_lm.loading",
     "train": "lstm_lm.training.train",

@@ -22,7 +22,7 @@ def test_no_verb_is_a_mistake_that_help_answers(here: Here) -> None:
 
 
 def test_an_unknown_verb_names_those_there_are(here: Here) -> None:
-    assert here("trian").refused() == "error: trian: no such command\nchoose one of: train, generate\n"
+    assert here("trian").refused() == f"error: trian: no such command\nchoose one of: {', '.join(VERBS)}\n"
 
 
 @pytest.mark.parametrize("argv", [["--version"], ["train", "--version"], ["generate", "--version"]])
@@ -30,7 +30,7 @@ def test_version(argv: list[str], here: Here) -> None:
     assert here(*argv) == (0, f"lstm-lm {__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["train", "generate"])
+@pytest.mark.parametrize("verb", ["train", "generate", "evaluate"])
 def test_a_verbs_help_is_short_and_has_examples(verb: str, here: Here) -> None:
     said = here(verb, "--help")
     assert said.status == 0

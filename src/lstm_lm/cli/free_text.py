@@ -24,5 +24,14 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "ckpt_path": FreeText.PATH,
         "runs_dir": FreeText.PATH,
     },
+    "evaluate": {
+        "data.path": FreeText.PATH,
+        "data.validation_path": FreeText.PATH,
+        "data.test_path": FreeText.PATH,
+        "data.cache_dir": FreeText.PATH,
+        "run": FreeText.PATH,
+        "ckpt_path": FreeText.PATH,
+        "runs_dir": FreeText.PATH,
+    },
 }
 """By the name of the configuration, a file at the top of `conf/`."""

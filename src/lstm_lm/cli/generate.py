@@ -2,12 +2,13 @@
 
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra_app import run_app
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note, write_text
@@ -99,18 +100,10 @@ def _load(command: CommandOptions) -> "Loaded":
         command.run,
         ckpt_path=command.ckpt_path,
         runs_dir=command.runs_dir,
-        device=_device_name(command.device),
+        device=device_name(command.device),
         precision=str(command.precision.get("name")),
         forward=command.forward,
         warn=note,
     )
     note(str(loaded.checkpoint))
     return loaded
-
-
-def _device_name(device: Mapping[str, Any]) -> str:
-    """Torch's name, or `auto` or `gpu`, for the group `device`, which has Lightning's words for training."""
-    accelerator, devices = str(device.get("accelerator")), device.get("devices")
-    if accelerator in ("gpu", "cuda") and isinstance(devices, list) and devices:
-        return f"cuda:{devices[0]}"
-    return accelerator

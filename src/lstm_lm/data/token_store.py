@@ -190,6 +190,8 @@ def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str,
     except UserError as error:
         # The tokenizer names the key as `generate.py` has it, and cannot know which text it was.
         message = str(error).replace("\nunknown=", "\ndata.unknown=").replace(", unknown=", ", data.unknown=")
+        if (unknown_pieces := _count_unknown(part, tokenizer)) > 1:
+            message = message.replace("\nthe first is", f"\nthere are {unknown_pieces:,} such places; the first is", 1)
         raise UserError(message if message.startswith(part.text.label) else f"{part.text.label}: {message}") from None
     return SplitManifest(
         tokens=tokens,
@@ -201,6 +203,14 @@ def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str,
         start=part.start,
         stop=part.stop,
     )
+
+
+def _count_unknown(part: SplitText, tokenizer: Tokenizer) -> int:
+    """How many pieces of the text the tokenizer does not know; 0 where that cannot be said."""
+    try:
+        return sum(encoded.replaced for encoded in tokenizer.encode_pieces(part.text.pieces(), "skip"))
+    except UserError:
+        return 0
 
 
 class _Counted:

@@ -45,6 +45,10 @@ class RunDirectory:
         """One section per evaluation method that was run."""
         return self.path / "evaluation.json"
 
+    def evaluation_plot(self, method: str) -> Path:
+        """The picture of an evaluation method's section."""
+        return self.path / f"evaluation-{method}.png"
+
     @property
     def tuning(self) -> Path:
         """What was measured before training, and what was chosen (`tune=`)."""

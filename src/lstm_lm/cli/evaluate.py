@@ -1,0 +1,138 @@
+"""`evaluate`: scores of a run's model, into the run's evaluation.json; a table on standard output."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lstm_lm.cli.device_name import device_name
+from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.text_output import note
+from lstm_lm.errors import UserError
+from lstm_lm.options import Options
+
+if TYPE_CHECKING:
+    from lstm_lm.evaluation.methods.interface import Tell
+    from lstm_lm.loading import Loaded
+
+NO_SWEEP = "evaluate scores one run, and has no sweeps (-m)\nrun it once for each run"
+
+
+class CommandOptions(Options):
+    """The keys and groups of `conf/evaluate.yaml`."""
+
+    run: str | None
+    ckpt_path: str | None
+    runs_dir: str
+    method: dict[str, Any]
+    data: dict[str, Any]
+    device: dict[str, Any]
+    precision: dict[str, Any]
+    forward: dict[str, Any]
+    runtime: dict[str, Any]
+
+
+def run(argv: Sequence[str], program: Sequence[str]) -> int:
+    """Do what `argv` says; gives the exit status.
+
+    Args:
+        argv: overrides and flags.
+        program: what was typed before them, `["python", "-m", "lstm_lm", "evaluate"]` say.
+
+    Raises:
+        UserError: something is not as it must be.
+        RunError: the results cannot be written.
+    """
+    command = shlex.join([*program, *argv])
+    run_app("evaluate", lambda config: _evaluate(config, command), argv, program, no_multirun=NO_SWEEP)
+    return 0
+
+
+def _evaluate(config: DictConfig, command: str) -> None:
+    from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
+    from lstm_lm.evaluation.methods import method_of
+    from lstm_lm.forward.choose import check_forward
+    from lstm_lm.loading import load
+    from lstm_lm.reports.evaluation_picture import draw_evaluation
+    from lstm_lm.reports.evaluation_table import evaluation_table
+    from lstm_lm.runs import evaluation_file
+    from lstm_lm.training.runtime import RuntimeOptions, runtime_settings
+
+    options = CommandOptions.parse(plain_config(config), "")
+    runtime = RuntimeOptions.parse(options.runtime, "runtime")
+    method_of(options.method)
+    check_forward(options.forward)
+    precision = str(options.precision.get("name"))
+    with runtime_settings(runtime), _progress() as tell:
+        loaded = load(
+            options.run,
+            ckpt_path=options.ckpt_path,
+            runs_dir=options.runs_dir,
+            device=device_name(options.device),
+            precision=precision,
+            forward=options.forward,
+            warn=note,
+        )
+        if loaded.run is not None:
+            evaluation_file.read(loaded.run.evaluation)  # a damaged one is better found before the work
+        note(_which(loaded))
+        found = evaluate_loaded(
+            loaded,
+            options.method,
+            options.data,
+            forward=options.forward,
+            precision=precision,
+            token_stream=runtime.token_stream,
+            command=command,
+            tell=tell,
+        )
+    console = Console(highlight=False)
+    for part in evaluation_table(found.section):
+        console.print(part)
+    if (file := keep(found, loaded)) is None or loaded.run is None:
+        note("not kept: this checkpoint does not lie in a run directory")
+        return
+    picture = loaded.run.evaluation_plot(found.method)
+    draw_evaluation(found.section, picture)
+    note(f"{file}, {picture.name}")
+
+
+def _which(loaded: "Loaded") -> str:
+    """The checkpoint that is evaluated, and, of a run that is still training, that it is."""
+    from lstm_lm.runs import summary
+
+    try:
+        running = loaded.run is not None and summary.read(loaded.run.summary).status == "running"
+    except UserError:  # there is none, or it is damaged: the checkpoint stands for itself
+        running = False
+    return f"{loaded.checkpoint}{' (its run has not ended: this is how far it has come)' if running else ''}"
+
+
+@contextmanager
+def _progress() -> Iterator["Tell"]:
+    """A line that says how far the work is, and goes away after it; none where standard error is no terminal."""
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    tasks: dict[str, Any] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total)
+        bar.update(tasks[what], completed=done, visible=done < total)
+
+    with bar:
+        yield tell

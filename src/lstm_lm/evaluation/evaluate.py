@@ -1,0 +1,131 @@
+"""One evaluation from beginning to end: a loaded model, its text, a method, and what is kept of the result."""
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from lstm_lm.data.token_stream import TokenStream, choose
+from lstm_lm.errors import UserError
+from lstm_lm.evaluation.methods import method_of
+from lstm_lm.evaluation.methods.interface import Subject, Tell, Windows
+from lstm_lm.evaluation.text import EvaluationText, data_section, read_text
+from lstm_lm.evaluation.token_sizes import TokenSizes
+from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.interface import Workload
+from lstm_lm.loading import Loaded
+from lstm_lm.models.interface import LanguageModel
+from lstm_lm.runs import evaluation_file
+from lstm_lm.runs.summary import git_commit, versions
+
+
+class Evaluation(NamedTuple):
+    """What was found."""
+
+    method: str
+    section: dict[str, Any]
+    """As evaluation.json holds it."""
+
+
+def evaluate_loaded(
+    loaded: Loaded,
+    method: Mapping[str, Any],
+    data: Mapping[str, Any] | None = None,
+    *,
+    forward: str | Mapping[str, Any] = "auto",
+    precision: str = "auto",
+    token_stream: TokenStream = "auto",
+    command: str | None = None,
+    tell: Tell = lambda *_: None,
+) -> Evaluation:
+    """Evaluate the model of `loaded`. Writes nothing.
+
+    Args:
+        loaded: what `lstm_lm.load` gave.
+        method: a whole `method` section.
+        data: a whole `data` section, or the keys of the run's own that are to be different; None: the run's own.
+        forward: the forward strategy, or auto; or a whole `forward` section.
+        precision: as it was loaded in.
+        token_stream: where the text lies.
+        command: what was typed.
+        tell: hears how far the work is.
+
+    Raises:
+        UserError: an option, the text or the model is not as it must be.
+    """
+    began = time.perf_counter()
+    model = loaded.model
+    if not isinstance(model, LanguageModel):
+        raise UserError(f"{loaded.checkpoint}: its model does not predict next tokens: there is nothing to evaluate")
+    chosen = method_of(method)
+    text = read_text(data_section(data, loaded.config.get("data")), loaded.tokenizer)
+    device, dtype = place_of(model)
+
+    def use_forward(workload: Workload) -> Choice:
+        return model.use_forward(forward, device, dtype, workload)
+
+    subject = Subject(
+        model=model,
+        **_text_of(text, loaded, device, token_stream),
+        windows=Windows(text.options.eval_batch_size, text.options.seq_len, text.options.eval_context),
+        device=device,
+        dtype=dtype,
+        autocast=loaded.autocast,
+        use_forward=use_forward,
+        tell=tell,
+    )
+    try:
+        outcome = chosen.evaluate(subject)
+    finally:
+        model.close()
+    section = {
+        "method": method["name"],
+        "command": shlex.join(sys.argv) if command is None else command,
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "device": str(device),
+        "precision": "32-true" if precision == "auto" else precision,
+        "forward": outcome.choice.strategy.name,
+        "forward_reason": outcome.choice.reason,
+        "threads": torch.get_num_threads(),
+        "checkpoint": {"file": loaded.checkpoint.name, "sha256": loaded.digest},
+        "data": text.identity(),
+        "options": chosen.options.model_dump(mode="json"),
+        **outcome.figures,
+        "seconds": time.perf_counter() - began,
+    }
+    return Evaluation(str(method["name"]), section)
+
+
+def keep(evaluation: Evaluation, loaded: Loaded) -> Path | None:
+    """Write the section into the run's evaluation.json; gives that path, or None for a checkpoint outside of any run.
+
+    Raises:
+        UserError: what is there is damaged.
+        RunError: it cannot be written.
+    """
+    if loaded.run is None:
+        return None
+    evaluation_file.put(loaded.run.evaluation, evaluation.method, evaluation.section)
+    return loaded.run.evaluation
+
+
+def place_of(model: LanguageModel) -> tuple[torch.device, torch.dtype]:
+    """Where a model is, and in what type."""
+    parameter = next(model.parameters())
+    return parameter.device, parameter.dtype
+
+
+def _text_of(text: EvaluationText, loaded: Loaded, device: torch.device, token_stream: TokenStream) -> dict[str, Any]:
+    splits = text.corpus.manifest.splits
+    tokens = sum(split.tokens for split in splits.values())
+    placement = choose(token_stream, device, tokens, loaded.tokenizer.vocabulary_size)
+    return {
+        "tokens": {name: placement.place(text.corpus.tokens(name)) for name in splits},
+        "replaced": {name: split.replaced for name, split in splits.items()},
+        "sizes": TokenSizes(loaded.tokenizer),
+    }

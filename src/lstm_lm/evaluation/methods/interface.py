@@ -1,0 +1,83 @@
+"""What a method of evaluation gets and gives."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+
+from lstm_lm.data.corpora.interface import Split
+from lstm_lm.data.token_stream import Placed
+from lstm_lm.evaluation.token_sizes import TokenSizes
+from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.interface import Workload
+from lstm_lm.models.interface import LanguageModel
+from lstm_lm.options import Options
+
+Tell = Callable[[str, int, int], None]
+"""Hears how far the work is: what is being done, how many parts of it are, and of how many."""
+
+
+class Windows(NamedTuple):
+    """How validation reads a text (the `data` section's eval_batch_size, seq_len and eval_context)."""
+
+    batch_size: int
+    """B, most streams side by side."""
+    seq_len: int
+    """T."""
+    context: int
+    """Tokens that each stream but the first reads before the first one that counts."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, and the text that it is evaluated on."""
+
+    model: LanguageModel
+    """In evaluation mode, on `device`."""
+    tokens: Mapping[Split, Placed]
+    """The ids of each split there is, [N]."""
+    replaced: Mapping[Split, int]
+    """Pieces of each split's text that the tokenizer does not know."""
+    sizes: TokenSizes
+    windows: Windows
+    device: torch.device
+    dtype: torch.dtype
+    """Of the model's parameters."""
+    autocast: torch.dtype | None
+    """Of the products, where it is another one (mixed precision)."""
+    use_forward: Callable[[Workload], Choice]
+    """Takes the forward strategy that the user asked for; with `auto` the fastest for this workload."""
+    tell: Tell = lambda *_: None
+
+    def workload(self, batch_size: int, steps: int, *, training: bool = False) -> Workload:
+        """What a strategy will be asked to do."""
+        return Workload(batch_size, steps, dtype=self.autocast or self.dtype, training=training)
+
+
+class Outcome(NamedTuple):
+    """What a method found."""
+
+    choice: Choice
+    """The forward strategy that ran."""
+    figures: dict[str, Any]
+    """Plain data, for the method's section of evaluation.json."""
+
+
+class Method(ABC):
+    """One option of `method=`. Its module holds the class as the constant `METHOD`."""
+
+    OptionsType: ClassVar[type[Options]]
+
+    def __init__(self, options: Any) -> None:
+        """Take the checked `method` section."""
+        self.options = options
+
+    @abstractmethod
+    def evaluate(self, subject: Subject) -> Outcome:
+        """Do it; the model is afterwards what it was before.
+
+        Raises:
+            UserError: the options do not fit this model or this text.
+        """
