@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lstm_lm.cli.main import VERBS
+
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ["trainer.max_steps=3", "trainer.limit_val_batches=2", "model.hidden_size=16", "callbacks.samples.length=10"]
 
@@ -79,3 +81,17 @@ def test_the_console_script_trains_and_generates_in_an_empty_directory(
         environment,
     )
     assert same.stdout == written.stdout
+
+
+def test_the_wheel_has_every_configuration_file_and_lists_every_verb(
+    installed: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    code = "from lstm_lm.cli.conf_dir import conf_dir; print(conf_dir())"
+    folder = Path(run([str(installed / "python"), "-c", code], tmp_path, environment).stdout.strip())
+    assert folder.is_relative_to(installed.parent)
+    expected = {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}
+    assert {path.relative_to(folder) for path in folder.rglob("*.yaml")} == expected
+    for verb in VERBS:
+        shown = run([str(installed / "lstm-lm"), verb, "--help"], tmp_path, environment)
+        assert shown.returncode == 0, shown.stderr
+        assert f"usage: lstm-lm {verb} " in shown.stdout
