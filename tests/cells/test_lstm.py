@@ -1,16 +1,12 @@
 """The LSTM cell and its variants, read next to their equations."""
 
-import itertools
-
 import pytest
 import torch
 from torch import Tensor
 
 from lstm_lm.cells.activations import ACTIVATIONS, GATE_ACTIVATIONS
-from lstm_lm.cells.interface import Cell, StepMasks
+from lstm_lm.cells.interface import StepMasks
 from lstm_lm.cells.lstm import LSTM, lstm_cell
-
-VARIANTS = [lstm_cell(*names, norm=norm) for *names, norm in itertools.product(ACTIVATIONS, GATE_ACTIVATIONS, (0, 1))]
 
 
 def gate(rows: slice, x: Tensor, h: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
@@ -91,44 +87,3 @@ def test_layer_norm_computes_the_published_equations() -> None:
     got = cell.step(x @ w_ih.T, h @ w_hh.T, (h, c), extras, StepMasks())
     torch.testing.assert_close(got, (h_next, c_next), rtol=1e-11, atol=1e-12)
     assert [len(extra) for extra in extras] == [extra.multiple * width for extra in cell.extras]
-
-
-def test_sixteen_bit_products_are_summed_in_float32() -> None:
-    torch.manual_seed(0)
-    from_input, from_hidden = torch.randn(2, 3, 16).bfloat16()
-    h, c = torch.randn(2, 3, 4)
-    for tensor in LSTM.step(from_input, from_hidden, (h, c), (), StepMasks()):
-        assert tensor.dtype == torch.float32
-
-
-@pytest.mark.parametrize("cell", VARIANTS, ids=lambda cell: ",".join(cell.deviations) or "plain")
-@pytest.mark.parametrize("shared", [False, True])
-def test_step_takes_a_batch_of_layers_at_once(cell: Cell, shared: bool) -> None:
-    """With a mask for each number, or (`shared`) one for all streams alike."""
-    torch.manual_seed(0)
-    layers, batch, width = 3, 2, 4
-    from_input, from_hidden = torch.randn(2, layers, batch, 4 * width)
-    h, c = torch.randn(2, layers, batch, width)
-    extras = tuple(torch.randn(layers, 1, extra.multiple * width) for extra in cell.extras)
-    masks = StepMasks(*torch.rand(3, layers, 1 if shared else batch, width))
-    together = cell.step(from_input, from_hidden, (h, c), extras, masks)
-    for layer in range(layers):
-        alone = cell.step(
-            from_input[layer],
-            from_hidden[layer],
-            (h[layer], c[layer]),
-            tuple(extra[layer] for extra in extras),
-            StepMasks(*(mask[layer] for mask in masks if mask is not None)),
-        )
-        torch.testing.assert_close((together[0][layer], together[1][layer]), alone)
-
-
-@pytest.mark.parametrize("cell", [LSTM, lstm_cell("leaky_relu", "hard_sigmoid", norm=True)], ids=lambda c: c.name)
-def test_a_step_is_one_graph(cell: Cell) -> None:
-    """torch.compile captures it whole, masks and all."""
-    shape = (2, 3, 4)
-    extras = tuple(torch.ones(2, 1, extra.multiple * 4) for extra in cell.extras)
-    arguments = (torch.randn(2, 3, 16), torch.randn(2, 3, 16), (torch.randn(shape), torch.randn(shape)), extras)
-    masks = StepMasks(*torch.rand(3, *shape))
-    compiled = torch.compile(cell.step, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(*arguments, masks), cell.step(*arguments, masks))

@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.lstm import LSTM, lstm_cell
+from lstm_lm.cells.rnn import RNN, rnn_cell
 from lstm_lm.errors import UserError
 from lstm_lm.forward import choose as choosing
 from lstm_lm.forward.choose import check_forward, choose
@@ -52,6 +54,19 @@ def test_a_new_strategy_is_considered_without_being_named_anywhere(monkeypatch: 
         pytest.param(StackSpec(LSTM, 256, (256,) * 2), {"batch_size": 64, "steps": 100}, "fused", id="wide batch"),
         pytest.param(StackSpec(LSTM, 64, (64,) * 12), {"batch_size": 2, "steps": 128}, "pipelined", id="deep, narrow"),
         pytest.param(CUSTOM, {}, "wavefront", id="no vendor's cell, layers of one width"),
+        pytest.param(StackSpec(GRU, 64, (64,) * 8), {"batch_size": 4}, "wavefront", id="deep, narrow, not on oneDNN"),
+        pytest.param(
+            StackSpec(GRU, 512, (512,) * 4), {"batch_size": 32}, "pipelined", id="wide, not on oneDNN: products scale"
+        ),
+        pytest.param(
+            StackSpec(RNN, 64, (64,) * 2),
+            {"batch_size": 1, "steps": 1, "training": False},
+            "fused",
+            id="one step of simple cells",
+        ),
+        pytest.param(
+            StackSpec(RNN, 256, (256,)), {"training": False}, "fused", id="one layer of simple cells, in evaluation"
+        ),
         pytest.param(
             StackSpec(lstm_cell(norm=True), 4, (8, 4)), {}, "stepwise", id="no vendor's cell, layers of unequal width"
         ),
@@ -75,7 +90,8 @@ def test_auto_decides_by_shape_and_cell(
 
 def test_on_a_gpu_the_vendors_kernel_wins_where_it_has_the_cell() -> None:
     cuda = torch.device("cuda")
-    assert choose("auto", StackSpec(LSTM, 64, (64,) * 12), cuda, torch.float32, WORKLOAD).strategy.name == "fused"
+    for cell in (LSTM, GRU, RNN, rnn_cell("relu")):
+        assert choose("auto", StackSpec(cell, 64, (64,) * 12), cuda, torch.float32, WORKLOAD).strategy.name == "fused"
     assert choose("auto", CUSTOM, cuda, torch.float32, WORKLOAD).strategy.name == "wavefront"
 
 
@@ -89,6 +105,13 @@ def test_a_strategy_that_cannot_run_is_refused_with_its_reason_and_the_others() 
     with pytest.raises(UserError, match="no vendor's kernel") as caught:
         choose("fused", CUSTOM, CPU, torch.float32, WORKLOAD)
     assert "stepwise" in str(caught.value)
+
+
+def test_a_cell_that_no_vendor_knows_has_a_way_to_run() -> None:
+    unknown = StackSpec(dataclasses.replace(GRU, name="minimal"), 4, (8, 8))
+    assert choose("auto", unknown, CPU, torch.float32, WORKLOAD).strategy.name in ("wavefront", "stepwise")
+    with pytest.raises(UserError, match="no vendor's kernel computes the cell minimal"):
+        choose("fused", unknown, CPU, torch.float32, WORKLOAD)
 
 
 def test_layers_of_unequal_width_are_no_wavefront() -> None:

@@ -31,6 +31,7 @@ def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     [
         pytest.param(Wavefront, LSTM, False, id="wavefront"),
         pytest.param(Stepwise, LSTM, False, id="stepwise"),
+        pytest.param(Wavefront, CELLS["gru"], True, id="wavefront, a state of one tensor"),
         pytest.param(Wavefront, CELLS["all"], True, id="wavefront, every variant and every mask"),
     ],
 )

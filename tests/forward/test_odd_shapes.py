@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from test_parity import Shape, assert_close, example, reference, run, values_and_gradient
+from test_parity import PLAIN, Shape, assert_close, example, reference, run, state_of, values_and_gradient
 from test_variants import CELLS
 from torch import Tensor
 
+from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Strategy
@@ -87,6 +88,17 @@ def test_every_way_agrees_with_torch(shape: str, way: str, precision: str, start
     assert_close(found, reference(stack, x, state, masks), tolerance)
 
 
+@pytest.mark.parametrize("cell", ["gru", "rnn_tanh"])
+@pytest.mark.parametrize(
+    ("shape", "way"),
+    [(name, way) for name, shape in SHAPES.items() for way in able_ways(StackSpec(GRU, shape.inputs, shape.widths))],
+)
+def test_every_way_agrees_with_torchs_other_modules(shape: str, way: str, cell: str) -> None:
+    stack, *given = example(SHAPES[shape], torch.float64, dropout=0.4, cell=PLAIN[cell])
+    x, state, masks = given[0], given[1], given[2]
+    assert_close(run_with(WAYS[way], stack, (x, state, masks)), reference(stack, x, state, masks), 1e-10)
+
+
 def custom(
     cell: Cell, shape: Shape, *, inside: bool, dtype: torch.dtype
 ) -> tuple[RecurrentStack, tuple[Tensor, StackState, Masks]]:
@@ -98,13 +110,16 @@ def custom(
             torch.nn.init.constant_(parameter, 0.3)
     steps, batch = shape.steps, shape.batch
     x = torch.randn(steps, batch, shape.inputs).to(dtype)
-    state = tuple((torch.randn(batch, w).to(dtype), torch.randn(batch, w).to(dtype)) for w in shape.widths)
+    state = state_of(cell, shape, dtype)
 
     def mask(width: int, value: float) -> Tensor:
         return ((torch.rand(steps, batch, width) > 0.4) * value).to(dtype)
 
     between = tuple(mask(width, 1 / 0.6) for width in shape.widths[:-1])
-    each = tuple(StepMasks(mask(width, 1 / 0.6), mask(width, 1.0), mask(width, 1.0)) for width in shape.widths)
+    scale = {"candidate": 1 / 0.6}
+    each = tuple(
+        StepMasks(**{name: mask(width, scale.get(name, 1.0)) for name in cell.masks}) for width in shape.widths
+    )
     return stack, (x, state, Masks(between, each if inside else ()))
 
 
@@ -121,18 +136,28 @@ def in_float64(stack: RecurrentStack, given: tuple[Tensor, StackState, Masks]) -
 
 FEW_STEPS = ("one of everything", "one step", "one layer")
 MORE_STEPS = ("no multiple of a chunk", "unequal widths")
-"""Not in 16 bits: where a rounding changes the side of a kink (relu, hard sigmoid), gradients jump, in any program."""
+"""Not in 16 bits: where a rounding changes the side of a kink (relu, hard sigmoid), gradients jump, in any program.
+Where a kink is all there is to a cell, that takes two steps."""
 
 
-@pytest.mark.parametrize(
-    ("precision", "shape"),
-    [*itertools.product(PRECISIONS, FEW_STEPS), *itertools.product(("64-true", "32-true"), MORE_STEPS)],
-)
+def jumps(cell: str, precision: str, shape: str) -> bool:
+    return cell == "rnn relu" and precision.startswith("bf16") and SHAPES[shape].steps > 1
+
+
 @pytest.mark.parametrize("inside", [False, True], ids=["plain steps", "masks inside"])
-@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
-def test_every_cell_in_every_precision(cell: Cell, inside: bool, precision: str, shape: str) -> None:
+@pytest.mark.parametrize(
+    ("cell", "precision", "shape"),
+    [
+        (cell, precision, shape)
+        for cell, (precision, shape) in itertools.product(
+            CELLS, [*itertools.product(PRECISIONS, FEW_STEPS), *itertools.product(("64-true", "32-true"), MORE_STEPS)]
+        )
+        if not jumps(cell, precision, shape)
+    ],
+)
+def test_every_cell_in_every_precision(cell: str, inside: bool, precision: str, shape: str) -> None:
     parameters, autocast, tolerance = PRECISIONS[precision]
-    stack, given = custom(cell, SHAPES[shape], inside=inside, dtype=parameters)
+    stack, given = custom(CELLS[cell], SHAPES[shape], inside=inside, dtype=parameters)
     expected = values_and_gradient(in_float64(stack, given), stack)
     ways = able_ways(stack.spec)
     assert "stepwise" in ways

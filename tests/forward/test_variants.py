@@ -5,11 +5,13 @@ import itertools
 
 import pytest
 import torch
-from test_parity import assert_close, run
+from test_parity import Shape, assert_close, run, state_of
 from torch import Tensor
 
+from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.cells.lstm import LSTM, lstm_cell
+from lstm_lm.cells.rnn import RNN, rnn_cell
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Strategy
 from lstm_lm.forward.stepwise import Stepwise
 from lstm_lm.models.recurrent_stack import RecurrentStack
@@ -24,6 +26,9 @@ CELLS = {
     "hard sigmoid": lstm_cell(gate_activation="hard_sigmoid"),
     "layer norm": lstm_cell(norm=True),
     "all": lstm_cell("leaky_relu", "hard_sigmoid", norm=True),
+    "gru": GRU,
+    "rnn": RNN,
+    "rnn relu": rnn_cell("relu"),
 }
 STEPS, BATCH, INPUTS = 7, 3, 5
 INSIDE = ("none", "candidate", "hidden", "cell", "every", "expectation")
@@ -39,10 +44,12 @@ def stack_of(cell: Cell, widths: tuple[int, ...], inside: str = "none") -> Recur
     return stack
 
 
-def example(widths: tuple[int, ...], inside: str, *, between: bool, locked: bool) -> tuple[Tensor, StackState, Masks]:
+def example(
+    widths: tuple[int, ...], inside: str, *, between: bool, locked: bool, cell: Cell = LSTM
+) -> tuple[Tensor, StackState, Masks]:
     torch.manual_seed(2)
     x = torch.randn(STEPS, BATCH, INPUTS).double()
-    state = tuple((torch.randn(BATCH, width).double(), torch.randn(BATCH, width).double()) for width in widths)
+    state = state_of(cell, Shape(STEPS, BATCH, INPUTS, widths), torch.float64)
     steps = 1 if locked else STEPS
 
     def mask(width: int, value: float = 1.0) -> Tensor:
@@ -50,8 +57,11 @@ def example(widths: tuple[int, ...], inside: str, *, between: bool, locked: bool
 
     def inside_of(width: int) -> StepMasks:
         if inside == "expectation":
-            return StepMasks(None, *(torch.full((1, 1, width), p).double() for p in (0.2, 0.3)))
-        wanted = StepMasks._fields if inside == "every" else (inside,)
+            shares = {"hidden": 0.2, "cell": 0.3}
+            return StepMasks(
+                **{name: torch.full((1, 1, width), p).double() for name, p in shares.items() if name in cell.masks}
+            )
+        wanted = cell.masks if inside == "every" else (inside,)
         return StepMasks(**{name: mask(width, 1 / 0.6 if name == "candidate" else 1.0) for name in wanted})
 
     layers = tuple(mask(width, 1 / 0.6) for width in widths[:-1]) if between else ()
@@ -64,10 +74,15 @@ def able(name: str, widths: tuple[int, ...], cell: Cell, inside: str) -> bool:
     return strategy.supports(spec, torch.device("cpu"), torch.float64) is None
 
 
+def applies(cell: Cell, inside: str) -> bool:
+    """Whether the cell has a place for such masks."""
+    return inside not in StepMasks._fields or inside in cell.masks
+
+
 CASES = [
     pytest.param(name, widths, cell, inside, id=f"{name}-{widths}-{kind}-{inside}")
     for name, widths, (kind, cell), inside in itertools.product(OTHERS, ((4, 4, 4), (6, 4, 2)), CELLS.items(), INSIDE)
-    if able(name, widths, cell, inside)
+    if able(name, widths, cell, inside) and applies(cell, inside)
 ]
 
 
@@ -77,7 +92,7 @@ def test_strategy_agrees_with_the_reference(
     name: str, widths: tuple[int, ...], cell: Cell, inside: str, locked: bool
 ) -> None:
     stack = stack_of(cell, widths, inside)
-    x, state, masks = example(widths, inside, between=True, locked=locked)
+    x, state, masks = example(widths, inside, between=True, locked=locked, cell=cell)
     stack.strategy = Stepwise()
     expected = run(stack, x, state, masks)
     stack.strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
@@ -87,20 +102,27 @@ def test_strategy_agrees_with_the_reference(
         stack.strategy.close()
 
 
-@pytest.mark.parametrize("inside", INSIDE)
-@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
+@pytest.mark.parametrize(
+    ("cell", "inside"),
+    [
+        pytest.param(cell, inside, id=f"{name}-{inside}")
+        for (name, cell), inside in itertools.product(CELLS.items(), INSIDE)
+        if applies(cell, inside)
+    ],
+)
 def test_reference_gradients_are_the_derivatives(cell: Cell, inside: str) -> None:
     """Of input, initial state and every parameter, gains and biases included."""
     torch.manual_seed(3)
     stack = stack_of(cell, (3, 2), inside)
     stack.strategy = Stepwise()
-    x, state, masks = example((3, 2), inside, between=True, locked=False)
+    x, state, masks = example((3, 2), inside, between=True, locked=False, cell=cell)
     parameters = dict(stack.named_parameters())
 
     def function(*inputs: Tensor) -> tuple[Tensor, ...]:
         x, *rest = inputs
-        given = tuple(zip(rest[0:4:2], rest[1:4:2], strict=True))
-        called = dict(zip(parameters, rest[4:], strict=True))
+        count = cell.state_tensors
+        given = (tuple(rest[:count]), tuple(rest[count : 2 * count]))
+        called = dict(zip(parameters, rest[2 * count :], strict=True))
         y, after = torch.func.functional_call(stack, called, (x, given, masks))
         return y, *itertools.chain(*after)
 

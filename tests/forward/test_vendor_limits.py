@@ -3,7 +3,10 @@
 import pytest
 import torch
 
+from lstm_lm.cells.gru import GRU
+from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
+from lstm_lm.cells.rnn import RNN
 from lstm_lm.forward.interface import StackSpec
 from lstm_lm.forward.vendor_limits import in_one_call, persistent_limit, persistent_neighbour
 
@@ -11,8 +14,8 @@ HALF, SINGLE, DOUBLE = torch.float16, torch.float32, torch.float64
 AMPERE, A40, HOPPER, VOLTA, TURING = (8, 0), (8, 6), (9, 0), (7, 0), (7, 5)
 
 
-def spec(*widths: int, inputs: int = 128, dropout: bool = False) -> StackSpec:
-    return StackSpec(LSTM, inputs, widths, layer_dropout=dropout)
+def spec(*widths: int, inputs: int = 128, dropout: bool = False, cell: Cell = LSTM) -> StackSpec:
+    return StackSpec(cell, inputs, widths, layer_dropout=dropout)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,14 @@ def spec(*widths: int, inputs: int = 128, dropout: bool = False) -> StackSpec:
         (spec(64, 64, inputs=10), 33, HALF, A40, None),
         (spec(129), 64, HALF, HOPPER, "hidden_size=129"),
         (spec(128), 64, DOUBLE, HOPPER, "float64 products"),
+        # other cells
+        (spec(128, cell=GRU), 64, HALF, HOPPER, None),
+        (spec(256, cell=GRU), 64, HALF, HOPPER, "a GRU wider than 128"),
+        (spec(256, cell=RNN), 33, SINGLE, A40, None),
+        (spec(512, cell=RNN), 128, HALF, HOPPER, None),
+        (spec(1024, cell=RNN), 88, HALF, HOPPER, None),
+        (spec(1024, cell=RNN), 96, HALF, HOPPER, "batch_size=96 (less than 96 from hidden_size=896 on)"),
+        (spec(384, cell=RNN), 20, HALF, HOPPER, "batch_size=20"),
     ],
 )
 def test_what_does_not_hold_is_named(
@@ -73,6 +84,9 @@ def test_the_neighbour_is_larger_and_has_no_limit(stack: StackSpec, batch: int) 
 def test_beyond_the_largest_there_is_no_neighbour() -> None:
     assert persistent_neighbour(spec(1025), 8) is None
     assert persistent_neighbour(spec(256), 129) is None
+    assert persistent_neighbour(spec(200, cell=GRU), 8) is None
+    assert persistent_neighbour(spec(800, cell=RNN), 96) is None
+    assert persistent_neighbour(spec(800, cell=RNN), 80) is not None
 
 
 def test_layers_of_unequal_width_or_with_dropout_between_are_calls_of_their_own() -> None:

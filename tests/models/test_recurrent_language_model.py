@@ -14,7 +14,12 @@ from lstm_lm.registry import names
 
 
 def section(**changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = lstm_lm.compose()["model"] | {"embedding_size": 6, "hidden_size": 8, "num_layers": 2}
+    known = changes.get("name", "lstm") if changes.get("name") in names("lstm_lm.models.backbones") else "lstm"
+    values: dict[str, Any] = lstm_lm.compose(f"model={known}")["model"] | {
+        "embedding_size": 6,
+        "hidden_size": 8,
+        "num_layers": 2,
+    }
     if "dropout" in changes:
         values |= dict.fromkeys(("embedding_dropout", "layer_dropout", "output_dropout"), changes["dropout"])
     return values | changes
@@ -97,6 +102,10 @@ def test_parameters_are_counted() -> None:
         ({"tie_weights": True}, "tie_weights=true needs embedding_size=6"),
         ({"init": "random"}, "model.init='random'"),
         ({"width": 3}, "model.width: no such key"),
+        ({"name": "gru", "forget_bias": 1.0}, "model.forget_bias: no such key"),
+        ({"name": "gru", "zoneout_cell": 0.1}, "model.zoneout_cell: no such key"),
+        ({"name": "rnn", "recurrent_dropout": 0.1}, "model.recurrent_dropout: no such key"),
+        ({"name": "rnn", "activation": "leaky_relu"}, "model.activation='leaky_relu'"),
     ],
 )
 def test_a_wrong_option_is_refused_by_key_value_and_range(changes: dict[str, Any], key: str) -> None:

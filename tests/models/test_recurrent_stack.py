@@ -1,29 +1,45 @@
-"""The parameters of a stack: torch.nn.LSTM's names, layout and numbers."""
+"""The parameters of a stack: names, layout and numbers of torch.nn.LSTM, GRU and RNN."""
+
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from lstm_lm.cells.gru import GRU
+from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
+from lstm_lm.cells.rnn import RNN, rnn_cell
 from lstm_lm.models.recurrent_stack import RecurrentStack
 
+PLAIN: dict[str, tuple[Cell, Callable[..., nn.RNNBase]]] = {
+    "lstm": (LSTM, nn.LSTM),
+    "gru": (GRU, nn.GRU),
+    "rnn": (RNN, nn.RNN),
+    "rnn relu": (rnn_cell("relu"), partial(nn.RNN, nonlinearity="relu")),
+}
 
-def test_a_plain_lstm_state_dict_loads_and_gives_its_outputs() -> None:
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_modules_state_dict_loads_and_gives_its_outputs(name: str) -> None:
     torch.manual_seed(0)
-    module = nn.LSTM(5, 7, num_layers=3)
-    stack = RecurrentStack(LSTM, 5, [7, 7, 7])
+    cell, make = PLAIN[name]
+    module = make(5, 7, num_layers=3)
+    stack = RecurrentStack(cell, 5, [7, 7, 7])
     stack.load_state_dict(module.state_dict())
     x = torch.randn(6, 2, 5)
-    expected, (h, c) = module(x)
+    expected, after = module(x)
     y, state = stack(x, stack.initial_state(2))
     torch.testing.assert_close(y, expected)
-    torch.testing.assert_close(torch.stack([layer[0] for layer in state]), h)
-    torch.testing.assert_close(torch.stack([layer[1] for layer in state]), c)
+    stacked = tuple(torch.stack(tensors) for tensors in zip(*state, strict=True))
+    torch.testing.assert_close(stacked, after if isinstance(after, tuple) else (after,))
 
 
-def test_its_state_dict_loads_into_a_plain_lstm() -> None:
-    stack = RecurrentStack(LSTM, 5, [7, 7])
-    nn.LSTM(5, 7, num_layers=2).load_state_dict(stack.state_dict())
+@pytest.mark.parametrize("name", PLAIN)
+def test_its_state_dict_loads_into_a_plain_module(name: str) -> None:
+    cell, make = PLAIN[name]
+    make(5, 7, num_layers=2).load_state_dict(RecurrentStack(cell, 5, [7, 7]).state_dict())
 
 
 def test_recurrent_weights_start_orthogonal_for_each_gate() -> None:

@@ -56,6 +56,23 @@ def test_the_same_seed_gives_the_same_loss_under_every_strategy(name: str, setti
     torch.testing.assert_close(loss_and_gradients(lm, strategy), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {**ON_THE_VENDORS_KERNEL, "recurrent_dropout": 0.3, "zoneout_hidden": 0.2, "name": "gru"},
+        {**ON_THE_VENDORS_KERNEL, "zoneout_hidden": 0.2, "name": "rnn"},
+        {**ON_THE_VENDORS_KERNEL, "name": "gru"},
+    ],
+    ids=lambda settings: settings["name"] + (", inside" if "zoneout_hidden" in settings else ""),
+)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "stepwise"])
+def test_other_cells_are_regularised_alike_under_every_strategy(name: str, settings: dict[str, Any]) -> None:
+    lm = model(hidden_size=[8, 8], **settings).double()
+    strategy = strategy_for(name, lm)
+    expected = [tensor.clone() for tensor in loss_and_gradients(lm, Stepwise())]
+    torch.testing.assert_close(loss_and_gradients(lm, strategy), expected, rtol=1e-10, atol=1e-12)
+
+
 class Watcher(Stepwise):
     """Keeps what a strategy is given."""
 
@@ -219,7 +236,9 @@ def kept_for_backward(lm: RecurrentLanguageModel) -> int:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"layer_norm": True}, INSIDE, EVERY], ids=["plain", "layer norm", "inside", "every one"]
+    "settings",
+    [{}, {"layer_norm": True}, INSIDE, EVERY, {"name": "gru"}, {"name": "rnn"}],
+    ids=["plain", "layer norm", "inside", "every one", "gru", "rnn"],
 )
 def test_the_estimate_of_activations_is_near_what_autograd_keeps(settings: dict[str, Any]) -> None:
     lm = model(hidden_size=64, **settings)

@@ -65,6 +65,21 @@ def test_fifty_steps_are_the_same_under_every_strategy(small_config: Config, tmp
         assert validated[way] == pytest.approx(validated["fused"], abs=1e-4), way
 
 
+@pytest.mark.parametrize("cell", ["model=gru", "model=rnn", "model=rnn model.activation=relu"])
+def test_fifty_steps_of_other_cells_are_the_same_under_every_strategy(
+    cell: str, small_config: Config, tmp_path: Path
+) -> None:
+    found: dict[str, list[float]] = {}
+    for way, typed in WAYS.items():
+        config = small_config(*cell.split(), *DEEP, "optimizer.lr=0.005", "trainer.max_steps=50", *typed)
+        summary = lstm_lm.train(config, tmp_path / way)
+        assert way.startswith(summary.runtime.forward or "?")
+        found[way] = losses(tmp_path / way)
+    assert found["fused"][-1] < found["fused"][0] - 0.1, "it learns"
+    for way, each in found.items():
+        assert each == pytest.approx(found["fused"], abs=1e-4), way
+
+
 @pytest.mark.parametrize("order", [list(WAYS), [*reversed(WAYS)]], ids=["there", "and back"])
 def test_a_checkpoint_continues_under_another_strategy(order: list[str], small_config: Config, tmp_path: Path) -> None:
     """Each takes over from the one before; together they take the steps that one alone takes."""

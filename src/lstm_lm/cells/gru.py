@@ -8,9 +8,8 @@ Source: Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder f
     n = tanh   (W_in x + b_in + r * (W_hn h + b_hn))  candidate
     h' = (1 - z) * n + z * h
 
-The reset gate acts after the product with the hidden state, as in Chung et al., "Empirical Evaluation of Gated
-Recurrent Neural Networks on Sequence Modeling", 2014, and as every vendor's kernel has it; Cho et al. have it before.
-So the step needs both shares of the candidate, not only their sum.
+The reset gate acts after the product with the hidden state, as in cuDNN; the paper's last version has it before. So
+the step needs both shares of the candidate, not only their sum.
 """
 
 import torch

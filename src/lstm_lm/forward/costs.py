@@ -1,7 +1,9 @@
 """What a window costs under each strategy on a CPU, in microseconds: the table behind `forward=auto` and the chunks.
 
 Fitted to benchmarks/forward.py on 2 cores with AVX-512 and oneDNN. Only ratios matter, and those between strategies
-move less from machine to machine than times do. `auto` is checked on shapes that were not used for the fit.
+move less from machine to machine than times do. `auto` is checked on shapes that were not used for the fit. What is
+said of ATen's loop, which runs a GRU and simple cells, is ratios of CPU time to the LSTM's strategies, on few shapes
+(docs/decisions/0015-gru-and-rnn.md).
 """
 
 from typing import NamedTuple
@@ -27,12 +29,25 @@ VENDOR_BACKWARD_CALL = (47.0, 1.39)
 """The same backwards: their gradient is summed, too."""
 VENDOR_WAIT = {2: 3.8, 4: 0.8, 8: 0.8}
 """By item size: what the threads of one kernel wait for each other at every step."""
-VENDOR_CELL = 20.0
-"""Of a single step of one layer by the vendor's cell, as in generation."""
+VENDOR_CELL = {1: 6.0, 3: 16.0, 4: 20.0}
+"""By gates: of a single step of one layer by the vendor's cell, as in generation."""
+ATEN_STEP = {1: 6.0, 3: 16.0}
+"""By gates: of a step of that loop, besides its products."""
+ATEN_TRAINING = 4.3
+"""Such a step forwards and backwards by autograd, in steps forwards."""
+ATEN_GRADIENT = 0.5
+"""For each 1,000 recurrent weights: autograd makes their gradient at each step, and sums it."""
+ATEN_HALF = 1.3
+"""What its step costs in 16 bits, against one in Python: types change at each step."""
+ATEN_CALL = (60.0, 0.5)
+ATEN_BACKWARD_CALL = (200.0, 1.5)
+"""As VENDOR_CALL and VENDOR_BACKWARD_CALL: a graph of autograd's own; the gradients of chunks are summed."""
 LOOP_RATE = 144e3
 """Operations a microsecond of plain matrix products, on all cores of two."""
-LOOP_STEP = 30.0
-"""Of a step in Python: a dozen small operations."""
+LOOP_RATE_ALONE = 100e3
+"""The same on one core: small products gain little from a second one."""
+LOOP_STEP = {1: 10.0, 3: 30.0, 4: 30.0}
+"""By gates: of a step in Python, a dozen small operations where there are several."""
 LAYER_STEP = 4.0
 """Of one more layer in a batch of layers."""
 COMPILED = 0.5
@@ -75,6 +90,8 @@ def operations(layer: Layer, batch_size: int) -> float:
 def vendor_step(layer: Layer, workload: Workload, threads: int = 1) -> float:
     """One layer's step by the vendor's kernel, on one core or shared by several."""
     size = workload.dtype.itemsize
+    if not layer.on_onednn:
+        return _aten_step(layer, workload, threads)
     products = operations(layer, workload.batch_size) / VENDOR_RATE[size] / threads
     read = layer.weights * size / 1e3 / threads
     forward = VENDOR_STEP + products + READ * read + READ_BEYOND * max(0.0, read - OWN_CACHE)
@@ -85,15 +102,29 @@ def vendor_step(layer: Layer, workload: Workload, threads: int = 1) -> float:
 def vendor_call(layer: Layer, workload: Workload) -> float:
     """What a call of the vendor's kernel costs besides its steps."""
     thousands = layer.weights / 1e3
-    parts = (VENDOR_CALL, VENDOR_BACKWARD_CALL) if workload.training else (VENDOR_CALL,)
-    return sum(constant + slope * thousands for constant, slope in parts)
+    parts = (VENDOR_CALL, VENDOR_BACKWARD_CALL) if layer.on_onednn else (ATEN_CALL, ATEN_BACKWARD_CALL)
+    return sum(constant + slope * thousands for constant, slope in (parts if workload.training else parts[:1]))
+
+
+def _aten_step(layer: Layer, workload: Workload, threads: int) -> float:
+    products = operations(layer, workload.batch_size) / _loop_rate(workload, threads)
+    step = ATEN_STEP.get(layer.gates, max(ATEN_STEP.values())) * (ATEN_HALF if workload.dtype.itemsize == 2 else 1)
+    if not workload.training:
+        return step + products
+    summed = ATEN_GRADIENT * layer.gates * layer.width**2 / 1e3
+    return ATEN_TRAINING * step + TRAINING * products + summed
+
+
+def _loop_rate(workload: Workload, threads: int) -> float:
+    """That of 16-bit products is double."""
+    return (LOOP_RATE if threads > 1 else LOOP_RATE_ALONE) * (2 if workload.dtype.itemsize == 2 else 1)
 
 
 def loop(spec: StackSpec, workload: Workload, *, batched: bool) -> float:
     """A loop in Python over all steps of all layers; `batched`: over anti-diagonals, each one batch of layers."""
-    rate = LOOP_RATE * (2 if workload.dtype.itemsize == 2 else 1)
+    rate = _loop_rate(workload, threads())
     products = sum(operations(layer, workload.batch_size) / rate for layer in layers(spec))
-    step = LOOP_STEP * (COMPILED if workload.compiled else 1)
+    step = LOOP_STEP.get(spec.cell.gates, max(LOOP_STEP.values())) * (COMPILED if workload.compiled else 1)
     if batched:
         one = (workload.steps + spec.num_layers - 1) * (1.7 * step + LAYER_STEP * spec.num_layers + products)
     else:

@@ -42,7 +42,7 @@ class Fused(Strategy):
         if device.type != "cpu":
             return 1.0
         if workload.steps == 1 and not workload.training:
-            return costs.VENDOR_CELL * spec.num_layers
+            return costs.VENDOR_CELL[spec.cell.gates] * spec.num_layers
         threads = costs.threads()
         return sum(
             costs.vendor_call(layer, workload) + workload.steps * costs.vendor_step(layer, workload, threads)
