@@ -8,7 +8,7 @@ or with relu in place of tanh (with recurrent weights that keep lengths, as the 
 Simple Way to Initialize Recurrent Networks of Rectified Linear Units", 2015).
 
 A step writes all of its state, so there is no candidate beside what is remembered: recurrent dropout would drop the
-memory itself (Semeniuta, Severyn and Barth, 2016, have it for LSTM and GRU alone). Zoneout is as for every state.
+memory itself. Zoneout is as for every state.
 """
 
 from collections.abc import Mapping
