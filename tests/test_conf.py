@@ -16,7 +16,9 @@ from lstm_lm.errors import UserError
 from lstm_lm.training.config import TrainConfig
 
 CONF = conf_dir()
-GROUPS = groups_of("train")
+GROUPS = [
+    group for group in groups_of("train") if group != "study"
+]  # a study is a sweep: tests/cli/test_study_command.py
 OPTIONS = [
     (group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml")) if path.stem[0] != "_"
 ]

@@ -68,9 +68,9 @@ def test_every_other_command_runs_one_after_the_other(tmp_path: Path) -> None:
         if "<" in arguments:
             standard_input = (tmp_path / arguments.pop()).read_text(encoding="utf-8")
             arguments.remove("<")
-        script = arguments[0]
+        script, *overrides = arguments
         result = subprocess.run(
-            [sys.executable, *arguments, *SHORT.get(script, [])],
+            [sys.executable, script, *overrides, *SHORT[script]],
             cwd=tmp_path,
             env=environment,
             input=standard_input or "",

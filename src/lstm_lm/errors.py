@@ -1,5 +1,11 @@
 """The errors that a user can cause and mend. Everything else keeps its traceback."""
 
+ERROR_FILE = "LSTM_LM_ERROR_FILE"
+"""The environment variable that names a file: a command that fails says there, as JSON, with what error.
+
+So a study tells what cannot run here from what is wrong: the exit status is the same for both.
+"""
+
 
 class UserError(Exception):
     """Wrong arguments, configuration or input, found before training: what, where, what to do (exit status 2).
@@ -8,6 +14,13 @@ class UserError(Exception):
     """
 
     exit_status = 2
+
+
+class Unavailable(UserError):
+    """This machine cannot do what was asked for: a device, precision or compiler that is not here, too little memory.
+
+    A study skips such a row; another configuration, or another machine, is what helps.
+    """
 
 
 class RunError(UserError):

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from lstm_lm.errors import UserError
+from lstm_lm.errors import Unavailable, UserError
 
 TYPES: dict[str, tuple[torch.dtype, torch.dtype]] = {
     "32-true": (torch.float32, torch.float32),
@@ -78,13 +78,13 @@ def find_device(name: str, index: int = 0, *, key: str = "device") -> torch.devi
     if name in ("auto", "gpu", "cuda") and cuda:
         count = torch.cuda.device_count()
         if index >= count:
-            raise UserError(f"{key}={name}: there is no GPU number {index}: this machine has {count}, counted from 0")
+            raise Unavailable(f"{key}={name}: there is no GPU number {index}: this machine has {count}, counted from 0")
         return torch.device(f"cuda:{index}")
     if name in ("auto", "gpu", "mps") and mps:
         return torch.device("mps")
     if name == "mps":
-        raise UserError(f"{key}=mps: this machine has no Apple GPU; use device=auto or device=cpu")
-    raise UserError(
+        raise Unavailable(f"{key}=mps: this machine has no Apple GPU; use device=auto or device=cpu")
+    raise Unavailable(
         f"{key}={name}: PyTorch {torch.__version__} finds no GPU on this machine; "
         "use device=cpu (trainer.accelerator=cpu), or install a CUDA build of PyTorch and a driver"
     )
@@ -99,9 +99,9 @@ def check_precision(precision: str, device: torch.device) -> None:
     if precision not in PRECISIONS:
         raise UserError(f"precision={precision}: no such precision\nchoose one of: {', '.join(PRECISIONS)}")
     if precision == "16-mixed" and device.type == "cpu":
-        raise UserError("precision=16-mixed: a CPU has no float16 mixed precision; use bf16-mixed or 32-true")
+        raise Unavailable("precision=16-mixed: a CPU has no float16 mixed precision; use bf16-mixed or 32-true")
     if precision == "64-true" and device.type == "mps":
-        raise UserError("precision=64-true: Apple's GPUs have no float64; use 32-true, or device=cpu")
+        raise Unavailable("precision=64-true: Apple's GPUs have no float64; use 32-true, or device=cpu")
 
 
 def native_precision(device: torch.device) -> tuple[str, str]:

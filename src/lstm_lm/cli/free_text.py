@@ -12,6 +12,7 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "data.cache_dir": FreeText.PATH,
         "ckpt_path": FreeText.PATH,
         "init_from": FreeText.PATH,
+        "study.dir": FreeText.PATH,
         "hydra.run.dir": FreeText.HYDRA_PATH,
         "hydra.sweep.dir": FreeText.HYDRA_PATH,
         "callbacks.samples.prompt": FreeText.TEXT,
@@ -32,20 +33,6 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "run": FreeText.PATH,
         "ckpt_path": FreeText.PATH,
         "runs_dir": FreeText.PATH,
-    },
-    "runs": {
-        "runs_dir": FreeText.PATH,
-        "runs": FreeText.PATH,
-        "where.status": FreeText.TEXTS,
-        "where.data": FreeText.TEXTS,
-        "where.model": FreeText.TEXTS,
-        "where.folder": FreeText.TEXTS,
-        "where.match": FreeText.TEXTS,
-        "sort": FreeText.TEXT,
-        "diff": FreeText.PATH,
-        "plot": FreeText.PATH,
-        "metric": FreeText.TEXT,
-        "title": FreeText.TEXT,
     },
 }
 """By the name of the configuration, a file at the top of `conf/`."""

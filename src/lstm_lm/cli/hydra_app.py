@@ -57,13 +57,13 @@ def run_app(
         print(f"lstm-lm {__version__}")
         return
     parser = get_args_parser()
-    args = _parse(parser, argv)
+    args = parse_flags(parser, argv)
     if args.multirun and no_multirun is not None:
         raise UserError(no_multirun)
     overrides = quote_overrides(args.overrides, FREE_TEXT[config_name], multirun=args.multirun)
     args.overrides = list(overrides)  # Hydra appends its own
     if args.shell_completion:  # what follows are commands to the completion, not overrides
-        args.overrides = _parse(parser, argv).overrides
+        args.overrides = parse_flags(parser, argv).overrides
     else:
         check_overrides(config_name, overrides)
 
@@ -103,8 +103,12 @@ def run_app(
             raise failure[0]
 
 
-def _parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
-    """Hydra's flags and the overrides, in any order."""
+def parse_flags(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+    """Hydra's flags and the overrides, in any order.
+
+    Raises:
+        UserError: a flag that there is not, or that is not supported.
+    """
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):

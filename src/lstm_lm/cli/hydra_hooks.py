@@ -1,7 +1,6 @@
 """What happens between Hydra's composing a configuration and its making the run directory."""
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,8 +16,7 @@ from lstm_lm.cli.hydra_app import Refused
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.quoting import quote_text
 from lstm_lm.errors import UserError
-from lstm_lm.runs.atomic import write_error
-from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.directory import RunDirectory, make_writable
 from lstm_lm.runs.footprint import Footprint
 
 _DEVICE_CHOICE = re.compile(r"[+~]*(device|trainer|experiment)\b")
@@ -60,7 +58,7 @@ class RefuseEarly(Callback):
             _refuse_several_devices(config, plan)
             sweep_plan.CURRENT.set(plan)
             sweep_dir = str(config.hydra.sweep.dir)
-            _make_writable(Path(sweep_dir))
+            make_writable(Path(sweep_dir), "hydra.sweep.dir")
             # The jobs' configurations are composed from these once more, perhaps in other processes.
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quote_text(sweep_dir)}")
             if plan is not None and len(plan.jobs) > 1:
@@ -101,19 +99,3 @@ def _refusing() -> Iterator[None]:
         yield
     except Exception as error:
         raise Refused(error) from error
-
-
-def _make_writable(folder: Path) -> None:
-    """Make `folder` and prove that a file can be written there.
-
-    Raises:
-        UserError: it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"\n")
-            probe.flush()
-    except OSError as error:
-        message = str(write_error(folder, error))
-        raise UserError(message.replace("hydra.run.dir", "hydra.sweep.dir")) from error

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
+from lstm_lm.cli.error_file import leave_word
 from lstm_lm.cli.wording import shown
 from lstm_lm.errors import Interrupted, RunError, UserError
 
@@ -55,6 +56,7 @@ def run_in_shell(command: Callable[[], int]) -> int:
         return _BROKEN_PIPE
     except Exception as error:
         told = tell(error)
+        leave_word(error, told.text if told else None)
         if told is None or full:
             traceback.print_exception(error)
         if told is None:

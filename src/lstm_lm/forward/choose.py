@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lstm_lm.errors import UserError
+from lstm_lm.errors import Unavailable, UserError
 from lstm_lm.forward.interface import ForwardOptions, StackSpec, Strategy, Workload
 from lstm_lm.registry import find, names
 
@@ -61,7 +61,7 @@ def choose(
     reason = strategy.supports(spec, device, dtype)
     if reason is not None:
         able = [other for other, refusal in _refusals(spec, device, dtype).items() if refusal is None]
-        raise UserError(f"forward={name}: {reason}\nuse forward=auto, or one of: {', '.join(able)}")
+        raise Unavailable(f"forward={name}: {reason}\nuse forward=auto, or one of: {', '.join(able)}")
     return Choice(strategy, "asked for")
 
 

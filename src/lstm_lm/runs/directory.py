@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,21 @@ def claim(base: Path) -> Path:
             raise UserError(str(atomic.write_error(candidate, error))) from error
         return candidate
     raise AssertionError("itertools.count ended")
+
+
+def make_writable(folder: Path, key: str) -> None:
+    """Make `folder`, which `key` of the configuration names, and prove that a file can be written there.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\n")
+            probe.flush()
+    except OSError as error:
+        raise UserError(str(atomic.write_error(folder, error)).replace("hydra.run.dir", key)) from error
 
 
 def _make(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch._dynamo.utils import counters
 
-from lstm_lm.errors import UserError
+from lstm_lm.errors import Unavailable, UserError
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.training.objectives.interface import Objective
 
@@ -54,7 +54,7 @@ def check_possible(mode: str, device: torch.device, *, profiler: str | None = No
         )
     if mode == "reduce-overhead" and device.type != "cuda":
         # TorchInductor would skip CUDA graphs without a word, and a sweep would compare `default` with itself
-        raise UserError(f"compile={mode}: CUDA graphs need an NVIDIA GPU: use compile=default on {device.type}")
+        raise Unavailable(f"compile={mode}: CUDA graphs need an NVIDIA GPU: use compile=default on {device.type}")
     if torch._dynamo.config.disable:
         raise UserError(
             f"compile={mode}: TORCH_COMPILE_DISABLE=1 switches torch.compile off: unset it, or compile=none"
@@ -62,7 +62,7 @@ def check_possible(mode: str, device: torch.device, *, profiler: str | None = No
     try:
         torch._dynamo.eval_frame.check_if_dynamo_supported()
     except RuntimeError as error:
-        raise UserError(f"compile={mode}: {error}\nuse compile=none") from error
+        raise Unavailable(f"compile={mode}: {error}\nuse compile=none") from error
     if device.type == "cpu":
         _check_cpp_compiler(mode)
     elif device.type == "cuda":
@@ -89,7 +89,7 @@ def _check_cpp_compiler(mode: str) -> None:
     except (InvalidCxxCompiler, RuntimeError, OSError) as error:
         sought = config.cpp.cxx
         name = sought[-1] if isinstance(sought, (list, tuple)) else sought
-        raise UserError(
+        raise Unavailable(
             f"compile={mode}: needs a C++ compiler, and {name!r} does not run here\n"
             "install one (g++, clang++ or Visual Studio's cl), or name yours in the environment variable CXX\n"
             "or use compile=none"
@@ -100,7 +100,7 @@ def _check_triton(mode: str) -> None:
     from torch.utils._triton import has_triton
 
     if not has_triton():
-        raise UserError(
+        raise Unavailable(
             f"compile={mode}: needs Triton and a GPU of compute capability 7.0 or more\n"
             "install the package triton (triton-windows on Windows), or use compile=none"
         )

@@ -2,7 +2,7 @@
 
 import torch
 
-from lstm_lm.errors import UserError
+from lstm_lm.errors import Unavailable, UserError
 from lstm_lm.forward.interface import StackSpec
 
 
@@ -53,6 +53,6 @@ def find_devices(names: tuple[str, ...]) -> tuple[torch.device, ...]:
             device = torch.device("cuda", device.index or 0)
             count = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if device.index >= count:
-                raise UserError(f"forward.devices: {name}: this machine has {count} CUDA devices, counted from 0")
+                raise Unavailable(f"forward.devices: {name}: this machine has {count} CUDA devices, counted from 0")
         found.append(device)
     return tuple(found)

@@ -1,0 +1,45 @@
+"""What a study's own report says, within the frame that all of them share (`study_page.py`)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from matplotlib.figure import Figure
+
+from lstm_lm.studies.results import Results
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of every row, in a table: median and spread over the repetitions."""
+
+    figure: str
+    """Its dotted name in `summary.json`, or `evaluation.` and that in `evaluation.json`: `train.step_ms`."""
+    title: str
+    """With its unit."""
+    pattern: str = "{:,.1f}"
+    """How a number is written."""
+    scale: float = 1.0
+    """What the figure is multiplied by."""
+
+
+class StudyReport(Protocol):
+    """The part of a report that belongs to one study."""
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+
+    @property
+    def question(self) -> str:
+        """What is asked, and what others have measured, as a paragraph."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The figures in the table of all rows; the first is shown on the terminal as each run ends."""
+
+    def findings(self, results: Results) -> Sequence[str]:
+        """What came out, as Markdown blocks: sentences, tables. Nothing that is not outside the noise."""
+
+    def plots(self, results: Results) -> Mapping[str, Figure]:
+        """Pictures by the stem of their file's name; none where there is nothing to draw."""

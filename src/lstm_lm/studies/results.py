@@ -1,0 +1,152 @@
+"""The figures of a study's runs, by name, as their `summary.json` and `evaluation.json` hold them."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lstm_lm.runs import atomic
+from lstm_lm.studies.records import Record
+from lstm_lm.studies.rows import Plan, Row
+from lstm_lm.studies.schedule import Turn
+from lstm_lm.studies.spread import ByRepetition, Measured, Ratio, measured, paired_ratio
+from lstm_lm.studies.study import Study
+
+NOT_DONE = "not done"
+_SECTIONS = ("status", "reason", "model", "data", "train", "val", "test", "runtime", "evaluation")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run of a row."""
+
+    turn: Turn
+    directory: Path
+    record: Record | None
+    summary: Mapping[str, Any]
+    """What `summary.json` holds, and under `evaluation` what `evaluation.json` holds."""
+
+    @property
+    def status(self) -> str:
+        """How it ended; NOT_DONE where it has not been run to an end."""
+        return NOT_DONE if self.record is None else self.record.status
+
+    @property
+    def reason(self) -> str:
+        """Why it was skipped or failed."""
+        return "" if self.record is None else self.record.reason or ""
+
+    def figure(self, name: str) -> Any:
+        """By its dotted name, `train.step_ms`; None where it is not known."""
+        value: Any = self.summary
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+
+@dataclass(frozen=True)
+class Results:
+    """All of a study, as far as it has come."""
+
+    study: Study
+    plan: Plan
+    outcomes: Sequence[Outcome]
+
+    @classmethod
+    def gather(cls, study: Study, plan: Plan) -> "Results":
+        """Read them from the study's folder."""
+        turns = sorted(study.turns(), key=lambda turn: ([row.key for row in plan.rows].index(turn.row.key), turn[1]))
+        return cls(study, plan, [cls.outcome(study, turn) for turn in turns])
+
+    @staticmethod
+    def outcome(study: Study, turn: Turn) -> Outcome:
+        """One run, as its files tell it."""
+        run = study.run_directory(turn)
+        summary = _read(run.summary)
+        summary["evaluation"] = _read(run.evaluation)
+        return Outcome(turn, run.path, study.record(turn), summary)
+
+    @cached_property
+    def _by_row(self) -> dict[str, list[Outcome]]:
+        found: dict[str, list[Outcome]] = {row.key: [] for row in self.plan.rows}
+        for outcome in self.outcomes:
+            found[outcome.turn.row.key].append(outcome)
+        return found
+
+    def of(self, row: Row) -> Sequence[Outcome]:
+        """Its runs, in the order of the repetitions."""
+        return self._by_row[row.key]
+
+    def values(self, row: Row, figure: str) -> ByRepetition:
+        """A figure of a row in each repetition that has it."""
+        found = {}
+        for outcome in self.of(row):
+            value = outcome.figure(figure) if outcome.status == "completed" else None
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                found[outcome.turn.repetition] = float(value)
+        return found
+
+    def measured(self, row: Row, figure: str) -> Measured | None:
+        """Median and spread of a figure; None: no repetition has it."""
+        return measured(self.values(row, figure))
+
+    def ratio(self, row: Row, baseline: str, figure: str) -> Ratio | None:
+        """A figure of a row over that of the row it is compared with; None where one of the two lacks it."""
+        other = self.plan.baseline(baseline, row)
+        if other is None or other.key == row.key:
+            return None
+        return paired_ratio(self.values(row, figure), self.values(other, figure))
+
+    def status(self, row: Row) -> str:
+        """`completed`, or how often it ended in which way: `2 completed, 1 failed`."""
+        found = [outcome.status for outcome in self.of(row)]
+        kinds = list(dict.fromkeys(found))
+        return kinds[0] if len(kinds) == 1 else ", ".join(f"{found.count(kind)} {kind}" for kind in kinds)
+
+    def write_csv(self, path: Path) -> None:
+        """One line a run: what tells its row, how it ended, and every figure that there is.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        telling = list(dict.fromkeys(key for row in self.plan.rows for key in row.settings))
+        lines = [
+            {
+                "row": outcome.turn.row.key,
+                "arm": outcome.turn.row.arm,
+                **{key: outcome.turn.row.settings.get(key, "") for key in telling},
+                "repetition": outcome.turn.repetition,
+                "seconds": outcome.record.seconds if outcome.record else "",
+                **dict(_leaves({key: outcome.summary.get(key) for key in _SECTIONS[2:]})),
+                "status": outcome.status,
+                "reason": outcome.reason,
+            }
+            for outcome in self.outcomes
+        ]
+        columns = list(dict.fromkeys(key for line in lines for key in line if key not in ("status", "reason")))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*columns, "status", "reason"], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+        atomic.write_text(path, text.getvalue())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Numbers and names, under dotted keys; lists and sentences are left to the JSON."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, (int, float)) or (isinstance(value, str) and " " not in value):
+            yield f"{prefix}{key}", value

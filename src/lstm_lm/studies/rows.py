@@ -1,0 +1,148 @@
+"""A row of a sweep: one configuration, known by its hash, so that it is recognised whenever it comes up again."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lstm_lm.studies.arms import Lines, expand, laid_over
+from lstm_lm.studies.options import StudyOptions
+from lstm_lm.studies.text import file_name
+
+KEY_LENGTH = 12
+NOT_WHAT_IS_RUN = (
+    ("resume",),
+    ("data", "cache_dir"),
+    ("callbacks", "progress"),
+    ("trainer", "enable_progress_bar"),
+)
+"""Where something lies, or how it looks while it runs: not in the hash."""
+
+Compose = Callable[[Sequence[str]], Mapping[str, Any]]
+"""From overrides to a whole configuration, plain and resolved."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that follows a row's training: `lstm_lm VERB run=ITS_RUN OVERRIDES`."""
+
+    name: str
+    verb: str
+    overrides: Sequence[str]
+
+    @property
+    def key(self) -> str:
+        """The hash of what is run."""
+        return _digest([self.verb, sorted(self.overrides)])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration of a sweep, to be run once per repetition."""
+
+    arm: str
+    overrides: Lines
+    """All that is typed to run it."""
+    settings: Mapping[str, str]
+    """Those that tell it from the other rows, as values: `{"precision": "32-true"}`."""
+    seed: int
+    """Of the first repetition; each further one counts one up."""
+    key: str
+    """The hash of its configuration."""
+    config: Mapping[str, Any] = field(compare=False, repr=False)
+    """All of that, of the first repetition."""
+    steps: Sequence[Step] = ()
+
+    @property
+    def label(self) -> str:
+        """For people: what tells it from the other rows."""
+        return " ".join(f"{key}={value}" for key, value in self.settings.items()) or self.arm
+
+    def arguments(self, repetition: int) -> list[str]:
+        """What `train` is given, for a repetition counted from 1."""
+        seed = (self.seed + repetition - 1) % 2**32
+        return [*(line for key, line in self.overrides.items() if key != "seed"), f"seed={seed}"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows of a study, each configuration once, and the rows that they are compared with."""
+
+    rows: Sequence[Row]
+    baselines: Mapping[str, Mapping[str, str]]
+    """By the baseline's name, for each row's key the key of the row that it is compared with, where there is one."""
+
+    def baseline(self, name: str, row: Row) -> Row | None:
+        """The row that `row` is compared with; None: there is none, or no such baseline."""
+        key = self.baselines.get(name, {}).get(row.key)
+        return next((other for other in self.rows if other.key == key), None)
+
+
+def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: Compose) -> Plan:
+    """All rows of a study.
+
+    Args:
+        study: its options.
+        typed: overrides for every row, by their keys (see `arms.expand`).
+        compose: makes a row's configuration from its overrides.
+
+    Raises:
+        UserError: what `arms.expand` or `compose` refuses.
+    """
+    found = list(expand(study, typed))
+    keys = dict.fromkeys(key for _, lines in found for key in lines)
+    telling = [key for key in keys if len({lines.get(key) for _, lines in found}) > 1]
+    rows: dict[str, Row] = {}
+    for arm, lines in found:
+        config = compose(list(lines.values()))
+        key = row_key(config)
+        if key not in rows:  # two arms may meet in a row
+            told = {name: lines[name].partition("=")[2] for name in telling if name in lines}
+            rows[key] = Row(arm, lines, told, int(config["seed"]), key, config, _steps(study, lines))
+    by_overrides = {frozenset(row.overrides.items()): row.key for row in rows.values()}
+    baselines: dict[str, dict[str, str]] = {}
+    for name, settings in study.baselines.items():
+        baselines[name] = {}
+        for row in rows.values():
+            other = {
+                **laid_over(row.overrides, settings),
+                **{key: lines[0] for key, lines in typed.items() if len(lines) == 1},
+            }
+            if (found_key := by_overrides.get(frozenset(other.items()))) is not None:
+                baselines[name][row.key] = found_key
+    return Plan(list(rows.values()), baselines)
+
+
+def row_key(config: Mapping[str, Any]) -> str:
+    """The hash of a configuration: whatever the order of its keys, and wherever its run lies."""
+    return _digest(_without(config, NOT_WHAT_IS_RUN))
+
+
+def folder_of(row: Row, rows: Path) -> Path:
+    """The row's folder below `rows`: the one that bears its hash, or a new name that people can read."""
+    there = sorted(rows.glob(f"*_{row.key}"))
+    return there[0] if there else rows / f"{file_name(row.label)}_{row.key}"
+
+
+def _steps(study: StudyOptions, lines: Lines) -> list[Step]:
+    steps = []
+    for name, step in study.steps.items():
+        like_row = {key: lines[key] for key in step.like_row if key in lines}
+        steps.append(Step(name, step.verb, list({**laid_over({}, step.settings), **like_row}.values())))
+    return steps
+
+
+def _without(config: Mapping[str, Any], paths: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    kept = {}
+    for key, value in config.items():
+        below = [path[1:] for path in paths if path[0] == key]
+        if () not in below:
+            kept[key] = _without(value, below) if isinstance(value, Mapping) and below else value
+    return kept
+
+
+def _digest(what: Any) -> str:
+    text = json.dumps(what, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

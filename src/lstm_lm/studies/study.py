@@ -1,0 +1,156 @@
+"""Running a study: what is missing, row by row, each in fresh processes, until all is done or a signal comes."""
+
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.studies import fresh_process, records
+from lstm_lm.studies.fresh_process import Ended
+from lstm_lm.studies.records import Record, Stage, Status
+from lstm_lm.studies.rows import Row, folder_of
+from lstm_lm.studies.schedule import Turn, interleaved
+from lstm_lm.studies.stopping import StopRequest
+
+PROGRAM = ("python", "-m", "lstm_lm")
+TRAIN = "train"
+_STATUS: dict[str, Status] = {
+    "done": "completed",
+    "unavailable": "skipped",
+    "failed": "failed",
+    "interrupted": "interrupted",
+}
+
+
+class Teller(Protocol):
+    """Shows a person how far it is."""
+
+    def begin(self, turn: Turn, number: int, total: int) -> None:
+        """A run begins, the `number`th of the `total` that are to be done."""
+
+    def end(self, turn: Turn, record: Record, rest: Sequence[Turn]) -> None:
+        """It has ended; those in `rest` are still to be done."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Rows, repetitions and the folder in which they lie."""
+
+    folder: Path
+    rows: Sequence[Row]
+    repetitions: int
+    order_seed: int
+    timeout: float
+    """Seconds for one process."""
+    machine: str
+    """This one, in a line."""
+
+    def run(self, stop: StopRequest, teller: Teller) -> None:
+        """Do what is missing, until a signal comes. A row that fails or cannot run here ends nothing.
+
+        Raises:
+            RunError: the disk is full.
+        """
+        turns = self.missing()
+        for number, turn in enumerate(turns, 1):
+            if stop.came:
+                return
+            teller.begin(turn, number, len(turns))
+            teller.end(turn, self._do(turn, stop), turns[number:])
+
+    def turns(self) -> list[Turn]:
+        """All of them, in order."""
+        return interleaved(self.rows, self.repetitions, self.order_seed)
+
+    def missing(self) -> list[Turn]:
+        """Those that have not been done: never begun, interrupted, failed, or skipped on another machine."""
+        return [turn for turn in self.turns() if not self._is_done(turn)]
+
+    def record(self, turn: Turn) -> Record | None:
+        """What is known of a turn; None: it was not run, or not to an end."""
+        return records.read(self._record_path(turn))
+
+    def run_directory(self, turn: Turn) -> RunDirectory:
+        """Where its run lies."""
+        return RunDirectory(folder_of(turn.row, self.folder / "rows") / str(turn.repetition))
+
+    def commands(self, turn: Turn, run: Path | str) -> dict[str, list[str]]:
+        """By stage, what is typed after the program's name to run it in the directory `run`."""
+        row = turn.row
+        train = [TRAIN, *row.arguments(turn.repetition), f"hydra.run.dir={run}"]
+        return {TRAIN: train} | {step.name: [step.verb, f"run={run}", *step.overrides] for step in row.steps}
+
+    def _is_done(self, turn: Turn) -> bool:
+        record = self.record(turn)
+        if record is None:
+            return False
+        if record.status == "skipped":
+            return record.machine == self.machine
+        return not list(self._stages_to_do(turn, record))
+
+    def _stages_to_do(self, turn: Turn, record: Record | None) -> Iterator[str]:
+        """From the first stage that is not done on: what follows a training that is done again is done again."""
+        keys = {TRAIN: turn.row.key} | {step.name: step.key for step in turn.row.steps}
+        done = record.stages if record is not None and self.run_directory(turn).summary.exists() else {}
+        again = False
+        for name, key in keys.items():
+            stage = done.get(name)
+            well = stage is not None and stage.key == key and stage.status == "completed"
+            if not well or again:
+                again = again or name == TRAIN
+                yield name
+
+    def _do(self, turn: Turn, stop: StopRequest) -> Record:
+        before = self.record(turn)
+        to_do = list(self._stages_to_do(turn, before))
+        run = self.run_directory(turn)
+        if TRAIN in to_do:
+            self._clear(turn)
+            before = None
+        run.path.mkdir(parents=True, exist_ok=True)
+        keys = {TRAIN: turn.row.key} | {step.name: step.key for step in turn.row.steps}
+        stages: dict[str, Stage] = {}
+        for name, arguments in self.commands(turn, run.path).items():
+            if name not in to_do and before is not None:
+                stages[name] = before.stages[name]
+                continue
+            log = run.path.parent / f"{turn.repetition}.{name}.log"
+            ended = fresh_process.run(arguments, log, self.timeout, stop)
+            command = shlex.join([*PROGRAM, *arguments])
+            stages[name] = _stage(keys[name], command, ended)
+            record = Record(machine=self.machine, stages=stages)
+            if ended.how != "done":
+                status, reason = stages[name].status, str(ended.reason)
+                records.settle_summary(run, command, turn.row.seed + turn.repetition - 1, status, reason)
+            if not stop.came or record.status == "completed":
+                record.write(self._record_path(turn))
+            if ended.how != "done":
+                return record
+        return Record(machine=self.machine, stages=stages)
+
+    def _record_path(self, turn: Turn) -> Path:
+        return self.run_directory(turn).path.with_name(f"{turn.repetition}.json")
+
+    def _clear(self, turn: Turn) -> None:
+        """Take away what an earlier, unfinished run of this very turn left."""
+        self._record_path(turn).unlink(missing_ok=True)
+        run = self.run_directory(turn).path
+        if run.exists():
+            shutil.rmtree(run)
+        for log in run.parent.glob(f"{turn.repetition}.*.log"):
+            log.unlink()
+
+
+def _stage(key: str, command: str, ended: Ended) -> Stage:
+    return Stage(
+        key=key,
+        command=command,
+        status=_STATUS[ended.how],
+        reason=ended.reason,
+        seconds=ended.seconds,
+        ended=f"{datetime.now():%Y-%m-%dT%H:%M:%S}",
+    )

@@ -1,0 +1,54 @@
+"""One command in a process of its own: how it ended."""
+
+from pathlib import Path
+
+import pytest
+
+from lstm_lm.studies import fresh_process
+from lstm_lm.studies.fresh_process import Ended, run
+from lstm_lm.studies.stopping import StopRequest
+
+
+def ended(tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch, timeout: float = 60.0) -> Ended:
+    """`code` in the place of this project's command line."""
+    (tmp_path / "lstm_lm.py").write_text(code)
+    monkeypatch.setattr(fresh_process, "_environment", lambda told: {"PYTHONPATH": str(tmp_path), "TOLD": str(told)})
+    with StopRequest() as stop:
+        return run(["train"], tmp_path / "log", timeout, stop)
+
+
+TELL = "import json, os, sys; open(os.environ['TOLD'], 'w').write(json.dumps({}))\nsys.exit(2)"
+
+
+@pytest.mark.parametrize(
+    ("code", "how", "reason"),
+    [
+        ("print('fine')", "done", None),
+        (TELL.format({"unavailable": True, "text": "no GPU"}), "unavailable", "no GPU"),
+        (TELL.format({"unavailable": False, "text": "wrong"}), "failed", "wrong"),
+        ("raise SystemExit(3)", "failed", "ended with status 3"),
+        ("import os; print('a'); os.kill(os.getpid(), 9)", "failed", "ended by SIGKILL (out of memory?)"),
+        ("print('1\\n2\\n\\n3\\n4\\n5'); raise SystemExit(1)", "failed", "2\n3\n4\n5"),
+    ],
+)
+def test_how_it_ended_and_why(
+    code: str, how: str, reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ended(tmp_path, code, monkeypatch)
+    assert (found.how, found.reason) == (how, reason)
+
+
+def test_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ended(tmp_path, "import time; time.sleep(60)", monkeypatch, timeout=0.5)
+    assert (found.how, found.reason) == ("failed", "ended after 0 s: study.timeout_minutes")
+    assert found.seconds < 30
+
+
+def test_this_projects_own_errors_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with StopRequest() as stop:
+        wrong = run(["train", "seed=-1", "hydra.run.dir=x"], tmp_path / "log", 60, stop)
+        missing = run(["nothing"], tmp_path / "log", 60, stop)
+    assert (wrong.how, wrong.reason) == ("failed", "seed=-1: must be greater than or equal to 0")
+    assert missing.how == "failed"
+    assert missing.reason is not None
+    assert "no such command" in missing.reason
