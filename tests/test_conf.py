@@ -32,6 +32,8 @@ NOT_HERE = {
 NEEDS_TEXT = {("data", "text"), ("data", "tinyshakespeare"), ("experiment", "shakespeare_quick")}
 """Options that are trained elsewhere in the tests: they need a file, which is given or downloaded."""
 EXTRA = {
+    ("model", "autoencoder"): ["objective=reconstruction"],
+    ("objective", "reconstruction"): ["model=autoencoder"],
     ("tokenizer", "bpe"): ["tokenizer.vocabulary_size=300"],
     ("device", "ddp"): ["trainer.accelerator=cpu", "trainer.devices=2"],  # on any machine: two processes, really
 }

@@ -1,8 +1,8 @@
 """From summed log-likelihoods to the figures people compare: loss, perplexity, bits per character and per byte."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
@@ -19,6 +19,8 @@ class Counts:
     bytes: int
     replaced: int
     """Pieces of the text that the tokenizer replaced or left out, so the tokens no longer determine the text."""
+    no_bits: str | None = None
+    """Why the loss is none in bits, if so."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,21 @@ class Scores:
     bits_per_byte: float | None
     reason: str | None
     """Why the last two are None, if they are."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """What else an objective counts, 0 to 1, by name."""
 
     @classmethod
-    def of(cls, loss: float, counts: Counts) -> "Scores":
+    def of(cls, loss: float, counts: Counts, shares: Mapping[str, float] | None = None) -> "Scores":
         """The scores that a mean `loss` (nats per token) means on text with these `counts`."""
+        shares = dict(shares or {})
         perplexity = math.exp(loss) if loss < 700 else math.inf
-        if counts.replaced:
+        reason = counts.no_bits
+        if reason is None and counts.replaced:
             reason = f"{counts.replaced:,} pieces of the text are unknown to the tokenizer"
-            return cls(loss, perplexity, None, None, reason)
+        if reason is not None:
+            return cls(loss, perplexity, None, None, reason, shares)
         bits = loss / math.log(2) * counts.tokens
-        return cls(loss, perplexity, bits / max(1, counts.characters), bits / max(1, counts.bytes), None)
+        return cls(loss, perplexity, bits / max(1, counts.characters), bits / max(1, counts.bytes), None, shares)
 
 
 class TokenLoss(Metric):

@@ -6,6 +6,7 @@ from typing import TypedDict, Unpack
 
 import torch
 
+from lstm_lm.errors import UserError
 from lstm_lm.generation.filters import Sampling
 from lstm_lm.generation.prompt import encode_prompt, opening
 from lstm_lm.generation.sampler import TokenStream
@@ -50,7 +51,7 @@ def stream_text(
     The prompt has been read when this returns. All pieces together are what `sample_text` gives.
 
     Raises:
-        UserError: the tokenizer does not know the prompt.
+        UserError: the tokenizer does not know the prompt, or the model continues no text.
         RunError: from the iterator: the model's weights have diverged.
         ValueError: a setting is out of its range.
     """
@@ -68,7 +69,7 @@ def sample_text(
     """The text that follows `prompt`, as one string.
 
     Raises:
-        UserError: the tokenizer does not know the prompt.
+        UserError: the tokenizer does not know the prompt, or the model continues no text.
         RunError: the model's weights have diverged.
         ValueError: a setting is out of its range.
     """
@@ -164,6 +165,8 @@ class _Row:
 
 
 def _token_stream(model: LanguageModel, num_samples: int, settings: Settings) -> TokenStream:
+    if model.objective != "language_modelling":
+        raise UserError(f"this run's model was trained for objective={model.objective} and continues no text")
     sampling = Sampling(
         temperature=settings.get("temperature", 1.0),
         top_k=settings.get("top_k"),

@@ -38,6 +38,8 @@ class LanguageModel(nn.Module, ABC):
 
     OptionsType: ClassVar[type[Options]]
     """The configuration's `model` section."""
+    objective: ClassVar[str] = "language_modelling"
+    """The `objective=` that trains it: what is for language models (writing, evaluation) asks for this."""
     compilable: ClassVar[tuple[str, ...]] = ()
     """Names of submodules that torch.compile can each turn into one full graph."""
 

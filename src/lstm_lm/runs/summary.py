@@ -61,7 +61,8 @@ class TrainSummary(_Section):
 class SplitSummary(_Section):
     """Scores of one split, under the best checkpoint. `loss`: nats per token.
 
-    `bits_per_byte` is None, and `bits_per_byte_reason` says why, where tokens were replaced by an unknown token.
+    `bits_per_byte` is None, and `bits_per_byte_reason` says why, where tokens were replaced by an unknown token, or the
+    loss is no code length. `shares`: what else the objective counts, 0 to 1, by name.
     """
 
     loss: float | None = None
@@ -69,6 +70,7 @@ class SplitSummary(_Section):
     bits_per_character: float | None = None
     bits_per_byte: float | None = None
     bits_per_byte_reason: str | None = None
+    shares: dict[str, float] | None = None
 
 
 class RuntimeSummary(_Section):

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.models.build import model_class
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
 
@@ -27,6 +28,10 @@ def show(
             table.add_row(name, *_cells(scores))
     if table.row_count:
         console.print(table)
+    for name, scores in (("validation", summary.val), ("test", summary.test)):
+        if scores is not None and scores.shares:
+            shown = ", ".join(f"{what} {share:.1%}" for what, share in scores.shares.items())
+            console.print(f"{name}: {shown}", highlight=False)
     reasons = {scores.bits_per_byte_reason for scores in (summary.val, summary.test) if scores is not None} - {None}
     for reason in reasons:
         console.print(Text(f"no bits/byte: {reason}", style="dim"))
@@ -40,7 +45,7 @@ def show(
     shown = _relative(run_dir)
     for line in (
         f"run  {shown}",
-        f'next {_program(summary.command)} run={shown} prompt="..."',
+        f"next {_next(summary, shown)}",
         f"     tensorboard --logdir {_relative(run_dir.parent)}",
     ):
         console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
@@ -61,12 +66,13 @@ def show_interrupted(summary: Summary | None, run: RunDirectory, console: Consol
         console.print(Text(f"continue: {command} {again}"), soft_wrap=True)
 
 
-def _program(command: str) -> str:
-    """How `generate` is called by somebody who called `train` like this."""
-    for program in ("lstm-lm", "python -m lstm_lm"):
-        if command.startswith(f"{program} "):
-            return f"{program} generate"
-    return "python generate.py"
+def _next(summary: Summary, run: str) -> str:
+    """What to type next to use `run`, called as somebody does who called `train` like this."""
+    command = summary.command
+    program = next((name for name in ("lstm-lm", "python -m lstm_lm") if command.startswith(f"{name} ")), None)
+    if model_class(str(summary.model.name)).objective == "reconstruction":
+        return f"{program or 'python -m lstm_lm'} embed run={run} data.path=FILE out=FILE.npy"
+    return f'{f"{program} generate" if program else "python generate.py"} run={run} prompt="..."'
 
 
 def _compiled(runtime: RuntimeSummary) -> str:

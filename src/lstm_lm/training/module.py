@@ -14,7 +14,7 @@ from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import clone, detach, to_device
 from lstm_lm.options import Options
 from lstm_lm.training.distributed import ALONE, Team
-from lstm_lm.training.objectives.interface import Objective
+from lstm_lm.training.objectives.interface import Objective, Share
 from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
 
@@ -64,6 +64,7 @@ class LanguageModelTask(pl.LightningModule):
         self._began = time.perf_counter()
         self._eval_state: State = None
         self._eval_loss = TokenLoss()
+        self._eval_shares: dict[str, Share] = {}
         self.gradient_norm: Tensor | None = None
         """Of the last optimizer step, before clipping."""
         self.train_loss: Tensor | None = None
@@ -123,6 +124,7 @@ class LanguageModelTask(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start from a zero state."""
         self._eval_loss.reset()
+        self._eval_shares.clear()
         self._eval_state = None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
@@ -132,15 +134,16 @@ class LanguageModelTask(pl.LightningModule):
         result = self.objective.loss(self.model, batch, self._eval_state)
         self._eval_state = result.state
         self._eval_loss.update(result.nats, result.tokens)
+        for name, (hits, of) in result.shares.items():
+            before = self._eval_shares.get(name)
+            self._eval_shares[name] = Share(hits, of) if before is None else Share(before.hits + hits, before.of + of)
 
     def on_validation_epoch_end(self) -> None:
         """Make `scores` those of this validation, and let early stopping see the loss."""
-        loss = float(self._eval_loss.compute())
-        self._eval_state = None
-        self.scores = Scores.of(loss, self.counts["validation"])
+        self.scores = self._scores_of("validation")
         self.validated_at = self.global_step
         # `compute` has summed over all processes already; Lightning wants to be told to do so too
-        self.log("val/loss", loss, logger=False, batch_size=1, sync_dist=True)
+        self.log("val/loss", self.scores.loss, logger=False, batch_size=1, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         """As before a validation."""
@@ -152,9 +155,13 @@ class LanguageModelTask(pl.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Make `scores` those of the test split."""
-        loss = float(self._eval_loss.compute())
+        self.scores = self._scores_of("test")
+
+    def _scores_of(self, split: str) -> Scores:
+        """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
         self._eval_state = None
-        self.scores = Scores.of(loss, self.counts["test"])
+        shares = {name: float(hits) / max(1, int(of)) for name, (hits, of) in self._eval_shares.items()}
+        return Scores.of(float(self._eval_loss.compute()), self.counts[split], shares)
 
     # Checkpoints
 
@@ -169,7 +176,9 @@ class LanguageModelTask(pl.LightningModule):
             **own,
             "other_processes": self._team.gather(own)[1:],  # the same of processes 1, 2, ...
             "seconds": self.trained_seconds,
-            "validation": None if self.scores is None else {"step": self.validated_at, "loss": self.scores.loss},
+            "validation": None
+            if self.scores is None
+            else {"step": self.validated_at, "loss": self.scores.loss, "shares": dict(self.scores.shares)},
         }
 
     @property

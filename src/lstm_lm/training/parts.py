@@ -84,14 +84,17 @@ def build_parts(
     steps_per_epoch = _steps_per_epoch(config.trainer, data.steps_per_epoch)
     total_steps = _total_steps(config, steps_per_epoch)
     splits = data.manifest.splits
+    objective = build_objective(config.top.objective, config.top.model)
     task = LanguageModelTask(
         model,
-        build_objective(config.top.objective, config.top.model),
+        objective,
         config.optimizer,
         config.scheduler,
         total_steps=total_steps,
         precision=machine.precision,
-        counts={name: Counts(*data.predicted(name), split.replaced) for name, split in splits.items()},
+        counts={
+            name: Counts(*data.predicted(name), split.replaced, objective.no_bits) for name, split in splits.items()
+        },
         provenance={
             "schema_version": SCHEMA_VERSION,
             "config": config.plain if origin is None else {**config.plain, "tokenizer": _section(origin, "tokenizer")},

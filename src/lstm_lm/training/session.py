@@ -156,7 +156,8 @@ class Session:
     def _best_scores(self, parts: Parts, checkpoints: Checkpoints | None) -> SplitSummary | None:
         """Of best.ckpt; without one, of the last validation; None before there is either."""
         if checkpoints is not None and checkpoints.best_loss is not None:
-            return _split_summary(Scores.of(checkpoints.best_loss, parts.task.counts["validation"]))
+            counts = parts.task.counts["validation"]
+            return _split_summary(Scores.of(checkpoints.best_loss, counts, checkpoints.best_shares))
         return None if parts.task.scores is None else _split_summary(parts.task.scores)
 
     def _finish(self, trainer: pl.Trainer, logger: RunLogger) -> None:
@@ -235,6 +236,7 @@ def _split_summary(scores: Scores) -> SplitSummary:
         bits_per_character=scores.bits_per_character,
         bits_per_byte=scores.bits_per_byte,
         bits_per_byte_reason=scores.reason,
+        shares=dict(scores.shares) or None,
     )
 
 

@@ -36,9 +36,12 @@ class Checkpoints(pl.Callback):
         self.best_loss: float | None = None
         """Nats per token of best.ckpt."""
         self.best_step: int | None = None
+        self.best_shares: dict[str, float] = {}
+        """What else was counted in that validation."""
         if resumed and run.best.exists():  # now, not when training starts: there may be no step left to take
             best = checkpoint_file.load(run.best)["lstm_lm"]["validation"]
             self.best_loss, self.best_step = best["loss"], best["step"]
+            self.best_shares = best.get("shares", {})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Minutes count from here."""
@@ -77,6 +80,7 @@ class Checkpoints(pl.Callback):
         loss = pl_module.scores.loss
         if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
             self.best_loss, self.best_step = loss, trainer.global_step
+            self.best_shares = dict(pl_module.scores.shares)
             trainer.save_checkpoint(self._run.best, weights_only=False)
 
     def write_last(self, trainer: pl.Trainer) -> None:

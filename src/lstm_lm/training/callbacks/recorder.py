@@ -115,6 +115,7 @@ def named(scores: Scores, split: str) -> dict[str, float]:
         f"{split}/perplexity": scores.perplexity,
         f"{split}/bits_per_character": scores.bits_per_character,
         f"{split}/bits_per_byte": scores.bits_per_byte,
+        **{f"{split}/{name}": share for name, share in scores.shares.items()},
     }
     return {name: value for name, value in values.items() if value is not None}
 

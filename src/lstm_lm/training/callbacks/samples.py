@@ -9,7 +9,9 @@ from rich.panel import Panel
 from rich.text import Text
 
 from lstm_lm.errors import RunError
+from lstm_lm.generation.reconstruction import reconstruct
 from lstm_lm.generation.text import sample_text
+from lstm_lm.models.backbones.autoencoder import Autoencoder
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.training.callbacks.clock import StepClock
 from lstm_lm.training.callbacks.options import SampleOptions
@@ -75,8 +77,11 @@ class Samples(pl.Callback):
 def write_sample(task: LanguageModelTask, options: SampleOptions, tokenizer: Tokenizer, *, seed: int) -> str:
     """Text from the model as it is now; what the tokenizer does not know in the prompt is left out.
 
-    A model that has diverged cannot write: then the text says so. What becomes of the run is not decided here.
+    An autoencoder gives the prompt back. A model that has diverged cannot write: then the text says so. What becomes
+    of the run is not decided here.
     """
+    if isinstance(task.model, Autoencoder):
+        return f"{options.prompt}\n-> {reconstruct(task.model, tokenizer, options.prompt, unknown='skip')}"
     try:
         return sample_text(
             task.model,

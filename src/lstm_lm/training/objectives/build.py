@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.registry import find
@@ -18,7 +19,10 @@ def objective_options(section: Mapping[str, Any], model: Mapping[str, Any]) -> O
     """
     kind = _objective_class(section)
     options = kind.OptionsType.parse(section, "objective")
-    kind.check(options, model_class(str(model.get("name"))), model_options(model))
+    name, checked = str(model.get("name")), model_options(model)
+    if (wanted := model_class(name).objective) != section["name"]:
+        raise UserError(f"objective={section['name']}: cannot train model={name}, which goes with objective={wanted}")
+    kind.check(options, model_class(name), checked)
     return options
 
 

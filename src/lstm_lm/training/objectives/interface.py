@@ -1,6 +1,8 @@
 """What an objective is: `objective.loss(model, batch, state) -> Loss`."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -8,6 +10,13 @@ from torch import Tensor
 from lstm_lm.data.streams import Batch
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.options import Options
+
+
+class Share(NamedTuple):
+    """How many of how many; scalars, int64."""
+
+    hits: Tensor
+    of: Tensor
 
 
 class Loss(NamedTuple):
@@ -21,6 +30,8 @@ class Loss(NamedTuple):
     """Scalar without a graph: the summed cross-entropy of the predicted tokens, and nothing else."""
     tokens: Tensor
     """Scalar int64: how many tokens were predicted."""
+    shares: Mapping[str, Share] = MappingProxyType({})
+    """What else is counted, by name: a validation's totals become `val/NAME`."""
 
 
 class Objective(ABC):
@@ -28,6 +39,8 @@ class Objective(ABC):
 
     OptionsType: ClassVar[type[Options]]
     """The configuration's `objective` section."""
+    no_bits: ClassVar[str | None] = None
+    """Why its loss says nothing in bits per byte; None: it does."""
 
     def __init__(self, options: Any, model_options: Any) -> None:
         """Take the checked `objective` section, and the checked `model` section of what will be trained."""

@@ -1,0 +1,76 @@
+"""Reconstruction: the cross-entropy of each token of a text, given its vector and the tokens before it.
+
+A text is a column of `batch.targets`, those left out that are IGNORE: a window of a stream, or a line.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lstm_lm.data.streams import IGNORE, Batch
+from lstm_lm.models.backbones.autoencoder import Autoencoder
+from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.options import Options
+from lstm_lm.training.objectives.interface import Loss, Objective, Share
+from lstm_lm.training.objectives.language_modelling import summed_cross_entropy
+
+
+class ReconstructionOptions(Options):
+    """`objective=reconstruction`."""
+
+    name: str
+
+
+class Reconstruction(Objective):
+    """The mean cross-entropy over a batch's tokens, and out of training four shares of what comes back.
+
+    `forced_match`: of texts all of whose tokens are the most likely ones after those before them (teacher forcing);
+    `forced_match_tokens`: of tokens; `exact_match`, `exact_match_tokens`: the same of greedy decoding, which knows the
+    vector and the text's length alone. Texts of no tokens do not count.
+    """
+
+    OptionsType: ClassVar[type[Options]] = ReconstructionOptions
+    no_bits = "the vector has told the model about the text, so the loss is no code length"
+
+    def __init__(self, options: ReconstructionOptions, model_options: Options) -> None:
+        super().__init__(options, model_options)
+        self._summed = summed_cross_entropy
+
+    def compile(self, mode: str) -> None:
+        """As in `Objective.compile`."""
+        self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
+
+    def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
+        """As in `Objective.loss`; no text begins from what came before it, so the state stays as it is."""
+        assert isinstance(model, Autoencoder)
+        targets, lengths = to_the_front(batch.targets)
+        tokens = targets.masked_fill(targets == IGNORE, model.nothing)
+        vector = model.encode(tokens, lengths)
+        logits, _ = model(model.shifted(tokens), model.decoding(vector))
+        nats = self._summed(logits, targets).nats
+        count = lengths.sum()
+        shares = {} if model.training else _shares(model, vector, logits, targets, lengths)
+        return Loss(nats / count.clamp(min=1), state, nats.detach(), count, shares)
+
+
+def to_the_front(targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Each column of `targets[T, B]` without its IGNOREs, which follow behind; and the lengths `[B]` that are left."""
+    there = targets != IGNORE
+    order = there.logical_not().to(torch.int8).argsort(dim=0, stable=True)
+    return targets.gather(0, order), there.sum(dim=0)
+
+
+def _shares(model: Autoencoder, vector: Tensor, logits: Tensor, targets: Tensor, lengths: Tensor) -> dict[str, Share]:
+    there = targets != IGNORE
+    found = {"exact_match": model.decode(vector, len(targets)), "forced_match": logits.argmax(dim=-1)}
+    shares: dict[str, Share] = {}
+    for name, tokens in found.items():
+        right = (tokens == targets) & there
+        whole = (right.sum(dim=0) == lengths) & (lengths > 0)
+        shares[name] = Share(whole.sum(), (lengths > 0).sum())
+        shares[f"{name}_tokens"] = Share(right.sum(), there.sum())
+    return shares
+
+
+OBJECTIVE = Reconstruction
