@@ -48,7 +48,7 @@ def ids(option: tuple[str, str]) -> str:
 def test_every_option_composes_and_is_accepted(option: tuple[str, str], tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("some text")
     path = f"data.path='{tmp_path / 'text.txt'}'"
-    config = lstm_lm.compose("=".join(option), *([path] if option in NEEDS_TEXT else []))
+    config = lstm_lm.compose("=".join(option), *([path] if option in NEEDS_TEXT else []), *EXTRA.get(option, []))
     TrainConfig.parse(config)
 
 
