@@ -16,6 +16,7 @@ from torch import Tensor
 
 import lstm_lm
 from lstm_lm.errors import UserError
+from lstm_lm.forward.choose import Choice
 from lstm_lm.models.build import build_model
 from lstm_lm.training import compiling
 
@@ -118,11 +119,11 @@ def _contender(
         torch.manual_seed(1)
         model = build_model(section, VOCABULARY).to(device)
         model.masks.seed(1)
-        chosen = model.use_forward(strategy, device, torch.float32, workload(case)).strategy
+        choice = model.use_forward(strategy, device, torch.float32, workload(case))
     except UserError as error:
         raise NotComparable(" ".join(str(error).split())) from error
-    if mode is not None:
-        compile_strategy(chosen, mode)
+    if mode is not None and isinstance(choice, Choice):
+        compile_strategy(choice.strategy, mode)
     model.train(case.mode == "training")
     tokens = torch.randint(VOCABULARY, (shape.steps, shape.batch), device=device)
     gradient = torch.randn(shape.steps, shape.batch, VOCABULARY, device=device)
@@ -142,4 +143,4 @@ def _contender(
         logits = run()
         return torch.autograd.grad(logits, parameters, gradient.to(logits.dtype))
 
-    return Contender(label, work, close=chosen.close)
+    return Contender(label, work, close=model.close)

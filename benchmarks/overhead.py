@@ -129,7 +129,7 @@ def main() -> None:
         "rounds": arguments.rounds,
         "steps": arguments.steps,
         "precision": parts.hardware.precision,
-        "forward": parts.choice.strategy.name,
+        "forward": parts.choice.name,
         "threads": torch.get_num_threads(),
         "default_model": used.plain["model"],
         "default_batch": [used.plain["data"]["batch_size"], used.plain["data"]["seq_len"]],

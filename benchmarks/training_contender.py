@@ -112,7 +112,7 @@ def run_ours(config: dict[str, Any], foreman: Foreman) -> None:
     checked = TrainConfig.parse(config)
     with runtime_settings(checked.runtime):
         parts = build_parts(checked, None)
-        foreman.answer(**_described(checked, parts.hardware.precision, parts.choice.strategy.name))
+        foreman.answer(**_described(checked, parts.hardware.precision, parts.choice.name))
         _work(training_steps(checked, parts), foreman)
 
 
@@ -120,8 +120,8 @@ def run_application(config: dict[str, Any], foreman: Foreman) -> None:
     """`python train.py`, Lightning and all; a step lasts from its window's arrival to the next window's."""
     checked = TrainConfig.parse(config)
     parts = build_parts(checked, None)
-    foreman.answer(**_described(checked, parts.hardware.precision, parts.choice.strategy.name))
-    parts.choice.strategy.close()
+    foreman.answer(**_described(checked, parts.hardware.precision, parts.choice.name))
+    parts.model.close()
     del parts
     training_step = LanguageModelTask.training_step
 

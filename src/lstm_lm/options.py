@@ -5,13 +5,18 @@ range, so a wrong value is refused, with key, value and allowed range, before an
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstm_lm.errors import UserError
 
 MOST_PROBLEMS_SHOWN = 3
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+"""Numbers in a vector of a model."""
+Probability = Annotated[float, Field(ge=0, lt=1)]
+"""Of dropout: 1 would leave nothing."""
 
 
 class Options(BaseModel):

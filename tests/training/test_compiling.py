@@ -18,7 +18,8 @@ from torch._dynamo.callback import callback_handler
 
 import lstm_lm
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.models.recurrent_language_model import MaskedLinear, RecurrentLanguageModel
+from lstm_lm.models.masked_layers import MaskedLinear
+from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.training import compilation, compiling
 from lstm_lm.training.compiled_share import CompiledShare
 from lstm_lm.training.module import LanguageModelTask

@@ -10,6 +10,8 @@ from lstm_lm.forward.interface import ForwardOptions, StackSpec, Strategy, Workl
 from lstm_lm.registry import find, names
 
 AUTO = "auto"
+DIRECT = "direct"
+"""What is told instead of a strategy's name where a model has no recurrent layers."""
 PACKAGE = "lstm_lm.forward"
 WORTH_CHANGING = 1.05
 """By how much another strategy must be estimated to beat the vendor's plain kernel before `auto` takes it."""
@@ -20,6 +22,25 @@ class Choice(NamedTuple):
 
     strategy: Strategy
     reason: str
+
+    @property
+    def name(self) -> str:
+        """The strategy's."""
+        return self.strategy.name
+
+
+class Direct(NamedTuple):
+    """The one way to run a model without recurrent layers: no strategy has anything to execute there."""
+
+    reason: str = "no recurrent layers"
+
+    @property
+    def name(self) -> str:
+        """For people to read."""
+        return DIRECT
+
+
+Way = Choice | Direct
 
 
 def check_forward(section: Mapping[str, Any]) -> None:

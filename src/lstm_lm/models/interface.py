@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import Way, check_forward
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.dropout import MaskSource
 from lstm_lm.options import Options
@@ -52,6 +52,20 @@ class LanguageModel(nn.Module, ABC):
         self.vocabulary_size = vocabulary_size
         self.masks = MaskSource()
 
+    @classmethod
+    def check_forward(cls, section: Mapping[str, Any]) -> None:
+        """Check the `forward` section as far as it can be checked without making the model.
+
+        Raises:
+            UserError: no such strategy, or no strategy runs such a model; a key is wrong.
+        """
+        check_forward(section)
+
+    @property
+    def context_limit(self) -> int | None:
+        """The last so many tokens decide the next token's probabilities; None: all tokens that were read may."""
+        return None
+
     def reset_parameters(self) -> None:
         """Draw the initial parameters from torch's global generator, those that were not drawn on construction."""
 
@@ -74,7 +88,7 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def use_forward(
         self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
-    ) -> Choice:
+    ) -> Way:
         """Run with the forward strategy that is asked for; says which, and why.
 
         Args:

@@ -13,17 +13,14 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.forward.choose import Choice, choose
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
 from lstm_lm.models.interface import LanguageModel, Outputs
+from lstm_lm.models.masked_layers import MaskedEmbedding, MaskedLinear
 from lstm_lm.models.recurrent_stack import RecurrentStack
-from lstm_lm.options import Options
-
-Width = Annotated[int, Field(ge=1, le=65536)]
-Probability = Annotated[float, Field(ge=0, lt=1)]
+from lstm_lm.options import Options, Probability, Width
 
 KEPT_BY_RECURRENT_DROPOUT = 2
 """Numbers that a step keeps for its backward pass, for each of the layer's H: the mask, and what it multiplies."""
@@ -229,26 +226,3 @@ class RecurrentLanguageModel(LanguageModel):
     def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
         """A dropout mask where there is something to drop. Drawn in one order whatever runs the stack."""
         return self.masks.draw(p, shape, like) if self.training and p else None
-
-
-class MaskedEmbedding(nn.Embedding):
-    """An embedding and the dropout on it, in one graph for torch.compile."""
-
-    def reset_parameters(self) -> None:
-        """Nothing: the language model draws all initial parameters in one place."""
-
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`tokens[T, B]`, `mask[T, B, E]` -> `[T, B, E]`."""
-        x = F.embedding(tokens, self.weight)
-        return x if mask is None else x * mask
-
-
-class MaskedLinear(nn.Linear):
-    """A linear layer and the dropout before it, in one graph for torch.compile."""
-
-    def reset_parameters(self) -> None:
-        """Nothing: the language model draws all initial parameters in one place."""
-
-    def forward(self, y: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`y[T, B, H]`, `mask[T, B, H]` -> `[T, B, V]`."""
-        return F.linear(y if mask is None else y * mask.to(y.dtype), self.weight, self.bias)

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
-from lstm_lm.forward.choose import check_forward
-from lstm_lm.models.build import model_options
+from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.training.averaging.build import build_averaging
 from lstm_lm.training.callbacks.options import CallbackOptions
@@ -96,7 +95,7 @@ class TrainConfig:
         model_options(top.model)
         objective_options(top.objective, top.model)
         build_averaging(top.averaging)
-        check_forward(top.forward)
+        model_class(str(top.model["name"])).check_forward(top.forward)
         if top.resume != "never" and top.init_from is not None:
             raise UserError(
                 f"resume={top.resume} and init_from={top.init_from} exclude each other\n"

@@ -18,7 +18,7 @@ def fill_in(summary: Summary, config: TrainConfig, parts: Parts) -> None:
     summary.data.name, summary.data.tokens = parts.data.options.name, manifest.splits["train"].tokens
     summary.data.vocabulary_size = parts.data.tokenizer.vocabulary_size
     summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
-    summary.runtime.forward, summary.runtime.forward_reason = parts.choice.strategy.name, parts.choice.reason
+    summary.runtime.forward, summary.runtime.forward_reason = parts.choice.name, parts.choice.reason
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
     summary.tuning = table.summary(config.tuned)
     busy = [config.threads_warning] if config.threads_warning else []
@@ -59,7 +59,7 @@ def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path
         device=machine.label,
         precision=machine.precision,
         precision_reason=machine.precision_reason,
-        forward=parts.choice.strategy.name,
+        forward=parts.choice.name,
         forward_reason=parts.choice.reason,
         token_stream=parts.data.placement,
         compiled=config.compile.mode if config.compile.enabled else "none",

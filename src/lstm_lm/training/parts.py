@@ -14,7 +14,7 @@ from lstm_lm import hardware
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Counts
-from lstm_lm.forward.choose import AUTO, Choice
+from lstm_lm.forward.choose import AUTO, Way
 from lstm_lm.forward.interface import Workload
 from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
@@ -41,7 +41,7 @@ class Parts:
     hardware: Hardware
     data: TextDataModule
     model: LanguageModel
-    choice: Choice
+    choice: Way
     """The forward strategy that runs, and why."""
     task: LanguageModelTask
     steps_per_epoch: int
@@ -104,7 +104,7 @@ def build_parts(
             "resolved": {
                 "device": machine.device.type,
                 "precision": machine.precision,
-                "forward": choice.strategy.name,
+                "forward": choice.name,
                 "threads": torch.get_num_threads(),
             },
         },
@@ -186,7 +186,7 @@ def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: Train
     return machine._replace(precision=resolved["precision"], precision_reason="as before")
 
 
-def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Choice:
+def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Way:
     """The strategy that is asked for; on the device it was chosen for, `auto` is the one that ran before."""
     as_before = (
         saved is not None and config.forward["name"] == AUTO and saved["resolved"]["device"] == machine.device.type

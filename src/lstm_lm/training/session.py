@@ -89,7 +89,7 @@ class Session:
                     then=self._tellers(parts, logger),
                 )
                 step = self._resumed_step() or 0
-                logger.log_text("runtime/forward", f"{parts.choice.strategy.name}: {parts.choice.reason}", step)
+                logger.log_text("runtime/forward", f"{parts.choice.name}: {parts.choice.reason}", step)
                 if config.tuned is not None:
                     table.log(config.tuned, logger, step)
                 followers.join(self._order(), parts.hardware.device)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lstm_lm.cells.interface import StepMasks
+from lstm_lm.forward.choose import Choice
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import Masks, StackSpec, Strategy
 from lstm_lm.forward.vendor_limits import persistent_limit, persistent_neighbour
@@ -44,7 +45,7 @@ class Place:
 
 def warnings_before(parts: Parts) -> list[str]:
     """What a user should know about settings that cost time, before the first step."""
-    if not isinstance(parts.model, RecurrentLanguageModel):
+    if not isinstance(parts.model, RecurrentLanguageModel) or not isinstance(parts.choice, Choice):
         return []
     machine, options = parts.hardware, parts.data.options
     place = Place(machine.device, machine.parameter_dtype, machine.dtype, options.batch_size, options.seq_len)

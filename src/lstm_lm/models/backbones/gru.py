@@ -2,7 +2,8 @@
 
 from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.interface import Cell
-from lstm_lm.models.recurrent_language_model import Inside, Probability, RecurrentLanguageModel, RecurrentOptions
+from lstm_lm.models.recurrent_language_model import Inside, RecurrentLanguageModel, RecurrentOptions
+from lstm_lm.options import Probability
 
 
 class GRUOptions(RecurrentOptions):

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import lstm_cell
-from lstm_lm.models.recurrent_language_model import Inside, Probability, RecurrentLanguageModel, RecurrentOptions
+from lstm_lm.models.recurrent_language_model import Inside, RecurrentLanguageModel, RecurrentOptions
+from lstm_lm.options import Probability
 
 
 class LSTMOptions(RecurrentOptions):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstm_lm.errors import UserError
+from lstm_lm.forward.choose import AUTO, DIRECT
 from lstm_lm.registry import names
 from lstm_lm.training.tuning.failure import first_line
 from lstm_lm.training.tuning.options import SpeedOptions
@@ -36,7 +37,7 @@ class Candidate:
         return {
             "trainer.precision": self.precision,
             "precision.name": self.precision,
-            "forward.name": self.forward,
+            **({} if self.forward == DIRECT else {"forward.name": self.forward}),
             **compiled,
             "runtime.threads": self.threads,
         }
@@ -87,6 +88,8 @@ def _forwards(
     asked: str, listed: list[str] | None, precision: str, resolve: Resolve
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Strategies, and apart those that cannot run with their reason; what `auto` takes is the first."""
+    if asked == AUTO and listed is None and _is_direct(precision, resolve):
+        return [DIRECT], []
     tried = [asked] if asked != "auto" else listed or names("lstm_lm.forward")
     able: list[str] = []
     unable: list[tuple[str, str]] = []
@@ -101,6 +104,14 @@ def _forwards(
         auto = resolve("auto", precision)
         able.sort(key=lambda name: name != auto)
     return able, unable
+
+
+def _is_direct(precision: str, resolve: Resolve) -> bool:
+    """Whether the model has no recurrent layers, and so nothing for a strategy to run."""
+    try:
+        return resolve(AUTO, precision) == DIRECT
+    except UserError:
+        return False
 
 
 def _threads(asked: int | None, listed: list[int] | None, machine: Machine) -> list[int]:

@@ -36,7 +36,7 @@ def tune_speed(config: TrainConfig, options: SpeedOptions, checkpoint: Path | No
         hardware.check_precision(precision, machine.device)
         kind = hardware.TYPES[precision][0]
         workload = workload_of(config, precision)
-        return parts.model.use_forward(name, machine.device, kind, workload).strategy.name
+        return parts.model.use_forward(name, machine.device, kind, workload).name
 
     def start(candidate: Candidate) -> StepTrial:
         plain = chosen_config(config.plain, candidate.settings())
@@ -51,7 +51,7 @@ def tune_speed(config: TrainConfig, options: SpeedOptions, checkpoint: Path | No
         resolve,
         Candidate(
             machine.precision,
-            parts.choice.strategy.name,
+            parts.choice.name,
             config.compile.mode if config.compile.enabled else EAGER,
             threads,
         ),
