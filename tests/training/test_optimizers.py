@@ -8,6 +8,8 @@ from torch import nn
 
 import lstm_lm
 from lstm_lm.errors import UserError
+from lstm_lm.models.build import build_model
+from lstm_lm.registry import names
 from lstm_lm.training.module import beside_parameters
 from lstm_lm.training.optimizers import OPTIMIZERS, build_optimizer, optimizer_options
 
@@ -23,6 +25,17 @@ def test_biases_never_decay(name: str) -> None:
     optimizer = build_optimizer(model, optimizer_options(section(name, weight_decay=0.5)), precision="32-true")
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert decay == {id(model.weight): 0.5, id(model.bias): 0.0}
+
+
+@pytest.mark.parametrize("name", names("lstm_lm.models.backbones"))
+def test_no_bias_gain_or_norm_of_any_backbone_decays(name: str) -> None:
+    model = build_model(lstm_lm.compose(f"model={name}")["model"], 50)
+    optimizer = build_optimizer(model, optimizer_options(section("adamw", weight_decay=0.5)), precision="32-true")
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for key, parameter in model.named_parameters():
+        last = key.split(".")[-1]
+        bare = "norm" in key or last.startswith(("bias", "gain", "before"))
+        assert decay[id(parameter)] == (0.0 if bare else 0.5), key
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))

@@ -62,6 +62,19 @@ def only_stepwise(name: str, precision: str) -> str:
     return "stepwise"
 
 
+def test_a_model_without_strategies_varies_in_all_else() -> None:
+    def direct(name: str, precision: str) -> str:
+        if name != "auto":
+            raise UserError(f"forward={name}: no recurrent layers")
+        return "direct"
+
+    good, bad = sensible(lstm_lm.compose(), speed_options(), CPU, direct)
+    assert {each.forward for each in good} == {"direct"}
+    assert len(good) == len(set(good)) > 1
+    assert bad == []
+    assert "forward.name" not in good[0].settings(), "nobody can type forward=direct"
+
+
 def test_lists_say_what_to_try() -> None:
     found = tried(precisions=["64-true", "32-true"], forwards=["fused"], threads=[2])
     assert found == [Candidate("32-true", "fused", "none", 2)]

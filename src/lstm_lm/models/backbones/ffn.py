@@ -90,7 +90,7 @@ class FFNLanguageModel(DirectLanguageModel):
             nn.init.normal_(self.embedding.weight, std=options.embedding_size**-0.5)
         else:
             nn.init.normal_(self.embedding.weight)
-            nn.init.xavier_uniform_(self.head.weight)
+            nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.embedding.before)
         nn.init.zeros_(self.head.bias)
         for layer in self.layers:
