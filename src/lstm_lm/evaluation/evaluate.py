@@ -15,7 +15,7 @@ from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Subject, Tell, Windows
 from lstm_lm.evaluation.text import EvaluationText, data_section, read_text
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import Way
 from lstm_lm.forward.interface import Workload
 from lstm_lm.loading import Loaded
 from lstm_lm.models.interface import LanguageModel
@@ -65,7 +65,7 @@ def evaluate_loaded(
     text = read_text(data_section(data, loaded.config.get("data")), loaded.tokenizer)
     device, dtype = place_of(model)
 
-    def use_forward(workload: Workload) -> Choice:
+    def use_forward(workload: Workload) -> Way:
         return model.use_forward(forward, device, dtype, workload)
 
     subject = Subject(
@@ -89,7 +89,7 @@ def evaluate_loaded(
         "versions": versions(),
         "device": str(device),
         "precision": "32-true" if precision == "auto" else precision,
-        "forward": outcome.choice.strategy.name,
+        "forward": outcome.choice.name,
         "forward_reason": outcome.choice.reason,
         "threads": torch.get_num_threads(),
         "checkpoint": {"file": loaded.checkpoint.name, "sha256": loaded.digest},

@@ -10,7 +10,7 @@ import torch
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.token_stream import Placed
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import Way
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.options import Options
@@ -47,7 +47,7 @@ class Subject:
     """Of the model's parameters."""
     autocast: torch.dtype | None
     """Of the products, where it is another one (mixed precision)."""
-    use_forward: Callable[[Workload], Choice]
+    use_forward: Callable[[Workload], Way]
     """Takes the forward strategy that the user asked for; with `auto` the fastest for this workload."""
     tell: Tell = lambda *_: None
 
@@ -59,7 +59,7 @@ class Subject:
 class Outcome(NamedTuple):
     """What a method found."""
 
-    choice: Choice
+    choice: Way
     """The forward strategy that ran."""
     figures: dict[str, Any]
     """Plain data, for the method's section of evaluation.json."""

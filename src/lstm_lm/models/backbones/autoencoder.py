@@ -25,9 +25,9 @@ from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward.choose import AUTO, Choice, choose
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
 from lstm_lm.models.interface import LanguageModel
-from lstm_lm.models.recurrent_language_model import MaskedEmbedding, MaskedLinear, Probability, Width
+from lstm_lm.models.masked_layers import MaskedEmbedding, MaskedLinear
 from lstm_lm.models.recurrent_stack import RecurrentStack
-from lstm_lm.options import Options
+from lstm_lm.options import Options, Probability, Width
 
 DecoderState = tuple[Tensor, StackState]
 """The vector [B, Z], and the state of the decoder's layers."""
