@@ -63,6 +63,24 @@ def test_how_it_runs_is_honoured_and_said(how: str, run: Path, here: Here) -> No
     assert section["threads"] == 1
 
 
+def test_every_method_has_a_section_and_a_picture_of_its_own(run: Path, here: Here) -> None:
+    small = ["method.step_sizes=[1e-4,1e-3]", "method.statistics_segments=5", "method.tuning_tokens=100"]
+    assert here("evaluate", f"run={run}", "device=cpu").status == 0
+    context = here("evaluate", f"run={run}", "device=cpu", "method=context", "method.positions=20")
+    assert context.status == 0, context.err
+    assert "effective context: " in context.out
+    dynamic = here("evaluate", f"run={run}", "device=cpu", "method=dynamic", "method.segment_length=8", *small)
+    assert dynamic.status == 0, dynamic.err
+    assert "gain" in dynamic.out
+    found = sections(run)
+    assert list(found) == ["static", "context", "dynamic"]
+    for method in found:
+        assert (run / f"evaluation-{method}.png").stat().st_size > 1000
+    assert [point["length"] for point in found["context"]["curve"]] == [1, 2, 4, 8, 16, 32]
+    assert found["dynamic"]["static_loss"] == pytest.approx(found["static"]["splits"]["validation"]["loss"], abs=1e-6)
+    assert len(found["dynamic"]["chosen_on"]["grid"]) == 7
+
+
 def test_another_text_in_the_runs_tokens(run: Path, here: Here, tmp_path: Path) -> None:
     other = tmp_path / "what's this, [1].txt"
     other.write_text("a lazy fox\n" * 30, encoding="utf-8")
@@ -121,6 +139,9 @@ def test_a_checkpoint_outside_of_a_run_is_only_told_about(run: Path, here: Here,
         (["device=tpu"], ["device=tpu"]),
         (["forward=magic"], ["forward=magic"]),
         (["runtime.threads=0"], ["runtime.threads=0"]),
+        (["method=context", "method.lengths=[4,5000]"], ["5000", "too long for the validation text"]),
+        (["method=dynamic", "method.decays=[2]"], ["method.decays", "less than or equal to 1"]),
+        (["method=dynamic", "precision=bf16-true"], ["lost in 16 bits", "32-true"]),
         (["-m", "method=static,context"], ["no sweeps"]),
     ],
 )

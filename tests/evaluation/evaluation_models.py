@@ -105,6 +105,7 @@ def subject(
     tokenizer: Tokenizer | None = None,
     windows: Windows = USUAL,
     replaced: int = 0,
+    forward: str = "auto",
 ) -> Subject:
     """A model and the ids of its splits."""
     return Subject(
@@ -116,7 +117,7 @@ def subject(
         device=CPU,
         dtype=torch.float32,
         autocast=None,
-        use_forward=lambda workload: model.use_forward("auto", CPU, torch.float32, workload),
+        use_forward=lambda workload: model.use_forward(forward, CPU, torch.float32, workload),
     )
 
 

@@ -57,7 +57,6 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 def _evaluate(config: DictConfig, command: str) -> None:
     from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
     from lstm_lm.evaluation.methods import method_of
-    from lstm_lm.forward.choose import check_forward
     from lstm_lm.loading import load
     from lstm_lm.reports.evaluation_picture import draw_evaluation
     from lstm_lm.reports.evaluation_table import evaluation_table
@@ -67,7 +66,6 @@ def _evaluate(config: DictConfig, command: str) -> None:
     options = CommandOptions.parse(plain_config(config), "")
     runtime = RuntimeOptions.parse(options.runtime, "runtime")
     method_of(options.method)
-    check_forward(options.forward)
     precision = str(options.precision.get("name"))
     with runtime_settings(runtime), _progress() as tell:
         loaded = load(

@@ -65,6 +65,10 @@ def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationTex
     """
     kind = corpus_class(section)
     options = kind.OptionsType.parse(section, "data")
+    if options.unit != "window":
+        raise UserError(
+            f"data.unit={options.unit}: evaluate scores running text\nto score it as such, say data.unit=window"
+        )
     cache = cache_folder(options.cache_dir)
     corpus = encoded(kind(options, cache).load(), tokenizer, options.unknown, cache)
     for split, part in corpus.manifest.splits.items():

@@ -37,4 +37,39 @@ def _static(section: Mapping[str, Any]) -> Figure:
     return figure
 
 
-_PICTURES: dict[str, Callable[[Mapping[str, Any]], Figure]] = {"static": _static}
+def _dynamic(section: Mapping[str, Any]) -> Figure:
+    """The loss along the text, with and without learning from it."""
+    figure, (axes,) = look.panels()
+    for place, (name, key) in enumerate((("static", "static_losses"), ("dynamic", "losses"))):
+        losses = section["blocks"][key]
+        middles = [100 * (number + 0.5) / len(losses) for number in range(len(losses))]
+        look.line(axes, middles, losses, ink(place), label=name)
+    axes.set_xlim(0, 100)
+    title = f"dynamic: {section['static_loss']:.3f} becomes {section['loss']:.3f} nats per token"
+    look.describe(axes, title=title, x=f"% of the {section['split']} text", y=LOSS)
+    label_lines(axes)
+    return figure
+
+
+def _context(section: Mapping[str, Any]) -> Figure:
+    """The loss over the length of the context."""
+    figure, (axes,) = look.panels()
+    curve = section["curve"]
+    lengths = [point["length"] for point in curve]
+    bounds = [point["loss_interval"] for point in curve]
+    low, high = ([bound[side] for bound in bounds] if all(bounds) else None for side in (0, 1))
+    look.line(axes, lengths, [point["loss"] for point in curve], ink(0), low=low, high=high)
+    look.log_axis(axes, "x", base=2, ticks=lengths)
+    look.reference(axes, section["full_context_loss"] * (1 + section["tolerance"]))
+    effective = section["effective_context"]
+    look.reference(axes, effective, along="x", label=f"effective context: {effective:,}")
+    title = f"context: the line is {section['tolerance']:.0%} above the loss with {section['full_context']:,} tokens"
+    look.describe(axes, title=title, x=f"tokens of context ({section['split']} text)", y=LOSS)
+    return figure
+
+
+_PICTURES: dict[str, Callable[[Mapping[str, Any]], Figure]] = {
+    "static": _static,
+    "dynamic": _dynamic,
+    "context": _context,
+}

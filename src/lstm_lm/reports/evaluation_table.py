@@ -53,10 +53,64 @@ def _static(section: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield how(section)
 
 
+def _dynamic(section: Mapping[str, Any]) -> Iterator[RenderableType]:
+    table = plain_table(section["split"], "loss", "± 95 %", "perplexity", "bits/char", "bits/byte")
+    table.add_row("static", number(section["static_loss"]), "", "", "", "")
+    table.add_row(
+        "dynamic",
+        number(section["loss"]),
+        margin(section["loss_interval"]),
+        number(section["perplexity"]),
+        number(section["bits_per_character"]),
+        number(section["bits_per_byte"]),
+    )
+    table.add_row("gain", number(section["gain"]), margin(section["gain_interval"]), "", "", "")
+    yield table
+    if section["bits_per_byte_reason"]:
+        yield Text(f"no bits/byte: {section['bits_per_byte_reason']}", style="dim")
+    grid = section["chosen_on"]["grid"]
+    if grid:
+        yield Text(
+            f"chosen on {section['chosen_on']['tokens']:,} tokens of {section['chosen_on']['text']}:", style="dim"
+        )
+        tried = plain_table("step size", *dict.fromkeys(f"decay {one['decay']:g}" for one in grid))
+        for step_size in dict.fromkeys(one["step_size"] for one in grid):
+            row = [number(one["loss"]) for one in grid if one["step_size"] == step_size]
+            tried.add_row(f"{step_size:g}" if step_size else "0 (static)", *row)
+        yield tried
+    chosen = f"step size {section['step_size']:g}, decay {section['decay']:g}; order: {section['order']}"
+    yield Text(chosen, style="dim")
+    yield how(section)
+
+
+def _context(section: Mapping[str, Any]) -> Iterator[RenderableType]:
+    table = plain_table("context", "loss", "± 95 %", f"above {section['full_context']:,}", "± 95 %")
+    for point in section["curve"]:
+        table.add_row(
+            f"{point['length']:,}",
+            number(point["loss"]),
+            margin(point["loss_interval"]),
+            number(point["excess"]),
+            margin(point["excess_interval"]),
+        )
+    yield table
+    low, high = section["effective_context_interval"]
+    yield Text(
+        f"effective context: {section['effective_context']:,} tokens ({low:,} to {high:,}), within "
+        f"{section['tolerance']:.0%} of the loss with {section['full_context']:,}"
+    )
+    yield Text(f"{section['positions']:,} positions of the {section['split']} text", style="dim")
+    yield how(section)
+
+
 def how(section: Mapping[str, Any]) -> Text:
     """The line that says how it ran."""
     what = f"{section['device']}, {section['threads']} threads, {section['precision']}, {section['forward']}"
     return Text(f"{what}; {section['seconds']:.1f} s", style="dim")
 
 
-_TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[RenderableType]]] = {"static": _static}
+_TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[RenderableType]]] = {
+    "static": _static,
+    "dynamic": _dynamic,
+    "context": _context,
+}
