@@ -59,8 +59,11 @@ def evaluate_loaded(
     """
     began = time.perf_counter()
     model = loaded.model
-    if not isinstance(model, LanguageModel):
-        raise UserError(f"{loaded.checkpoint}: its model does not predict next tokens: there is nothing to evaluate")
+    if model.objective != "language_modelling":
+        raise UserError(
+            f"{loaded.checkpoint}: its model was not trained to predict next tokens ({model.objective})\n"
+            "evaluate a language model: run=DIR"
+        )
     chosen = method_of(method)
     text = read_text(data_section(data, loaded.config.get("data")), loaded.tokenizer)
     device, dtype = place_of(model)
