@@ -97,12 +97,13 @@ class Context(Method):
         fewest = 10
         reach = tokens - fewest  # the longest that leaves that many positions
         if asked is None:
-            found = [length for length in USUAL if length <= min(reach // 2, limit or length)]
+            most = min(reach // 2, limit or USUAL[-1], USUAL[-1])
+            found = [length for length in USUAL if length <= most]
             if not found:
                 raise UserError(
                     f"method=context: the {self.options.split} text is too short: {tokens} tokens\ngive more text"
                 )
-            return found
+            return sorted({*found, most}) if limit == most else found  # the curve ends with all that a model holds
         longest = max(asked)
         if limit is not None and longest > limit:
             raise UserError(
