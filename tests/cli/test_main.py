@@ -25,12 +25,12 @@ def test_an_unknown_verb_names_those_there_are(here: Here) -> None:
     assert here("trian").refused() == f"error: trian: no such command\nchoose one of: {', '.join(VERBS)}\n"
 
 
-@pytest.mark.parametrize("argv", [["--version"], ["train", "--version"], ["generate", "--version"]])
+@pytest.mark.parametrize("argv", [["--version"], *([verb, "--version"] for verb in VERBS)])
 def test_version(argv: list[str], here: Here) -> None:
     assert here(*argv) == (0, f"lstm-lm {__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["train", "generate", "evaluate"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_verbs_help_is_short_and_has_examples(verb: str, here: Here) -> None:
     said = here(verb, "--help")
     assert said.status == 0

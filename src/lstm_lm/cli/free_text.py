@@ -34,5 +34,19 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "ckpt_path": FreeText.PATH,
         "runs_dir": FreeText.PATH,
     },
+    "runs": {
+        "runs_dir": FreeText.PATH,
+        "runs": FreeText.PATH,
+        "where.status": FreeText.TEXTS,
+        "where.data": FreeText.TEXTS,
+        "where.model": FreeText.TEXTS,
+        "where.folder": FreeText.TEXTS,
+        "where.match": FreeText.TEXTS,
+        "sort": FreeText.TEXT,
+        "diff": FreeText.PATH,
+        "plot": FreeText.PATH,
+        "metric": FreeText.TEXT,
+        "title": FreeText.TEXT,
+    },
 }
 """By the name of the configuration, a file at the top of `conf/`."""

@@ -22,6 +22,7 @@ VERBS = {
     "train": Verb("lstm_lm.cli.train", "train a language model, or a sweep of them"),
     "generate": Verb("lstm_lm.cli.generate", "write text with a trained model"),
     "evaluate": Verb("lstm_lm.cli.evaluate", "score a trained model: static, dynamic, or over the length of context"),
+    "runs": Verb("lstm_lm.cli.runs", "list runs, compare them, draw their curves"),
 }
 
 

@@ -13,7 +13,7 @@ GAP = 1.35 * SMALL
 """From one label's middle to the next one's; points."""
 _BESIDE = 6
 """From a line's end to its label; points."""
-_POINTS_PER_INCH = 72
+POINTS_PER_INCH = 72
 
 
 def label_lines(axes: Axes) -> None:
@@ -25,7 +25,7 @@ def label_lines(axes: Axes) -> None:
     assert figure is not None
     figure.draw_without_rendering()  # settles the layout, and with it the height of the panel
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_") and _end(line)]
-    height = axes.get_window_extent().height / figure.dpi * _POINTS_PER_INCH
+    height = axes.get_window_extent().height / figure.dpi * POINTS_PER_INCH
     places = [_height_of(axes, line) * height for line in lines]
     order = sorted(range(len(lines)), key=places.__getitem__)
     spread_out = spread([places[number] for number in order], GAP, 0.0, height)

@@ -56,6 +56,8 @@ def panels(
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color=GREY, alpha=0.25)
         axes.tick_params(labelsize=SMALL)
+        axes.xaxis.set_major_formatter(_plain)
+        axes.yaxis.set_major_formatter(_plain)
     if title:
         figure.suptitle(title, fontsize=NORMAL)
     return figure, found
@@ -131,12 +133,10 @@ def log_axis(axes: Axes, which: Literal["x", "y"], *, base: float = 10, ticks: S
         axes.set_yscale("log", base=base)
     axis = axes.xaxis if which == "x" else axes.yaxis
     if ticks is not None:
-        axis.set_ticks(list(ticks), [_plain(tick, None) for tick in ticks])
+        axis.set_ticks(list(ticks))
     elif base == 10:
         axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-        axis.set_major_formatter(_plain)
-    else:
-        axis.set_major_formatter(_plain)
+    axis.set_major_formatter(_plain)
     axis.set_minor_locator(NullLocator())
 
 

@@ -22,9 +22,7 @@ def only_one(run_dir: Path) -> Iterator[None]:
     Raises:
         UserError: another process trains there.
     """
-    name = hashlib.sha256(os.fsencode(os.path.abspath(run_dir))).hexdigest()[:32]
-    user = os.getuid() if hasattr(os, "getuid") else "user"  # in a folder that users may share
-    lock = FileLock(Path(tempfile.gettempdir()) / f"lstm-lm-{user}-{name}.lock", timeout=0, is_singleton=True)
+    lock = _lock(run_dir)
     try:
         lock.acquire()
     except Timeout:
@@ -35,3 +33,27 @@ def only_one(run_dir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(run_dir: Path) -> bool:
+    """Whether a process of this user trains in `run_dir` on this machine, this process included.
+
+    Asking takes the lock for an instant, where a process has once held it; elsewhere nothing is made.
+    """
+    lock = _lock(run_dir)
+    if lock.is_locked:
+        return True
+    if not os.path.exists(lock.lock_file):
+        return False
+    try:
+        lock.acquire()
+    except (Timeout, OSError):  # without permission, someone else's
+        return True
+    lock.release()
+    return False
+
+
+def _lock(run_dir: Path) -> FileLock:
+    name = hashlib.sha256(os.fsencode(os.path.abspath(run_dir))).hexdigest()[:32]
+    user = os.getuid() if hasattr(os, "getuid") else "user"  # in a folder that users may share
+    return FileLock(Path(tempfile.gettempdir()) / f"lstm-lm-{user}-{name}.lock", timeout=0, is_singleton=True)

@@ -68,11 +68,11 @@ def resolve(
         UserError: there is no such run or no usable checkpoint. (A checkpoint *file* is looked at when it is loaded.)
     """
     if ckpt_path not in (None, BEST, LAST):
-        return _file(ckpt_path, None if run is None else _directory(run, runs_dir), runs_dir)
+        return _file(ckpt_path, None if run is None else named_run(run, runs_dir), runs_dir)
     names = (BEST, LAST) if ckpt_path is None else (ckpt_path,)
     if run is None:
         return _newest(runs_dir, names, warn)
-    directory = _directory(run, runs_dir)
+    directory = named_run(run, runs_dir)
     checkpoint, problems = _usable(directory, names, warn)
     if checkpoint is not None:
         return checkpoint, directory
@@ -143,23 +143,34 @@ def _modified(run: RunDirectory) -> int:
     return 0
 
 
-def _directory(run: str, runs_dir: Path) -> RunDirectory:
+def named_run(name: str, runs_dir: Path, key: str = "run") -> RunDirectory:
+    """The run directory that `name` is, or the only run below `runs_dir` whose path ends with it.
+
+    Args:
+        name: a path, a name, or the last parts of a path.
+        runs_dir: the folder below which all runs lie.
+        key: of the configuration, to begin messages with.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
     # os.path's questions, unlike Path's, answer False for a text that cannot be a path at all (too long, say).
-    path = Path(os.path.expanduser(run))
+    path = Path(os.path.expanduser(name))
     if os.path.isdir(path):
         return RunDirectory(path)
     if os.path.isfile(path):
-        raise UserError(f"run={run}: a file, not a run directory\nfor a checkpoint file use ckpt_path={run}")
+        hint = f"\nfor a checkpoint file use ckpt_path={name}" if key == "run" else ""
+        raise UserError(f"{key}={name}: a file, not a run directory{hint}")
     wanted = path.parts
     runs = all_runs(runs_dir)
     matches = [known for known in runs if known.path.parts[-len(wanted) :] == wanted]
     if not matches:
         raise UserError(
-            f"run={run}: no such directory, and no run of that name below {runs_dir}\n{_newest_named(runs)}"
+            f"{key}={name}: no such directory, and no run of that name below {runs_dir}\n{_newest_named(runs)}"
         )
     if len(matches) > 1:
         shown = [str(known.path) for known in matches[:_MOST_NAMED]]
-        raise UserError("\n".join([f"run={run}: {len(matches)} runs have that name; give the whole path", *shown]))
+        raise UserError("\n".join([f"{key}={name}: {len(matches)} runs have that name; give the whole path", *shown]))
     return matches[0]
 
 

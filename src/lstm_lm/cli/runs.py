@@ -1,0 +1,210 @@
+"""`runs`: what runs there are, how their configurations differ, how their curves went. Reads, and changes nothing."""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig
+from pydantic import BeforeValidator, Field, field_validator
+from rich.console import Console
+from rich.table import Table
+
+from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.text_output import note
+from lstm_lm.errors import UserError
+from lstm_lm.options import Options
+from lstm_lm.reports import run_list
+from lstm_lm.reports.run_list import Format
+from lstm_lm.runs.listing import Entry, entry_of, list_runs
+from lstm_lm.runs.lookup import named_run
+from lstm_lm.runs.selection import Where, select
+
+NO_SWEEP = "runs only looks at runs, and has no sweeps (-m)"
+ROWS_OF_A_TABLE = 30
+
+
+def _listed(value: object) -> object:
+    return () if value is None else (value,) if not isinstance(value, list) else tuple(value)
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""One text, a list of them, or null: none."""
+
+
+class WhereOptions(Options):
+    """The section `where`; its keys may be typed without the section's name."""
+
+    status: Texts
+    data: Texts
+    model: Texts
+    folder: Texts
+    match: Texts
+
+
+class RunsOptions(Options):
+    """The keys of `conf/runs.yaml`."""
+
+    runs_dir: str
+    runs: Texts
+    where: WhereOptions
+    sort: str
+    limit: Annotated[int, Field(ge=1)] | Literal["auto"] | None
+    format: Format
+    diff: Texts
+    plot: str | None
+    metric: str
+    over: Literal["steps", "tokens", "seconds"]
+    log: Literal["none", "x", "y", "both"]
+    title: str | None
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _where(cls, value: Any) -> WhereOptions:
+        return WhereOptions.parse(value, "where")
+
+
+def run(argv: Sequence[str], program: Sequence[str]) -> int:
+    """Do what `argv` says; gives the exit status.
+
+    Args:
+        argv: overrides and flags.
+        program: what was typed before them, `["python", "-m", "lstm_lm", "runs"]` say.
+
+    Raises:
+        UserError: something is not as it must be.
+        RunError: the picture cannot be written.
+    """
+    run_app("runs", _runs, [_in_section(word) for word in argv], program, no_multirun=NO_SWEEP)
+    return 0
+
+
+def _in_section(word: str) -> str:
+    """`data=text` -> `where.data=text`: to Hydra, `data` and `model` by themselves are the groups of those names."""
+    return f"where.{word}" if "=" in word and key_of(word) in WhereOptions.model_fields else word
+
+
+def _runs(config: DictConfig) -> None:
+    options = RunsOptions.parse(plain_config(config), "")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold any bytes
+    if options.diff and options.plot is not None:
+        raise UserError("diff= and plot=: one at a time")
+    if options.diff:
+        _show_differences(options)
+    elif options.plot is not None:
+        _draw(options, _target(options.plot))
+    else:
+        _show(options)
+
+
+def _show(options: RunsOptions) -> None:
+    everything, chosen = _chosen(options)
+    most = ROWS_OF_A_TABLE if options.format == "table" else None
+    limit = most if options.limit == "auto" else options.limit
+    shown, now = chosen[:limit], time.time()
+    if options.format == "table":
+        if shown:
+            _print(run_list.table(shown, now))
+        _count(len(shown), len(chosen), everything, options)
+    elif options.format == "csv":
+        print(run_list.as_csv(shown, now))
+    else:
+        print(run_list.as_json(shown, now))
+
+
+def _count(shown: int, chosen: int, everything: int, options: RunsOptions) -> None:
+    if not everything:
+        note(f"no runs below {options.runs_dir} yet; to make one: python train.py")
+    elif not chosen:
+        note(f"none of the {everything:,} runs below {options.runs_dir} fits")
+    elif shown < chosen:
+        note(f"{chosen - shown:,} more: limit=null shows all")
+
+
+def _show_differences(options: RunsOptions) -> None:
+    from lstm_lm.runs.configuration import differences, read_config
+
+    if len(options.diff) < 2:
+        raise UserError("diff: needs two runs or more\nwrite diff=[A,B]")
+    runs = [named_run(name, Path(options.runs_dir), "diff") for name in options.diff]
+    rows = differences([read_config(found) for found in runs])
+    if options.format == "csv":
+        print(run_list.differences_csv(options.diff, rows))
+    elif options.format == "json":
+        print(run_list.differences_json(options.diff, rows))
+    elif rows:
+        _print(run_list.differences_table(options.diff, rows))
+    else:
+        note("their configurations are the same")
+
+
+def _draw(options: RunsOptions, target: Path) -> None:
+    from lstm_lm.reports.curves import draw_curves, short_labels
+    from lstm_lm.reports.figure import save
+    from lstm_lm.reports.palette import MOST
+    from lstm_lm.runs.curves import read_curves
+    from lstm_lm.runs.directory import RunDirectory
+
+    everything, chosen = _chosen(options)
+    if options.limit != "auto":
+        chosen = chosen[: options.limit]
+    if not chosen:
+        _count(0, 0, everything, options)
+        raise UserError("plot: no run to draw\nchoose some with runs=[A,B], or see what there is without plot=")
+    if len(chosen) > MOST:
+        raise UserError(
+            f"plot: {len(chosen):,} runs, and no more than {MOST} lines can be told apart\n"
+            "choose some: runs=[A,B], limit=10, folder=sweeps/NAME, match=TEXT, ..."
+        )
+    found, problems = {}, []
+    for label, entry in zip(short_labels([entry.run for entry in chosen]), chosen, strict=True):
+        try:
+            found[label] = read_curves(RunDirectory(entry.path), options.metric, options.over)
+        except UserError as error:
+            problems.append(str(error))
+    if not found or (options.runs and problems):  # of runs that were named, each is wanted
+        raise UserError(problems[0] + (f"\nthe same goes for {len(problems) - 1} more" if len(problems) > 1 else ""))
+    for problem in problems:
+        note(f"left out: {problem.splitlines()[0]}")
+    title = options.title or ""
+    save(draw_curves(found, metric=options.metric, over=options.over, log=options.log, title=title), target)
+    note(f"{target}: {len(found)} {'run' if len(found) == 1 else 'runs'}")
+
+
+def _chosen(options: RunsOptions) -> tuple[int, list[Entry]]:
+    """How many runs there are, and those that are asked for, in order."""
+    runs_dir = Path(os.path.expanduser(options.runs_dir))
+    if options.runs:
+        entries = [entry_of(named_run(name, runs_dir, "runs"), runs_dir) for name in options.runs]
+    else:
+        entries = list_runs(runs_dir)
+    where = options.where
+    wanted = Where(where.status, where.data, where.model, where.folder, where.match)
+    return len(entries), select(entries, wanted, options.sort)
+
+
+def _target(plot: str) -> Path:
+    target = Path(os.path.expanduser(plot))
+    if target.suffix.lower() != ".png":
+        raise UserError(f"plot={plot}: must end in .png")
+    if target.is_dir() or not target.parent.is_dir():
+        wrong = "a folder" if target.is_dir() else f"there is no folder {target.parent}"
+        raise UserError(f"plot={plot}: {wrong}\nname a file in a folder that is there")
+    return target
+
+
+def _print(table: Table) -> None:
+    """To a terminal in its width; to a file or a pipe in lines as long as they must be."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(table)
+        return
+    text = io.StringIO()
+    Console(file=text, highlight=False, width=10_000).print(table)
+    print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))

@@ -1,0 +1,105 @@
+"""Curves of several runs in one picture: a color a run, validation bold, training pale."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from matplotlib.figure import Figure
+
+from lstm_lm.reports.direct_labels import GAP, POINTS_PER_INCH, label_lines
+from lstm_lm.reports.figure import PANEL_HEIGHT, PANEL_WIDTH, describe, line, log_axis, panels
+from lstm_lm.reports.palette import ink
+from lstm_lm.reports.run_list import one_line
+from lstm_lm.runs.curves import Curve
+
+Log = Literal["none", "x", "y", "both"]
+
+LONGEST_LABEL = 40
+UNITS = {
+    "loss": "loss, nats per token",
+    "bits_per_byte": "bits per byte",
+    "bits_per_character": "bits per character",
+    "tokens_per_second": "tokens per second",
+    "step_ms": "milliseconds per step",
+}
+PLACES = {"steps": "optimizer steps", "tokens": "tokens trained on", "seconds": "seconds of training"}
+_LINES = {"train": (0.9, 0.4), "val": (1.8, 1.0)}
+"""Weight in points and opacity of a split's line."""
+_FIRST_SHARE = 0.05
+"""Of a curve: the steep beginning, which sets no limit to the axis."""
+_MARGIN = 0.05
+_LINES_BELOW = 7
+"""Room for the title and the horizontal axis; lines of text."""
+
+
+def draw_curves(
+    runs: Mapping[str, Mapping[str, Curve]],
+    *,
+    metric: str = "loss",
+    over: str = "steps",
+    log: Log = "none",
+    title: str = "",
+) -> Figure:
+    """The picture.
+
+    Args:
+        runs: by each run's label, its curves by split (`train`, `val`).
+        metric: what the curves show, the part of their column's name after `train/` or `val/`.
+        over: what their `x` are: `steps`, `tokens` or `seconds`.
+        log: axes that are logarithmic.
+        title: above the picture.
+    """
+    height = max(1.1 * PANEL_HEIGHT, GAP * (len(runs) + _LINES_BELOW) / POINTS_PER_INCH)
+    figure, [axes] = panels(width=1.3 * PANEL_WIDTH, height=height)
+    splits = {split for curves in runs.values() for split in curves}
+    for number, (label, curves) in enumerate(runs.items()):
+        named = "val" if "val" in curves else "train"
+        for split, curve in curves.items():
+            weight, opacity = _LINES[split] if len(splits) > 1 else _LINES["val"]
+            name = _shortened(one_line(label)) if split == named else ""
+            line(axes, curve.x, curve.y, ink(number), label=name, weight=weight, opacity=opacity)
+    for which in ("x", "y"):
+        if log in (which, "both"):
+            log_axis(axes, which)
+    if (limits := _limits(runs, log in ("y", "both"))) is not None:
+        axes.set_ylim(*limits)
+    both = "validation bold, training pale" if len(splits) > 1 else {"val": "validation", "train": "training"}
+    said = both if isinstance(both, str) else both[min(splits)]
+    describe(axes, title=title, x=PLACES[over], y=f"{UNITS.get(metric, metric.replace('_', ' '))}\n({said})")
+    label_lines(axes)
+    return figure
+
+
+def short_labels(paths: Sequence[str]) -> list[str]:
+    """`paths` without the folders that all of them begin with; one alone is its last part."""
+    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    while all(len(path) > 1 for path in parts) and len({path[0] for path in parts}) == 1:
+        parts = [path[1:] for path in parts]
+    return [os.sep.join(path) for path in parts]
+
+
+def _shortened(label: str) -> str:
+    # A name that begins with an underscore would stay out of the labels, and two dollar signs would begin a formula.
+    label = label.replace("$", r"\$").removeprefix("_") or "run"
+    if len(label) <= LONGEST_LABEL:
+        return label
+    half = LONGEST_LABEL // 2 - 1
+    return f"{label[:half]} … {label[-half:]}"
+
+
+def _limits(runs: Mapping[str, Mapping[str, Curve]], logarithmic: bool) -> tuple[float, float] | None:
+    """From the lowest value to the highest, but for the steep beginnings, which would press all the rest together."""
+    values: list[float] = []
+    rest: list[float] = []
+    for curves in runs.values():
+        for curve in curves.values():
+            begins = _FIRST_SHARE * max(curve.x, default=0.0)
+            finite = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(y)]
+            values += [y for _, y in finite]
+            rest += [y for x, y in finite if x >= begins]
+    if not rest or logarithmic:
+        return None
+    low, high = min(values), max(rest)
+    margin = _MARGIN * ((high - low) or abs(high) or 1.0)
+    return low - margin, high + margin

@@ -1,0 +1,112 @@
+"""A list of runs, or of differences between them, as a table for people or as CSV or JSON for programs."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from lstm_lm.runs.configuration import Difference
+from lstm_lm.runs.listing import DAMAGED, DIED, RUNNING, Entry
+
+Format = Literal["table", "csv", "json"]
+
+_STYLES = {RUNNING: "green", "failed": "red", DAMAGED: "red", DIED: "yellow", "interrupted": "yellow"}
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def table(entries: Iterable[Entry], now: float) -> Table:
+    """One line a run, what is known of it; the name comes last, where there is most room. `now`: seconds since 1970."""
+    grid = Table("status", "data", "model", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("size", "val loss", "bits/byte", "tokens/s", "age"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("run", overflow="fold")
+    for entry in entries:
+        grid.add_row(
+            Text(entry.status, style=_STYLES.get(entry.status, "")),
+            Text(one_line(entry.data or "")),
+            Text(one_line(entry.model or "")),
+            "" if entry.parameters is None else short(entry.parameters),
+            "" if entry.loss is None else f"{entry.loss:.4f}",
+            "" if entry.bits_per_byte is None else f"{entry.bits_per_byte:.3f}",
+            "" if entry.tokens_per_second is None else f"{entry.tokens_per_second:,.0f}",
+            age(now - entry.modified),
+            Text(one_line(entry.run)),
+        )
+    return grid
+
+
+def differences_table(names: Sequence[str], rows: Iterable[Difference]) -> Table:
+    """One line a key, one column a run."""
+    grid = Table("key", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in names:
+        grid.add_column(Text(one_line(name)), overflow="fold")
+    for row in rows:
+        grid.add_row(Text(one_line(row.key)), *(Text(one_line(value)) for value in row.values))
+    return grid
+
+
+def as_json(entries: Iterable[Entry], now: float) -> str:
+    """A list of objects, with every field of `Entry`; what is not known is null."""
+    return json.dumps([_plain(entry, now) for entry in entries], indent=2)
+
+
+def as_csv(entries: Iterable[Entry], now: float) -> str:
+    """A line a run, with every field of `Entry`; what is not known is empty."""
+    rows = [_plain(entry, now) for entry in entries]
+    return _csv([list(FIELDS), *([row[name] for name in FIELDS] for row in rows)])
+
+
+def differences_json(names: Sequence[str], rows: Iterable[Difference]) -> str:
+    """The runs, and for each key the values in their order."""
+    return json.dumps({"runs": list(names), "differences": {row.key: row.values for row in rows}}, indent=2)
+
+
+def differences_csv(names: Sequence[str], rows: Iterable[Difference]) -> str:
+    """A line a key, a column a run."""
+    return _csv([["key", *names], *([row.key, *row.values] for row in rows)])
+
+
+def short(count: int) -> str:
+    """A count in three digits: `873`, `12.3 k`, `3.46 M`."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:#.3g}".rstrip(".") + f" {unit}"
+    return str(count)
+
+
+def age(seconds: float) -> str:
+    """In its largest unit: `2 d`, `5 h`, `12 min`, `8 s`."""
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def one_line(text: str) -> str:
+    """`text` with everything escaped that would not show, or would move a terminal's cursor."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def _plain(entry: Entry, now: float) -> dict[str, Any]:
+    values = asdict(entry)
+    return values | {
+        "path": str(entry.path),
+        "modified": datetime.fromtimestamp(entry.modified, UTC).isoformat(timespec="seconds"),
+        "age": round(max(0.0, now - entry.modified), 1),
+    }
+
+
+FIELDS: Sequence[str] = (*Entry.__dataclass_fields__, "age")
+"""Columns of the CSV and keys of the JSON: `modified` is in ISO 8601, UTC; `age` in seconds."""
+
+
+def _csv(rows: Iterable[Sequence[object] | Mapping[str, object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().removesuffix("\n")

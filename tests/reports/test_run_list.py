@@ -1,0 +1,24 @@
+"""Figures as people read them."""
+
+import pytest
+
+from lstm_lm.reports.run_list import age, one_line, short
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (999, "999"), (1000, "1.00 k"), (818_300, "818 k"), (3_457_729, "3.46 M"), (2 * 10**9, "2.00 G")],
+)
+def test_counts_have_three_digits(count: int, text: str) -> None:
+    assert short(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-3, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (86_400 * 12, "12 d")]
+)
+def test_ages_are_in_their_largest_unit(seconds: float, text: str) -> None:
+    assert age(seconds) == text
+
+
+def test_a_name_can_not_move_the_cursor() -> None:
+    assert one_line("a\x1b[2Jb\nc\udcffé") == r"a\x1b[2Jb\nc\udcffé"
