@@ -29,7 +29,10 @@ NOT_HERE = {
     ("compile", "reduce-overhead"): torch.cuda.is_available(),
 }
 """Options that need hardware, and whether it is there."""
-NEEDS_TEXT = {("data", "text"), ("data", "tinyshakespeare"), ("experiment", "shakespeare_quick")}
+NEEDS_TEXT = {
+    *(("data", name) for name in ("text", "tinyshakespeare", "wikitext2")),
+    *(("experiment", path.stem) for path in (CONF / "experiment").glob("*.yaml") if "/data: tiny" in path.read_text()),
+}
 """Options that are trained elsewhere in the tests: they need a file, which is given or downloaded."""
 EXTRA = {
     ("model", "autoencoder"): ["objective=reconstruction"],

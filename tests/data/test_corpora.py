@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import lstm_lm
 from lstm_lm import registry
 from lstm_lm.data.corpora import tinyshakespeare
 from lstm_lm.data.corpora.interface import Corpus, CorpusText
@@ -209,3 +210,31 @@ def test_a_value_out_of_range_is_refused_by_name(section, key, value, allowed):
     message = refusal(section("python_docs", **{key: value}))
     assert message.startswith(f"data.{key}")
     assert allowed in message
+
+
+class TestWikiText2:
+    def section(self, tmp_path: Path, path: Any) -> dict[str, Any]:
+        common: dict[str, Any] = lstm_lm.compose("data=wikitext2")["data"]
+        return {**common, "path": path, "cache_dir": str(tmp_path)}
+
+    def test_its_three_files_are_its_three_splits(self, tmp_path):
+        for name in ("train", "valid", "test"):
+            (tmp_path / f"wiki.{name}.tokens").write_text(f" the {name} text \n")
+        splits = cut(corpus(self.section(tmp_path, str(tmp_path))).load())
+        assert {split: content(part.text) for split, part in splits.items()} == {
+            "train": " the train text \n",
+            "validation": " the valid text \n",
+            "test": " the test text \n",
+        }
+
+    @pytest.mark.parametrize("path", [None, ["a", "b"]])
+    def test_without_a_folder_it_says_where_the_text_is_and_how_to_name_it(self, path, tmp_path):
+        told = refusal(self.section(tmp_path, path))
+        assert "wikitext-2-v1" in told
+        assert "data.path=FOLDER" in told
+
+    def test_a_folder_without_its_files_is_named_with_what_it_lacks(self, tmp_path):
+        (tmp_path / "wiki.train.tokens").write_text("the")
+        told = refusal(self.section(tmp_path, str(tmp_path)))
+        assert f"data.path={tmp_path}: no wiki.valid.tokens, wiki.test.tokens there" in told
+        assert "data.path=FOLDER" in told

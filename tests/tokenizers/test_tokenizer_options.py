@@ -11,7 +11,7 @@ NAMES = registry.names("lstm_lm.tokenizers")
 
 
 def test_there_is_one_file_for_each_option():
-    assert NAMES == ["bpe", "byte", "char", "word"]
+    assert NAMES == ["bpe", "byte", "char", "whitespace", "word"]
     assert sorted(file.stem for file in CONF.glob("*.yaml")) == NAMES
 
 
@@ -54,5 +54,5 @@ def test_a_value_out_of_range_is_refused_with_its_key(name, key, value):
 
 @pytest.mark.parametrize("name", ["morse", "interface", "chunks", "stored", "../char", ""])
 def test_an_unknown_tokenizer_is_refused_with_those_there_are(name):
-    with pytest.raises(UserError, match="bpe, byte, char, word"):
+    with pytest.raises(UserError, match="bpe, byte, char, whitespace, word"):
         tokenizer_class(name)

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
@@ -23,7 +23,7 @@ UNKNOWN_WORD = "<unk>"  # what the unknown token, id 0, decodes to
 class WordOptions(Options):
     """How large the vocabulary is, and how often a word must occur to be in it."""
 
-    name: Literal["word"]
+    name: str
     vocabulary_size: Annotated[int, Field(ge=2, le=10_000_000)]
     min_frequency: Annotated[int, Field(ge=1)]
 
@@ -34,6 +34,8 @@ class WordTokenizer(Tokenizer):
     name: ClassVar[str] = "word"
     OptionsType: ClassVar[type[Options]] = WordOptions
     always_replaces = True
+    piece: ClassVar[re.Pattern[str]] = PIECE
+    """What a word is: no match may reach across a border of chunks (`chunks.py`), all of them are the whole text."""
 
     def __init__(self, words: Sequence[str]) -> None:
         """Take the known pieces, distinct, in the order of their ids, which count from 1."""
@@ -52,7 +54,7 @@ class WordTokenizer(Tokenizer):
         """
         counts = Counter[str]()
         for chunk in chunks(text.training()):
-            counts.update(PIECE.findall(chunk))
+            counts.update(cls.piece.findall(chunk))
         frequent = [word for word, count in counts.items() if count >= options.min_frequency]
         if not frequent:
             raise UserError(
@@ -82,11 +84,11 @@ class WordTokenizer(Tokenizer):
         return cls(words)
 
     def _ids(self, chunk: str) -> Ids:
-        pieces = PIECE.findall(chunk)
+        pieces = self.piece.findall(chunk)
         return np.fromiter(map(self._index.get, pieces, repeat(UNKNOWN)), np.int64, count=len(pieces))
 
     def _pieces(self, chunk: str) -> Sequence[str]:
-        return PIECE.findall(chunk)
+        return self.piece.findall(chunk)
 
 
 TOKENIZER = WordTokenizer

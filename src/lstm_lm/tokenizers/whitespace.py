@@ -1,0 +1,22 @@
+"""Text that is tokenized already: what stands between blanks is one token, and the end of a line is another.
+
+Benchmarks come like this (WikiText, Penn Treebank: ` <unk> , not , \n`), and their published perplexities are of these
+tokens. On such a text the tokens are those of the papers, one for one, the end of a line in the place of `<eos>`.
+"""
+
+import re
+from typing import ClassVar
+
+from lstm_lm.tokenizers.word import WordTokenizer
+
+PIECE = re.compile(r" ?\S+| ?\n|\s")
+
+
+class WhitespaceTokenizer(WordTokenizer):
+    """As the word tokenizer, but punctuation and brackets are torn off no word."""
+
+    name: ClassVar[str] = "whitespace"
+    piece: ClassVar[re.Pattern[str]] = PIECE
+
+
+TOKENIZER = WhitespaceTokenizer
