@@ -123,7 +123,9 @@ def _types(precision: str, device: torch.device) -> tuple[torch.dtype, torch.dty
 def _weights(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     """The model's part of the training module's state."""
     state = _mapping(checkpoint.get("state_dict"), path, "it has no weights")
-    if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
+    averaging = _mapping(checkpoint[checkpoint_file.SECTION].get("averaging", {}), path, "its average is none")
+    average = _mapping(averaging.get("weights", {}), path, "its average has no weights")
+    if not all(isinstance(it, str) and isinstance(tensor, Tensor) for it, tensor in [*state.items(), *average.items()]):
         raise _misfit(path, "some of its weights are no tensors")
     return model_weights(checkpoint)
 

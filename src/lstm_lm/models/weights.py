@@ -11,9 +11,14 @@ MOST_NAMED = 3
 
 
 def model_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The model's part of `checkpoint["state_dict"]`, under the model's own names."""
+    """The weights that a checkpoint's model is used with, under the model's own names.
+
+    Those that were trained, `checkpoint["state_dict"]`, or where there is an average of them, that.
+    """
     state: Mapping[str, Tensor] = checkpoint["state_dict"]
-    return {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+    trained = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
+    average: Mapping[str, Tensor] = (checkpoint["lstm_lm"].get("averaging") or {}).get("weights", {})
+    return trained | {name: tensor.to(trained[name].dtype) for name, tensor in average.items() if name in trained}
 
 
 def difference(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str | None:

@@ -94,7 +94,7 @@ class TrainConfig:
         TextDataModule(top.data, top.tokenizer, top.seed)  # checks its options; reads nothing yet
         model_options(top.model)
         objective_options(top.objective, top.model)
-        build_averaging(top.averaging)
+        build_averaging(top.averaging, top.trainer)
         model_class(str(top.model["name"])).check_forward(top.forward)
         if top.resume != "never" and top.init_from is not None:
             raise UserError(

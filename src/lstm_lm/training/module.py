@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.objectives.interface import Objective, Share
 from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
+from lstm_lm.training.weight_average import WeightAverage
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -29,6 +31,7 @@ class LanguageModelTask(pl.LightningModule):
         optimizer: Options,
         scheduler: Scheduler,
         *,
+        average: WeightAverage,
         total_steps: int | None,
         precision: str,
         counts: dict[str, Counts],
@@ -42,6 +45,7 @@ class LanguageModelTask(pl.LightningModule):
             objective: how a window becomes a loss.
             optimizer: the `optimizer` section.
             scheduler: the `scheduler` section.
+            average: of the model's weights; used wherever the model is not trained.
             total_steps: optimizer steps that the schedule spans; None: no limit is known.
             precision: Lightning's name; decides whether a fused optimizer may be used.
             counts: what the predicted tokens of "validation" and "test" stand for.
@@ -51,6 +55,7 @@ class LanguageModelTask(pl.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
+        self.average = average
         self._optimizer_options = optimizer
         self._scheduler_options = scheduler
         self._total_steps = total_steps
@@ -73,6 +78,8 @@ class LanguageModelTask(pl.LightningModule):
         """Of the last validation."""
         self.validated_at: int | None = None
         """The optimizer step of the last validation."""
+        self._weights_held: list[Tensor] | None = None
+        self._validation_was_due = False
 
     # Training
 
@@ -99,6 +106,11 @@ class LanguageModelTask(pl.LightningModule):
         scheduler = build_scheduler(optimizer, self._scheduler_options, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Lightning's step, and the average behind it."""
+        super().optimizer_step(*args, **kwargs)
+        self.average.after_step()
+
     def configure_gradient_clipping(
         self,
         optimizer: Any,  # noqa: ARG002
@@ -122,7 +134,8 @@ class LanguageModelTask(pl.LightningModule):
     # Validation and test
 
     def on_validation_epoch_start(self) -> None:
-        """Start from a zero state."""
+        """Start from a zero state, with the average in the weights' place."""
+        self._weights_held = self.average.put()
         self._eval_loss.reset()
         self._eval_shares.clear()
         self._eval_state = None
@@ -142,6 +155,8 @@ class LanguageModelTask(pl.LightningModule):
         """Make `scores` those of this validation, and let early stopping see the loss."""
         self.scores = self._scores_of("validation")
         self.validated_at = self.global_step
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self.average.note_validation(self.scores.loss)
         # `compute` has summed over all processes already; Lightning wants to be told to do so too
         self.log("val/loss", self.scores.loss, logger=False, batch_size=1, sync_dist=True)
 
@@ -160,6 +175,7 @@ class LanguageModelTask(pl.LightningModule):
     def _scores_of(self, split: str) -> Scores:
         """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
         self._eval_state = None
+        self.average.take_back(self._weights_held)
         shares = {name: float(hits) / max(1, int(of)) for name, (hits, of) in self._eval_shares.items()}
         return Scores.of(float(self._eval_loss.compute()), self.counts[split], shares)
 
@@ -174,12 +190,31 @@ class LanguageModelTask(pl.LightningModule):
         checkpoint["lstm_lm"] = {
             **self._provenance,
             **own,
+            "averaging": self.average.state_dict(),
+            "validation_due": self._validation_follows(),
             "other_processes": self._team.gather(own)[1:],  # the same of processes 1, 2, ...
             "seconds": self.trained_seconds,
-            "validation": None
-            if self.scores is None
-            else {"step": self.validated_at, "loss": self.scores.loss, "shares": dict(self.scores.shares)},
+            "validation": self.last_validation,
         }
+
+    @property
+    def last_validation(self) -> dict[str, Any] | None:
+        """What checkpoints say of it."""
+        if self.scores is None:
+            return None
+        return {"step": self.validated_at, "loss": self.scores.loss, "shares": dict(self.scores.shares)}
+
+    def _validation_follows(self) -> bool:
+        """Whether Lightning validates before its next step; as it decides itself."""
+        trainer, loop = self.trainer, self.trainer.fit_loop
+        if trainer.state.fn != TrainerFn.FITTING or self.validated_at == self.global_step or loop._data_fetcher is None:
+            return False
+        return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))
+
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether one was to follow when the checkpoint that is continued was written, and has not yet."""
+        return self._validation_was_due and self.validated_at != self.global_step
 
     @property
     def trained_seconds(self) -> float:
@@ -197,6 +232,9 @@ class LanguageModelTask(pl.LightningModule):
         if cuda is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(cuda.cpu(), self.device)
         self._seconds_before = saved["seconds"]
+        self._validation_was_due = saved.get("validation_due", False)
+        if "averaging" in saved and saved["config"]["averaging"] == self._provenance["config"]["averaging"]:
+            self.average.load_state_dict(saved["averaging"])  # else, with resume=force, another one begins here
         self.validated_at = None if saved["validation"] is None else saved["validation"]["step"]
 
     def on_train_start(self) -> None:
@@ -204,6 +242,7 @@ class LanguageModelTask(pl.LightningModule):
         self._began = time.perf_counter()
         for optimizer in self.trainer.optimizers:
             beside_parameters(optimizer)
+        self.average.beside_parameters()
         self._stream_state = to_device(self._stream_state, self.device)
 
 

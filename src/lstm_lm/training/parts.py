@@ -23,11 +23,13 @@ from lstm_lm.models.weights import difference, model_weights
 from lstm_lm.runs import checkpoint_file, lookup
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 from lstm_lm.training import distributed
+from lstm_lm.training.averaging.build import build_averaging
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.schedulers import ConstantOptions
+from lstm_lm.training.weight_average import WeightAverage
 
 SCHEMA_VERSION = 1
 TUNED = "tune=speed"
@@ -90,6 +92,7 @@ def build_parts(
         objective,
         config.optimizer,
         config.scheduler,
+        average=WeightAverage(model, build_averaging(config.top.averaging, config.trainer)),
         total_steps=total_steps,
         precision=machine.precision,
         counts={

@@ -14,10 +14,12 @@ from lightning.pytorch.callbacks import Timer
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
+from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import compiling
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
+from lstm_lm.training.callbacks.due_validation import DueValidation
 from lstm_lm.training.callbacks.early_stopping import GiveUp
 from lstm_lm.training.callbacks.empty_cache import EmptyCache, emptier
 from lstm_lm.training.callbacks.signals import StopOnSignal
@@ -88,7 +90,7 @@ def make_trainer(
     empty = emptier(parts.hardware.device)
     if empty is not None and config.runtime.empty_cache_every_n_batches:
         callbacks.append(EmptyCache(config.runtime.empty_cache_every_n_batches, empty))
-    callbacks.append(signals)
+    callbacks += [signals, DueValidation()]
     settings: dict[str, Any] = {
         **config.trainer,
         "accelerator": parts.hardware.accelerator,
@@ -139,9 +141,12 @@ def validate_the_end(trainer: pl.Trainer, parts: Parts) -> None:
 
 
 def take_best(trainer: pl.Trainer, parts: Parts, run: RunDirectory, checkpoints: Checkpoints | None) -> None:
-    """Give the model the weights of the best checkpoint, where there is one."""
+    """Give the model the weights of the best checkpoint, where there is one; their average, where there is one."""
     if checkpoints is not None and checkpoints.best_loss is not None and checkpoints.best_step != trainer.global_step:
-        parts.task.load_state_dict(checkpoint_file.load(run.best)["state_dict"])
+        parts.model.load_state_dict(model_weights(checkpoint_file.load(run.best)))
+        parts.task.average.forget()
+    else:
+        parts.task.average.keep()
 
 
 def test(trainer: pl.Trainer, parts: Parts) -> Scores | None:

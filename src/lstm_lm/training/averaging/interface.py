@@ -17,6 +17,9 @@ class Averaging(ABC):
     OptionsType: ClassVar[type[Options]]
     """The configuration's `averaging` section."""
 
+    needs_validation: ClassVar[bool] = False
+    """Whether it never begins without validations."""
+
     def __init__(self, options: Any) -> None:
         """Take the checked `averaging` section."""
         self.options = options

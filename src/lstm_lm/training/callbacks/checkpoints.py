@@ -81,7 +81,16 @@ class Checkpoints(pl.Callback):
         if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
             self.best_loss, self.best_step = loss, trainer.global_step
             self.best_shares = dict(pl_module.scores.shares)
+            self._write_best(trainer, pl_module)
+
+    def _write_best(self, trainer: pl.Trainer, task: LanguageModelTask) -> None:
+        """After training, from last.ckpt of the same step: Lightning would write that the epoch is over."""
+        if trainer.state.fn == TrainerFn.FITTING or self._written_step != trainer.global_step:
             trainer.save_checkpoint(self._run.best, weights_only=False)
+        elif self._team.rank == 0:
+            checkpoint = checkpoint_file.load(self._run.last)
+            checkpoint[checkpoint_file.SECTION]["validation"] = task.last_validation
+            checkpoint_file.save(checkpoint, self._run.best)
 
     def write_last(self, trainer: pl.Trainer) -> None:
         """Write last.ckpt now."""

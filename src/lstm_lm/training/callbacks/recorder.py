@@ -87,6 +87,8 @@ class Recorder(pl.Callback):
         }
         if pl_module.gradient_norm is not None:
             values["train/gradient_norm"] = float(pl_module.gradient_norm)
+        if pl_module.average.count:
+            values["train/averaged_steps"] = float(pl_module.average.count)
         recent = self._clock.recent()
         if recent is not None:
             values["train/step_ms"], values["train/tokens_per_second"] = recent

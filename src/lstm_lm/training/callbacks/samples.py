@@ -67,7 +67,7 @@ class Samples(pl.Callback):
         assert isinstance(pl_module, LanguageModelTask)
         self._sampled_step = step
         self._clock.pause()
-        with trainer.precision_plugin.forward_context():
+        with trainer.precision_plugin.forward_context(), pl_module.average.in_place():
             text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
         self._logger.log_text("sample", text, step)
         if self._console is not None:
