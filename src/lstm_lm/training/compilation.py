@@ -23,6 +23,7 @@ from torch._dynamo.callback import callback_handler
 
 import lstm_lm
 from lstm_lm.errors import RunError
+from lstm_lm.training.compiler_processes import CompilerProcesses
 from lstm_lm.training.config import CompileOptions
 
 _PACKAGE = Path(lstm_lm.__file__).parent
@@ -59,10 +60,20 @@ class Compilation:
         """Wall time spent compiling since `listen`."""
         return self._seconds
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something is being compiled at this moment."""
+        return self._began is not None
+
+    def failed(self, error: BaseException) -> bool:
+        """Whether the error is that of compiling."""
+        return self.enabled and self._told(error) is not None
+
     def __enter__(self) -> Self:
         """Make too many compilations an error instead of a silent return to eager execution; ready the alarm."""
         if not self.enabled:
             return self
+        self._undo.enter_context(CompilerProcesses())
         limit = self._options.recompile_limit
         self._undo.enter_context(
             torch._dynamo.config.patch(recompile_limit=limit, fail_on_recompile_limit_hit=True, suppress_errors=False)
@@ -86,7 +97,7 @@ class Compilation:
         """
         if not self.enabled:
             return
-        self._undo.close()
+        self._undo.__exit__(kind, error, trace)
         told = None if error is None else self._told(error)
         if told is not None:
             raise RunError(told) from error

@@ -67,7 +67,7 @@ def follow(order: dict[str, Any], answers: int) -> None:
         runtime_settings(config.runtime),
         quiet_lightning(),
         Compilation(config.compile) as compilation,
-        StopOnSignal(checkpoints, team) as signals,
+        StopOnSignal(checkpoints, team, compilation) as signals,
     ):
         parts = together.prepare(config, checkpoint, team)
         watch = [CompileWatch(compilation)] if compilation.enabled else []

@@ -60,7 +60,7 @@ class Session:
         checkpoints = together.make_checkpoints(config, run, team, resumed=self.start.checkpoint is not None)
         with (
             Compilation(config.compile) as compilation,
-            StopOnSignal(checkpoints, team) as signals,
+            StopOnSignal(checkpoints, team, compilation, self.console) as signals,
             Followers(team, config.runtime.threads) as followers,
         ):
             parts = together.prepare(config, self.start.checkpoint, team)

@@ -100,14 +100,15 @@ def _run(
             session.run()
     except BaseException as error:
         trained = session is not None and session.clock.first_step_at is not None
+        stepped = session is not None and session.clock.stepped  # a first step may break off while it is compiled
         interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
         refused = isinstance(error, UserError) and not isinstance(error, RunError)
-        if (refused or interrupted) and not trained:
+        if (refused and not trained) or (interrupted and not stepped):
             footprint.erase()
         elif summary is not None:
             _end_badly(summary, run, error)
         if interrupted and console is not None:
-            closing.show_interrupted(summary if trained else None, run, console)
+            closing.show_interrupted(summary if stepped else None, run, console)
         if refused and trained:
             raise RunError(str(error)) from error
         raise

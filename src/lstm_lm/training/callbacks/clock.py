@@ -23,6 +23,8 @@ class StepClock(pl.Callback):
         """Optimizer steps begun in this process."""
         self.first_step_at: float | None = None
         """`time.time()` when the first step began."""
+        self.stepped = False
+        """Whether a window's step has ended in this process."""
         self._seconds = array("d")
         self._rates = array("d")
         self._open: deque[tuple[Moment, Moment, int]] = deque()  # steps that a GPU may not have ended yet
@@ -79,6 +81,12 @@ class StepClock(pl.Callback):
         if isinstance(batch, Batch):
             tokens = batch.inputs.numel() if batch.predicted is None else batch.predicted
             self._tokens += tokens * trainer.world_size
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """A window has ended."""
+        self.stepped = True
 
     def _settle(self, *, wait: bool) -> None:
         """Take the times of steps that have ended."""

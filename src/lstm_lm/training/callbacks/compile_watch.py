@@ -50,6 +50,7 @@ class CompileWatch(pl.Callback):
         self._console = console
         self._measured = CompiledShare()
         self._watching = ExitStack()
+        self._told = False
         self._steps = 0
         self._epochs = 0
         self._validations = 0
@@ -70,8 +71,9 @@ class CompileWatch(pl.Callback):
         )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on everything counts."""
+        """From here on everything counts; the first step will take its time."""
         self._compilation.listen()
+        self._say("compiling: may take minutes on a slow machine")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -103,6 +105,9 @@ class CompileWatch(pl.Callback):
                 f"compile={self._compilation.mode}: no graph was compiled in the first training step: "
                 "all of it runs eagerly\nuse compile=none, or another model= or forward="
             )
+        if not self._told:
+            self._told = True
+            self._say(f"compiled in {self._compilation.seconds:.1f} s")
         if self._epochs:
             self._note_recompiles(new, "training", trainer)
 
@@ -143,6 +148,10 @@ class CompileWatch(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """A step that failed ends its measurement too."""
         self._watching.close()
+
+    def _say(self, text: str) -> None:
+        if self._console is not None:
+            self._console.print(Text(text, style="dim"))
 
     def _note_recompiles(self, graphs: int, where: str, trainer: pl.Trainer) -> None:
         if graphs and not self._recompiles and self._console is not None:
