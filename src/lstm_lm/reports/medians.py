@@ -16,7 +16,7 @@ def draw_lines(axes: Axes, series: Mapping[str, Mapping[float, Measured]], *, lo
     Args:
         axes: the panel.
         series: by name, the points; names without points are left out.
-        log_y: y doubles from tick to tick, too.
+        log_y: y is logarithmic.
     """
     drawn = {name: points for name, points in series.items() if points}
     for number, (name, points) in enumerate(drawn.items()):
@@ -32,7 +32,7 @@ def draw_lines(axes: Axes, series: Mapping[str, Mapping[float, Measured]], *, lo
         )
     log_axis(axes, "x", base=2, ticks=sorted({x for points in drawn.values() for x in points}))
     if log_y:
-        log_axis(axes, "y", base=2)
+        log_axis(axes, "y")
     label_lines(axes)
 
 
@@ -43,7 +43,7 @@ def draw_bars(axes: Axes, values: Mapping[str, Measured]) -> None:
     errors = [[value.median - value.low for value in found], [value.high - value.median for value in found]]
     colors = [ink(number).color for number in range(len(names))]
     axes.barh(names, [value.median for value in found], xerr=errors, color=colors, ecolor=BLACK, capsize=2, height=0.6)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)  # not inverted: panels may share this axis
     axes.tick_params(axis="y", labelsize=SMALL)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=GREY, alpha=0.25)
