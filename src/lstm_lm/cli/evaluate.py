@@ -61,11 +61,17 @@ def _evaluate(config: DictConfig, command: str) -> None:
     from lstm_lm.reports.evaluation_picture import draw_evaluation
     from lstm_lm.reports.evaluation_table import evaluation_table
     from lstm_lm.runs import evaluation_file
+    from lstm_lm.training.other_processes import free_threads
     from lstm_lm.training.runtime import RuntimeOptions, runtime_settings
 
     options = CommandOptions.parse(plain_config(config), "")
     runtime = RuntimeOptions.parse(options.runtime, "runtime")
     method_of(options.method)
+    if runtime.threads is None:
+        threads, busy = free_threads()
+        runtime = runtime.model_copy(update={"threads": threads})
+        if busy is not None:
+            note(f"warning: {busy}")
     precision = str(options.precision.get("name"))
     with runtime_settings(runtime), _progress() as tell:
         loaded = load(

@@ -31,21 +31,30 @@ def with_free_cores(config: TrainConfig, checkpoint: Path | None) -> TrainConfig
     """
     if config.runtime.threads is not None or lead(config.trainer).size > 1:
         return config
-    usable = min(torch.get_num_threads(), limits.usable_cores())
     before = _threads_before(checkpoint)
     if before is not None:
-        return _with_threads(config, min(before, usable), None)
+        return _with_threads(config, min(before, _usable()), None)
+    threads, warning = free_threads()
+    return config if warning is None else _with_threads(config, threads, warning)
+
+
+def free_threads() -> tuple[int, str | None]:
+    """As many as PyTorch would take, but no more than there are free cores; and why, where that is fewer."""
+    usable = _usable()
     if usable == 1:
-        return config
-    free = free_cores()
-    threads = max(1, min(usable, math.floor(free + 0.5)))
+        return usable, None
+    threads = max(1, min(usable, math.floor(free_cores() + 0.5)))
     if threads == usable:
-        return config
+        return usable, None
     warning = (
-        f"other processes keep this machine busy, so training takes {threads} of {usable} cores; "
+        f"other processes keep this machine busy, so this one takes {threads} of {usable} cores; "
         f"all of them: runtime.threads={usable}"
     )
-    return _with_threads(config, threads, warning)
+    return threads, warning
+
+
+def _usable() -> int:
+    return min(torch.get_num_threads(), limits.usable_cores())
 
 
 def free_cores() -> float:
