@@ -160,5 +160,6 @@ def _label(device: torch.device) -> str:
         return f"{device} ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
         name = str(torch.cpu.get_capabilities().get("cpu_name") or torch.backends.cpu.get_cpu_capability())
-        return f"cpu ({name}, {torch.get_num_threads()} threads)"
+        threads = torch.get_num_threads()
+        return f"cpu ({name}, {threads} {'thread' if threads == 1 else 'threads'})"
     return str(device)

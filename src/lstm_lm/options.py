@@ -5,11 +5,14 @@ range, so a wrong value is refused, with key, value and allowed range, before an
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstm_lm.errors import UserError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 MOST_PROBLEMS_SHOWN = 3
 
@@ -51,12 +54,26 @@ def _explain(error: ValidationError, where: str, known: list[str]) -> str:
         elif not name:  # several keys that do not fit together: the message names them
             line = f"{where or 'configuration'}: {_allowed(problem['msg'])}"
         else:
-            line = f"{key}={problem['input']!r}: {_allowed(problem['msg'])}"
+            line = f"{key}={problem['input']!r}: {_allowed(_constraint(problem) or problem['msg'])}"
         lines.setdefault(prefix + name, line)  # of a union's alternatives, the first that was tried
     shown = list(lines.values())
     if len(shown) > MOST_PROBLEMS_SHOWN:
         shown = [*shown[:MOST_PROBLEMS_SHOWN], f"... and {len(shown) - MOST_PROBLEMS_SHOWN} more"]
     return "\n".join(shown)
+
+
+def _constraint(problem: "ErrorDetails") -> str | None:
+    """What is allowed of a length or a text, in words for people; None: pydantic's own will do."""
+    kind, limits = problem["type"], problem.get("ctx", {})
+    if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
+        least = kind.endswith("short")
+        count = limits["min_length" if least else "max_length"]
+        what = "character" if kind.startswith("string") else "entry"
+        many = what if count == 1 else {"character": "characters", "entry": "entries"}[what]
+        return f"must have at {'least' if least else 'most'} {count} {many}"
+    if kind == "string_pattern_mismatch":
+        return f"must be a text of the form {limits['pattern']}"
+    return None
 
 
 def _allowed(message: str) -> str:

@@ -32,7 +32,7 @@ def test_auto_takes_what_is_estimated_to_be_fastest_of_all_that_can_run() -> Non
     }
     assert len(costs) == len(names("lstm_lm.forward"))
     assert costs[choice.strategy.name] <= min(costs.values()) * choosing.WORTH_CHANGING
-    assert choice.reason.startswith("estimated faster than")
+    assert "estimated faster than" in choice.reason
 
 
 def test_a_new_strategy_is_considered_without_being_named_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +101,33 @@ def test_auto_says_why_it_passed_others_over() -> None:
     assert "layer_norm=true" in choice.reason
 
 
+def test_a_reason_is_given_once_and_a_lead_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell off the vendor's kernel keeps out both that run on it."""
+    reason = choose("auto", CUSTOM, CPU, torch.float32, WORKLOAD).reason
+    assert "not fused or pipelined: " in reason
+    assert reason.count("layer_norm=true") == 1
+    for ratio, told in ((1.04, "faster than stepwise"), (1.5, "faster than stepwise, 1.5 times as fast as stepwise")):
+        monkeypatch.setattr("lstm_lm.forward.stepwise.Stepwise.cost", lambda *_, ratio=ratio: ratio)
+        monkeypatch.setattr("lstm_lm.forward.wavefront.Wavefront.cost", lambda *_: 1.0)
+        assert choose("auto", CUSTOM, CPU, torch.float32, WORKLOAD).reason.startswith(f"estimated {told}; not")
+
+
+def test_what_pipelined_is_made_of_is_told() -> None:
+    section = {"name": "pipelined", "chunk": 16, "workers": 2, "devices": None}
+    assert choose(section, SPEC, CPU, torch.float32, WORKLOAD).reason == "asked for: 2 workers, chunks of 16 steps"
+    deep = StackSpec(LSTM, 8, (8, 8, 8))
+    spread = section | {"workers": None, "devices": ["cpu", "cpu"]}
+    assert choose(spread, deep, CPU, torch.float32, WORKLOAD).reason == (
+        "asked for: 2 workers, chunks of 16 steps, layers 0 on cpu, 1-2 on cpu"
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_answered_with_what_is() -> None:
+    with pytest.raises(UserError, match=r"finds no CUDA device on this machine\nuse \[cpu,cpu\]"):
+        check_forward({"name": "pipelined", "chunk": None, "workers": None, "devices": ["cuda:0"]})
+
+
 def test_a_strategy_that_cannot_run_is_refused_with_its_reason_and_the_others() -> None:
     with pytest.raises(UserError, match="no vendor's kernel") as caught:
         choose("fused", CUSTOM, CPU, torch.float32, WORKLOAD)
@@ -131,7 +158,7 @@ def test_an_unknown_strategy_lists_those_there_are() -> None:
         ({"name": "fused", "chunk": 3}, "no such key"),
         ({"name": "pipelined", "chunk": 0, "workers": None, "devices": None}, "forward.chunk=0"),
         ({"name": "pipelined", "chunk": None, "workers": None}, "devices: missing"),
-        ({"name": "pipelined", "chunk": None, "workers": None, "devices": []}, "devices"),
+        ({"name": "pipelined", "chunk": None, "workers": None, "devices": []}, "must have at least 1 entry"),
     ],
 )
 def test_a_strategys_own_keys_are_checked(section: dict[str, Any], message: str) -> None:

@@ -21,6 +21,7 @@ from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.metrics_file import MetricsFile
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.origin import as_typed
 
 Config = Callable[..., dict[str, Any]]
 
@@ -184,11 +185,22 @@ def test_fine_tuning_starts_from_the_weights_and_the_tokenizer(small_config: Con
     assert second["global_step"] == 1
 
 
-def test_fine_tuning_another_shape_names_the_first_weight_that_differs(small_config: Config, tmp_path: Path) -> None:
+def test_fine_tuning_another_shape_says_what_to_type(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "first")
     config = small_config("model.hidden_size=24") | {"init_from": str(tmp_path / "first")}
-    with pytest.raises(UserError, match=r"has embedding\.weight|stack\.weight_ih_l0"):
+    with pytest.raises(UserError, match=r"has embedding\.weight|stack\.weight_ih_l0") as caught:
         lstm_lm.train(config, tmp_path / "second")
+    assert str(caught.value).splitlines()[1:] == ["type what that run's model has: model.hidden_size=16"]
+
+
+def test_the_overrides_that_make_another_model() -> None:
+    section = {"name": "lstm", "hidden_size": 64, "dropout": 0.1, "layer_dropout": 0.1, "output_dropout": 0.1}
+    wanted = {"name": "lstm", "hidden_size": [64, 32], "dropout": 0.2, "layer_dropout": 0.2, "output_dropout": 0.0}
+    assert as_typed(section, section) == ""
+    assert as_typed(section, wanted) == "model.hidden_size=[64,32] model.dropout=0.2 model.output_dropout=0.0"
+    assert as_typed(section, {"name": "gru", "hidden_size": 64, "layer_norm": False}) == (
+        "model=gru model.hidden_size=64 model.layer_norm=false"
+    )
 
 
 def test_a_failed_run_says_so_in_its_summary(

@@ -1,5 +1,6 @@
 """What Hydra and OmegaConf complain about, in at most four lines that name the key and the remedy."""
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterator, Sequence
@@ -138,9 +139,26 @@ def _not_composable(error: ConfigCompositionException, config_name: str, overrid
 
 
 def _no_such_key(key: str, config_name: str, overrides: Sequence[str]) -> str:
+    if homes := list(_options_with(key, config_name)):
+        choice = " or ".join(homes[:MOST_SUGGESTED])
+        return f"{key}: only with {choice}\nadd that, or leave {key} away"
     near = _nearest(key, _known_keys(config_name, overrides, with_hydra=key.startswith("hydra")))
     hint = f"did you mean: {', '.join(near)}\n" if near else ""
     return f"{shown(key) or '(no key)'}: no such key\n{hint}all keys: --cfg job"
+
+
+def _options_with(key: str, config_name: str) -> Iterator[str]:
+    """The options of the key's group that have it, as `forward=pipelined` has `forward.chunk`."""
+    group, dot, _ = key.partition(".")
+    if not dot or group not in groups_of(config_name):
+        return
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for option in options_of(group):
+            with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
+                config = compose(config_name, [f"{group}={option}"])
+                if key in _dotted(OmegaConf.to_container(config, resolve=False)):
+                    yield f"{group}={option}"
 
 
 def _nearest(key: str, known: Sequence[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """The one place that chooses a strategy."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -83,7 +83,8 @@ def choose(
     if reason is not None:
         able = [other for other, refusal in _refusals(spec, device, dtype).items() if refusal is None]
         raise Unavailable(f"forward={name}: {reason}\nuse forward=auto, or one of: {', '.join(able)}")
-    return Choice(strategy, "asked for")
+    details = strategy.details(spec, device, workload)
+    return Choice(strategy, f"asked for: {details}" if details else "asked for")
 
 
 def _fastest(spec: StackSpec, device: torch.device, dtype: torch.dtype, workload: Workload) -> Choice:
@@ -94,13 +95,24 @@ def _fastest(spec: StackSpec, device: torch.device, dtype: torch.dtype, workload
     if "fused" in costs:
         costs["fused"] /= WORTH_CHANGING
     first, *others = sorted(costs, key=lambda name: costs[name])
-    parts: list[str] = []
+    details = able[first].details(spec, device, workload)
+    parts = [details] if details else []
     if others:
         ratio = costs[others[0]] / costs[first]
-        lead = f", by about {ratio:.1f} times" if ratio < 10 else ""
-        parts.append(f"estimated faster than {' and '.join(others)}{lead}")
-    parts += [f"not {name}: {refusal}" for name, refusal in refusals.items() if refusal is not None]
+        lead = f", {ratio:.1f} times as fast as {others[0]}" if WORTH_CHANGING <= ratio < 10 else ""
+        parts.append(f"estimated faster than {_listed(others)}{lead}")
+    because: dict[str, list[str]] = {}
+    for name, refusal in refusals.items():
+        if refusal is not None:
+            because.setdefault(refusal, []).append(name)
+    parts += [f"not {_listed(passed_over, 'or')}: {refusal}" for refusal, passed_over in because.items()]
     return Choice(able[first], "; ".join(parts))
+
+
+def _listed(names: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *most, end = names
+    return f"{', '.join(most)} {last} {end}" if most else end
 
 
 def _refusals(spec: StackSpec, device: torch.device, dtype: torch.dtype) -> dict[str, str | None]:

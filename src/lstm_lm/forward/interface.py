@@ -182,6 +182,10 @@ class Strategy(ABC):
         """The device of each layer, where the rest of the model is on `root`."""
         return (root,) * spec.num_layers
 
+    def details(self, spec: StackSpec, device: torch.device, workload: Workload) -> str:  # noqa: ARG002
+        """How it will run `spec`, where that is not all in its name: for people to read; else empty."""
+        return ""
+
     def compile(self, mode: str) -> bool:  # noqa: ARG002
         """Have torch.compile turn into graphs what can be one, with its `mode`; whether there was anything."""
         return False

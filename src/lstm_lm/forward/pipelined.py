@@ -102,6 +102,20 @@ class Pipelined(Strategy):
         runs = balanced(spec, len(self._named))
         return tuple(device for device, run in zip(self._named, runs, strict=True) for _ in run)
 
+    def details(self, spec: StackSpec, device: torch.device, workload: Workload) -> str:
+        """Workers, the longest chunk, and which layers (from 0) are on which device."""
+        places = self.place(spec, device)
+        streams = any(place.type == "cuda" for place in places)
+        threads = self._workers(spec) if self._named is None else len(self._named)
+        plan = self._plan(spec, workload, spec.num_layers if streams else threads)
+        how = "CUDA streams" if streams else f"{threads} {'worker' if threads == 1 else 'workers'}"
+        told = f"{how}, chunks of {max(plan.lengths)} steps"
+        if self._named is None:
+            return told
+        runs = zip(self._named, balanced(spec, len(self._named)), strict=True)
+        on = [f"{run[0]}-{run[-1]} on {place}" if len(run) > 1 else f"{run[0]} on {place}" for place, run in runs]
+        return f"{told}, layers {', '.join(on)}"
+
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
         """As in `Strategy.run`.
 

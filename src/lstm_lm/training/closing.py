@@ -37,7 +37,8 @@ def show(
         console.print(Text(f"no bits/byte: {reason}", style="dim"))
     train = summary.train
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
-    console.print(f"{summary.status} after {train.steps:,} steps in {train.seconds or 0:.0f} s{speed}", highlight=False)
+    steps = "1 step" if train.steps == 1 else f"{train.steps:,} steps"
+    console.print(f"{summary.status} after {steps} in {_duration(train.seconds or 0)}{speed}", highlight=False)
     if summary.runtime.compile_graphs:
         console.print(_compiled(summary.runtime), highlight=False)
     if hint:
@@ -86,6 +87,10 @@ def _compiled(runtime: RuntimeSummary) -> str:
 def _cells(scores: SplitSummary) -> list[str]:
     numbers = (scores.loss, scores.perplexity, scores.bits_per_character, scores.bits_per_byte)
     return ["-" if number is None else f"{number:,.4f}" for number in numbers]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.2g} s"
 
 
 def _relative(path: Path) -> str:

@@ -19,8 +19,7 @@ from lstm_lm.forward.interface import Workload
 from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
-from lstm_lm.models.weights import difference, model_weights
-from lstm_lm.runs import checkpoint_file, lookup
+from lstm_lm.runs import checkpoint_file
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 from lstm_lm.training import distributed
 from lstm_lm.training.averaging.build import build_averaging
@@ -28,6 +27,7 @@ from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.objectives.build import build_objective
+from lstm_lm.training.origin import find_origin, section_of, start_from
 from lstm_lm.training.schedulers import ConstantOptions
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -71,7 +71,7 @@ def build_parts(
     chosen = {} if config.tuned is None else config.tuned["chosen"]
     if "trainer.precision" in chosen:
         machine = machine._replace(precision_reason=TUNED)
-    origin = _origin(config.top.init_from) if checkpoint is None else None
+    origin = find_origin(config.top.init_from) if checkpoint is None else None
     data = data or _read_text(config, machine.device, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
@@ -81,7 +81,7 @@ def build_parts(
     if "forward.name" in chosen:
         choice = choice._replace(reason=TUNED)
     if origin is not None:
-        _start_from(model, origin, str(config.top.init_from))
+        start_from(model, config.top.model, origin, str(config.top.init_from))
     _check_validation_interval(config.trainer, data.steps_per_epoch)
     steps_per_epoch = _steps_per_epoch(config.trainer, data.steps_per_epoch)
     total_steps = _total_steps(config, steps_per_epoch)
@@ -100,7 +100,9 @@ def build_parts(
         },
         provenance={
             "schema_version": SCHEMA_VERSION,
-            "config": config.plain if origin is None else {**config.plain, "tokenizer": _section(origin, "tokenizer")},
+            "config": config.plain
+            if origin is None
+            else {**config.plain, "tokenizer": section_of(origin, "tokenizer")},
             "tokenizer": data.tokenizer.to_json(),
             "data": data.manifest.model_dump(mode="json"),
             "tuning": config.tuned,
@@ -203,32 +205,8 @@ def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | No
     return choice._replace(reason="as before") if as_before else choice
 
 
-def _origin(init_from: str | None) -> dict[str, Any] | None:
-    if init_from is None:
-        return None
-    path = Path(init_from)
-    if path.is_dir():
-        path, _ = lookup.resolve(str(path), None, path.parent)
-    return checkpoint_file.load(path)
-
-
-def _section(checkpoint: dict[str, Any], name: str) -> Any:
-    return checkpoint["lstm_lm"]["config"][name]
-
-
 def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:
     return None if saved is None else tokenizer_from_json(saved["tokenizer"])
-
-
-def _start_from(model: LanguageModel, origin: dict[str, Any], init_from: str) -> None:
-    weights = model_weights(origin)
-    problem = difference(model.state_dict(), weights)
-    if problem is not None:
-        raise UserError(
-            f"init_from={init_from}: its weights are of another model: {problem}\n"
-            "set the keys of model= as in that run's .hydra/config.yaml"
-        )
-    model.load_state_dict(weights)
 
 
 def _steps_per_epoch(trainer: dict[str, Any], windows: int) -> int:

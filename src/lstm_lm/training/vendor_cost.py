@@ -75,7 +75,7 @@ def _off_the_kernel(strategy: Strategy, spec: StackSpec, place: Place) -> list[s
         fresh.close()
     return [
         f"not on the vendor's kernel: {why}; here the layers take {ratio:.1f} times as long "
-        f"({strategy.name} against a plain {cell.name.partition('_')[0].upper()} on fused, neither compiled)"
+        f"({strategy.name} against a plain {cell.name.partition('_')[0].upper()} on fused, both without torch.compile)"
     ]
 
 

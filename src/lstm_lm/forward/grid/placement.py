@@ -53,6 +53,16 @@ def find_devices(names: tuple[str, ...]) -> tuple[torch.device, ...]:
             device = torch.device("cuda", device.index or 0)
             count = torch.cuda.device_count() if torch.cuda.is_available() else 0
             if device.index >= count:
-                raise Unavailable(f"forward.devices: {name}: this machine has {count} CUDA devices, counted from 0")
+                raise Unavailable(f"forward.devices: {name}: {_there(count)}")
         found.append(device)
     return tuple(found)
+
+
+def _there(count: int) -> str:
+    """What to name instead, where PyTorch finds `count` CUDA devices."""
+    if count == 0:
+        return (
+            f"PyTorch {torch.__version__} finds no CUDA device on this machine\n"
+            "use [cpu,cpu] (two threads), or leave forward.devices=null and set forward.workers"
+        )
+    return f"this machine has {'only cuda:0' if count == 1 else f'cuda:0 to cuda:{count - 1}'}"

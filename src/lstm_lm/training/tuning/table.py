@@ -12,6 +12,8 @@ from lstm_lm.runs.summary import TuningSummary
 from lstm_lm.training.run_logger import RunLogger
 
 WIDTH_AS_TEXT = 140
+OUT_OF_TIME = ("no time was left", "too little time was left")
+"""Notes of `race` and `fastest` on what was not tried."""
 ROWS = 12
 """Of the learning rates that were tried, on the terminal; tuning.json has them all."""
 
@@ -58,7 +60,17 @@ def verdict(tuning: dict[str, Any]) -> str:
     if not tuning["typed"]:
         return "tune=speed: nothing was chosen; the run goes on as without tuning"
     faster = f", {tuning['speedup']:.2f} times as fast as without tuning" if tuning.get("speedup") else ""
-    return f"tune=speed: {tuning['typed']}{faster} ({tuning['seconds']:.0f} s)"
+    return f"tune=speed: {tuning['typed']}{faster} ({_coverage(tuning['table'])}; {tuning['seconds']:.0f} s)"
+
+
+def _coverage(rows: list[dict[str, Any]]) -> str:
+    """How many were timed of the ways that can run here: what was not tried may be faster."""
+    able = [row for row in rows if row["outcome"] != "unable"]
+    timed = sum(row["step_ms"] is not None for row in able)
+    if timed == len(able):
+        return f"all {timed} ways timed"
+    more = "; tune.max_seconds= gives it more time" if any(row["note"] in OUT_OF_TIME for row in able) else ""
+    return f"{timed} of {len(able)} ways timed{more}"
 
 
 def _speed_table(tuning: dict[str, Any]) -> Table:
