@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from page_parts import asked_and_measured, picture, section, span, table
+from two_speeds_page import two_speeds
 
 VENDOR, ONE_CORE = "nn.LSTM", "nn.LSTM, one core"
+AS_FAST = 0.95
+"""Of the fastest one's speed: rounds differ by as much."""
 Figures = dict[str, Any]
 
 
@@ -24,7 +27,7 @@ def _chapter(stem: str, figures: Figures, images: Path) -> str:
         "scaling": lambda part: _scaling(part, stem, images),
         "vendor": _vendor,
     }
-    body = "\n".join(make(figures[name]) for name, make in parts.items() if name in figures)
+    body = two_speeds(figures) + "\n".join(make(figures[name]) for name, make in parts.items() if name in figures)
     settings, machine = figures["settings"], figures["machine"]
     note = (
         f"torch.nn.LSTM on all cores: PyTorch's own number of threads, {settings['threads']}. The allocator keeps "
@@ -51,7 +54,7 @@ def _grid(part: Figures, stem: str, images: Path) -> str:
     text = f"### Every strategy, over the grid\n\n{_auto(part['auto'])}\n\n"
     for mode in ("inference", "training"):
         text += picture(images, f"{stem}-{mode}", f"Times as fast as nn.LSTM on all cores: {mode}, float32")
-    text += "Times as fast as torch.nn.LSTM on all cores; the fastest strategy is bold.\n\n" + _cells(part["cells"])
+    text += _legend(part["cells"]) + _cells(part["cells"])
     text += (
         "\nThe smallest B of the grid from which on the vendor's kernel is faster than the others (`-`: at no B of the "
         "grid):\n\n"
@@ -72,8 +75,36 @@ def _grid(part: Figures, stem: str, images: Path) -> str:
 def _held_out(part: Figures) -> str:
     return (
         "### Shapes on which auto's rule was not made\n\n"
-        f"A random sample, drawn once. {_auto(part['auto'])}\n\n{_cells(part['cells'])}"
+        f"A random sample, drawn once. {_auto(part['auto'])}\n\n"
+        f"{_legend(part['cells'])}{_cells(part['cells'])}"
     )
+
+
+def _legend(cells: list[Figures]) -> str:
+    """What the table shows, and how often more than one core was too many."""
+    text = (
+        "Times as fast as torch.nn.LSTM on all cores, median (lowest-highest) over the rounds. Bold: the fastest, and "
+        f"what reaches {AS_FAST} of its speed, which is as good.\n\n"
+    )
+    if not any(ONE_CORE in cell["ms"] for cell in cells):
+        return text
+    alone = sum(_is_best_alone(cell) for cell in cells)
+    return text + (
+        "The column `one core` is nn.LSTM with one thread, which no strategy is, and the last column compares "
+        f"strategies on all cores. In {alone} of {len(cells)} cells one core beats all of them (there only that column "
+        "is bold): `runtime.threads=1` is the thing to type, and `tune=speed` tries it. (Most likely that is the slow "
+        "state of nn.LSTM's threads, as above: in the other one, where both were measured, all cores win.)\n\n"
+    )
+
+
+def _alone(cell: Figures) -> float:
+    """Speed of nn.LSTM on one core, of its speed on all; 0 where it was not measured."""
+    return float(cell["ms"][VENDOR] / cell["ms"][ONE_CORE]) if ONE_CORE in cell["ms"] else 0.0
+
+
+def _is_best_alone(cell: Figures) -> bool:
+    fastest = max(float(speed["median"]) for speed in cell["speed_of_vendor"].values())
+    return fastest < AS_FAST * _alone(cell)
 
 
 def _auto(auto: Figures) -> str:
@@ -89,9 +120,11 @@ def _cells(cells: list[Figures]) -> str:
     rows = []
     for cell in cells:
         speeds = cell["speed_of_vendor"]
-        shown = ["-" if name not in speeds else f"{speeds[name]['median']:.2f}" for name in names]
-        shown = [f"**{text}**" if name == cell["best"] else text for name, text in zip(names, shown, strict=True)]
-        alone = [f"{cell['ms'][VENDOR] / cell['ms'][ONE_CORE]:.2f}"] if one_core else []
+        medians = [speeds[name]["median"] if name in speeds else 0.0 for name in names]
+        shown = [span(speeds[name], 2) if name in speeds else "-" for name in names]
+        enough = AS_FAST * max(*medians, _alone(cell))
+        shown = [_bold(text, median >= enough) for text, median in zip(shown, medians, strict=True)]
+        alone = [_bold(f"{_alone(cell):.2f}", _alone(cell) >= enough)] if one_core else []
         rows.append(
             [
                 cell["kind"],
@@ -105,6 +138,10 @@ def _cells(cells: list[Figures]) -> str:
         )
     head = ["type", "mode", "L", "H", "B", "T", "nn.LSTM, ms", *(["one core"] if one_core else []), *names]
     return table([*head, "auto, of the best"], rows)
+
+
+def _bold(text: str, fast: bool) -> str:
+    return f"**{text}**" if fast else text
 
 
 def _custom_cells(part: Figures) -> str:

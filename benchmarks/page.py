@@ -20,10 +20,16 @@ IMAGES = PAGE.parent / "images"
 INTRODUCTION = """# Benchmarks
 
 Every figure here and in the README comes from a script in [benchmarks/](../benchmarks) and is kept, with machine,
-versions and date, in [benchmarks/results/](../benchmarks/results). Contenders are interleaved within one script, and
-what counts is the ratio of each round: times on a shared machine move, ratios within a round hardly do. Figures with a
-range are median (lowest-highest) over the rounds. This page is made by `python benchmarks/page.py`, its pictures by
-`python benchmarks/plots.py`.
+versions, date and commit (as it was when measured; later rebased, it may be missing from the history), in
+[benchmarks/results/](../benchmarks/results). Contenders are interleaved within one script, and what counts is the ratio
+of each round, since times on a shared machine move. Ratios within a round move less, but not always little: a contender
+whose threads wait for each other at every step slows down far more than one whose threads do not, when something else
+takes a core. Where that happened, the page says so. Figures with a range are median (lowest-highest) over the rounds.
+This page is made by `python benchmarks/page.py`, its pictures by `python benchmarks/plots.py`.
+
+The run in the README is `python train.py data=tinyshakespeare experiment=shakespeare_quick hydra.run.dir=RUN`; its text
+is `python generate.py run=RUN prompt="ROMEO:" temperature=0.6 seed=2`, its picture `python benchmarks/picture.py RUN`.
+Both come out a little different with other versions or processors.
 """
 
 
@@ -160,6 +166,7 @@ def evaluation() -> str:
         figures,
         "evaluation.py RUN",
         table(["`eval_batch_size`", "`eval_context`", "loss, nats", "difference", "seconds", "times faster"], rows),
+        "RUN is made by `python train.py data=tinyshakespeare experiment=shakespeare_quick hydra.run.dir=RUN`. "
         f"{settings['validation_tokens']:,} tokens of {settings['data']} ({settings['tokenizer']}), windows of "
         f"{settings['seq_len']}. One stream is exact; the run's own settings were eval_batch_size="
         f"{own['eval_batch_size']} and eval_context={own['eval_context']} "

@@ -9,7 +9,8 @@ def section(title: str, figures: dict[str, Any], command: str, body: str, note: 
     machine, versions = figures["machine"], figures["versions"]
     source = (
         f"`python benchmarks/{command}`; {machine['cpu']}, {machine['cores']} cores, device {machine['device']}; "
-        f"Python {versions['python']}, torch {versions['torch']}; {figures['date']}."
+        f"Python {versions['python']}, torch {versions['torch']}; {figures['date']}, "
+        f"commit {(figures['git_commit'] or 'unknown')[:8]}."
     )
     return f"## {title}\n\n{source}\n\n{body}\n{note}\n"
 

@@ -60,7 +60,40 @@ def test_the_readme_quotes_the_figures() -> None:
     assert (
         f"{figures('overhead')['shapes']['default']['application_speed_of_bare']['median']:.2f} of its speed" in readme
     )
+    steps = figures("training")["shapes"]
+    for shape, words in (
+        ("L=2 H=256 B=64 T=100", "(L=2, H=256, B=64, T=100)"),
+        ("default: L=2 H=256 B=32 T=64", "(L=2, H=256, B=32, T=64)"),
+    ):
+        ours, float32 = (steps[shape]["speed_of_today"][name]["median"] for name in ("ours", "ours, float32"))
+        assert f"{words} | {ours:.1f} times its speed; {float32:.1f} times in float32, too |" in readme
+    auto = figures("forward")["grid"]["auto"]
+    assert f"within 5 % of the best in {100 * auto['share_right']:.0f} % of the cells" in readme
     assert f"{figures('generation')['ratios']['application / bare']['median']:.1f} times its speed" in readme
+
+
+def test_one_core_that_beats_every_strategy_is_seen(script: Callable[[str], ModuleType]) -> None:
+    """Bold: the fastest column, `one core` included, and what is as good."""
+    pages = script("forward_page")
+
+    def rows(one_core: float, fused: float) -> str:
+        spreads = {
+            name: {"median": median, "lowest": median, "highest": median}
+            for name, median in (("fused", fused), ("stepwise", 0.97))
+        }
+        size = {"kind": "float32", "mode": "training", "layers": 1, "hidden": 2, "batch": 3, "steps": 4}
+        times = {"ms": {"nn.LSTM": 1.0, "nn.LSTM, one core": 1 / one_core}, "speed_of_vendor": spreads}
+        return str(pages._cells([{**size, **times, "auto": "fused", "auto_speed_of_best": spreads["fused"]}]))
+
+    assert "| **1.60** | 1.00 (1.00-1.00) | 0.97 (0.97-0.97) |" in rows(1.6, 1.0)
+    assert "| 0.60 | **1.00 (1.00-1.00)** | **0.97 (0.97-0.97)** |" in rows(0.6, 1.0)
+
+
+def test_a_shape_with_two_speeds_is_explained(page: ModuleType) -> None:
+    text = page.page()
+    explained = text.index("two speeds on this machine")
+    assert text.index("## Ways to run a stack") < explained < text.index("### What was asked, what was measured")
+    assert "1.04 -> 1.78" in text[explained:]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.json")))
