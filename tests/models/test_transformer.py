@@ -74,8 +74,7 @@ def test_only_distances_count_however_much_has_been_read(read: int) -> None:
 
     def moved(cache: Tensor, by: int) -> Tensor:
         """The same cache, its keys turned as if read `by` tokens later."""
-        rotation = lm.rotary(torch.tensor([by]), torch.float64)
-        keys = rotate(cache[:1], (rotation[0][0], rotation[1][0]))
+        keys = rotate(cache[:1], lm.rotary(torch.tensor([by]), torch.float64))
         return torch.cat([keys, cache[1:]])
 
     expected, _ = lm(text(6), (torch.tensor(9), caches))

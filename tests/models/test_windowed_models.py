@@ -22,12 +22,17 @@ each = pytest.mark.parametrize("name", NAMES)
 
 
 @each
+@pytest.mark.parametrize("gradients", [False, True])
 @settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6), context_size=st.integers(1, 7))
-def test_cutting_a_text_into_calls_changes_nothing(name: str, lengths: list[int], context_size: int) -> None:
+def test_cutting_a_text_into_calls_changes_nothing(
+    name: str, lengths: list[int], context_size: int, gradients: bool
+) -> None:
+    """With gradients a Transformer computes cached keys and values anew; without, it takes them as they are."""
     lm, tokens = model(name, context_size=context_size), text(sum(lengths))
     with torch.no_grad():
         whole, _ = lm(tokens, lm.initial_state(3))
+    with torch.set_grad_enabled(gradients):
         torch.testing.assert_close(in_pieces(lm, tokens, lengths), whole, rtol=1e-10, atol=1e-10)
 
 

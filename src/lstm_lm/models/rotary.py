@@ -32,14 +32,14 @@ class Rotary(nn.Module):
         self.register_buffer("turns", turns, persistent=False)  # int64 [d / 2]: turns in PERIOD tokens
 
     def forward(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """int64 `positions[T]`, 0 or more -> cosines and sines `[T, 1, 1, 1, d / 2]` in `dtype`."""
-        step = positions.remainder(PERIOD)[:, None, None, None, None]
+        """int64 `positions[T]` -> cosines and sines `[T, 1, 1, d / 2]` in `dtype`."""
+        step = positions.remainder(PERIOD)[:, None, None, None]
         angles = (step * self.turns).remainder(PERIOD).to(dtype) * (math.tau / PERIOD)
         return angles.cos(), angles.sin()
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """`x[T, ..., d]` turned by a `Rotary`'s angles, in x's type; plane i holds numbers i and i + d / 2."""
+    """`x[..., T, B, heads, d]` turned by a `Rotary`'s angles, in x's type; plane i holds numbers i and i + d / 2."""
     cos, sin = rotation
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)

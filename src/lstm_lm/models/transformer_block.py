@@ -3,8 +3,10 @@
 Pre-norm (Xiong et al., "On Layer Normalization in the Transformer Architecture", 2020) with RMSNorm (Zhang and
 Sennrich, 2019); no biases; SwiGLU as in Shazeer, "GLU Variants Improve Transformer" (2020).
 
-What earlier calls computed is handed back in as a cache of keys and values, whose history training cuts off, as in Dai
-et al., "Transformer-XL" (2019). They cache what a layer reads; keys and values are not computed a second time.
+What earlier calls computed is handed back in, as the keys and values of the last tokens: a new token costs one token's
+work. Gradient stops there, as in Dai et al., "Transformer-XL" (2019), and as there what the layer read is kept: where
+gradients are wanted, keys and values are computed anew from it, so that their projections learn from all that attention
+sees. (Without that, a pattern longer than a window of training was not learned.)
 """
 
 import torch
@@ -50,8 +52,9 @@ class TransformerBlock(nn.Module):
 
         Args:
             x: `[T, B, E]`.
-            cache: keys (turned by their position) and values of the S tokens before, `[2, B, heads, S, d]`.
-            rotation: of the T positions, from `Rotary`.
+            cache: of the S tokens before, keys (turned by their position), values, and what both were made from,
+                `[3, B, heads, S, d]`.
+            rotation: of the S + T positions, from `Rotary`.
             visible: `[T, S + T]`, 0 where a query sees a key, else minus infinity.
             attention_mask: of dropout on what attention adds, `[T, B, E]`.
             feed_forward_mask: of dropout on what the feed-forward part adds, `[T, B, E]`.
@@ -73,10 +76,30 @@ class TransformerBlock(nn.Module):
     def _attend(
         self, x: Tensor, cache: Tensor, rotation: tuple[Tensor, Tensor], visible: Tensor
     ) -> tuple[Tensor, Tensor]:
-        steps, batch, width = x.shape
-        split = self.query_key_value(x).view(steps, batch, 3, self.num_heads, width // self.num_heads)
-        queries, keys = rotate(split[:, :, :2], rotation).unbind(2)
-        new = torch.stack([keys, split[:, :, 2]]).permute(0, 2, 3, 1, 4)
-        known = torch.cat([cache, new], dim=3)
+        shape, heads = x.shape, (self.num_heads, x.shape[-1] // self.num_heads)
+        steps, slots = len(x), cache.shape[3]
+        now = (rotation[0][slots:], rotation[1][slots:])
+        weights = self.query_key_value.weight
+        if torch.is_grad_enabled():
+            before = cache[2].permute(2, 0, 1, 3).reshape(slots, *shape[1:])
+            read = torch.cat([before, x.to(cache.dtype)])
+            queries = rotate(_split(F.linear(x, weights[: shape[-1]]), heads), now)
+            keys, values = _split(F.linear(read, weights[shape[-1] :]), (2, *heads)).unbind(2)
+            known = _rows(rotate(keys, rotation), values, _split(read, heads))
+        else:
+            queries, keys, values = _split(F.linear(x, weights), (3, *heads)).unbind(2)
+            queries, keys = rotate(torch.stack([queries, keys]), now)
+            new = _rows(keys, values, _split(x, heads))
+            known = torch.cat([cache, new], dim=3)
         y = F.scaled_dot_product_attention(queries.permute(1, 2, 0, 3), known[0], known[1], attn_mask=visible)
-        return self.attention_out(y.permute(2, 0, 1, 3).reshape(x.shape)), known[:, :, :, steps:]
+        return self.attention_out(y.permute(2, 0, 1, 3).reshape(shape)), known[:, :, :, steps:]
+
+
+def _rows(keys: Tensor, values: Tensor, read: Tensor) -> Tensor:
+    """Each `[T, B, heads, d]` -> `[3, B, heads, T, d]`, in the keys' type."""
+    return torch.stack([keys, values, read.to(keys.dtype)]).permute(0, 2, 3, 1, 4)
+
+
+def _split(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The last dimension as several."""
+    return x.view(*x.shape[:-1], *sizes)

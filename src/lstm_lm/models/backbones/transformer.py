@@ -14,8 +14,8 @@ from lstm_lm.models.transformer_block import EPSILON, TransformerBlock
 from lstm_lm.options import Options, Probability, Width
 
 TransformerState = tuple[Tensor, tuple[Tensor, ...]]
-"""int64 `[]`, how many tokens have been read; and of every layer `[2, B, heads, C - 1, d]`, the keys and values of the
-last ones, the newest at the end."""
+"""int64 `[]`, how many tokens have been read; and of every layer `[3, B, heads, C - 1, d]`, the keys and values of the
+last ones and what they were made from, the newest at the end."""
 
 
 class TransformerOptions(Options):
@@ -89,7 +89,7 @@ class TransformerLanguageModel(DirectLanguageModel):
         """Nothing read, empty caches: all zeros."""
         options, weight = self.options, self.embedding.weight
         head_size = options.embedding_size // options.num_heads
-        shape = (2, batch_size, options.num_heads, options.context_size - 1, head_size)
+        shape = (3, batch_size, options.num_heads, options.context_size - 1, head_size)
         return (
             torch.zeros((), dtype=torch.int64, device=weight.device),
             tuple(weight.new_zeros(shape) for _ in self.blocks),
@@ -106,7 +106,8 @@ class TransformerLanguageModel(DirectLanguageModel):
         masks = [[self._mask(options.layer_dropout, shape, like) for _ in range(2)] for _ in self.blocks]
         output_mask = self._mask(options.output_dropout, shape, like)
 
-        positions = read + torch.arange(steps, device=read.device)
+        slots = options.context_size - 1
+        positions = read + torch.arange(-slots, steps, device=read.device)
         rotation = self.rotary(positions, torch.promote_types(dtype, torch.float32))
         visible = self._visible(read, steps, dtype)
         x = self.embedding(tokens, embedding_mask)
@@ -128,7 +129,7 @@ class TransformerLanguageModel(DirectLanguageModel):
         """Embedding, each layer's attention and feed-forward part with their masks, logits and their gradient."""
         options = self.options
         gated = options.activation == "swiglu"
-        attention = 13 + 2 * bool(options.layer_dropout)
+        attention = 16 + 2 * bool(options.layer_dropout)
         feed_forward = 3 + 2 * bool(options.layer_dropout)
         layer = (attention + feed_forward) * options.embedding_size + (4 if gated else 2) * options.hidden_size
         return tokens * (3 * options.embedding_size + options.num_layers * layer + 3 * self.vocabulary_size)
