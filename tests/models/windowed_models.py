@@ -26,10 +26,8 @@ def _composed(name: str) -> dict[str, Any]:
 
 def section(name: str, **changes: Any) -> dict[str, Any]:
     """The `model` section of conf/model/NAME.yaml, small."""
-    values = _composed(name) | SIZES[name]
-    if "dropout" in changes:
-        values |= dict.fromkeys(("embedding_dropout", "layer_dropout", "output_dropout"), changes["dropout"])
-    return values | changes
+    dropouts = dict.fromkeys(("embedding_dropout", "layer_dropout", "output_dropout"), changes.get("dropout", 0.0))
+    return _composed(name) | SIZES[name] | dropouts | changes
 
 
 def model(name: str, **changes: Any) -> LanguageModel:
