@@ -77,7 +77,9 @@ def test_full_error_shows_the_traceback(here: Here, monkeypatch: pytest.MonkeyPa
     said = here("train", "model=foo")
     assert said.status == 2
     assert "Traceback" in said.err
-    assert said.err.endswith("error: model=foo: no such option\nchoose one of: autoencoder, ffn, gru, lstm, rnn, transformer\n")
+    *_, last, choices = said.err.splitlines()
+    assert last == "error: model=foo: no such option"
+    assert choices.startswith("choose one of: ")
 
 
 def test_options_are_the_files_that_are_whole_options() -> None:
