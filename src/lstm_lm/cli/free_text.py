@@ -48,5 +48,12 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "metric": FreeText.TEXT,
         "title": FreeText.TEXT,
     },
+    "embed": {
+        "data.path": FreeText.PATH,
+        "out": FreeText.PATH,
+        "run": FreeText.PATH,
+        "ckpt_path": FreeText.PATH,
+        "runs_dir": FreeText.PATH,
+    },
 }
 """By the name of the configuration, a file at the top of `conf/`."""

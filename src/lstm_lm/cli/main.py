@@ -23,6 +23,7 @@ VERBS = {
     "generate": Verb("lstm_lm.cli.generate", "write text with a trained model"),
     "evaluate": Verb("lstm_lm.cli.evaluate", "score a trained model: static, dynamic, or over the length of context"),
     "runs": Verb("lstm_lm.cli.runs", "list runs, compare them, draw their curves"),
+    "embed": Verb("lstm_lm.cli.embed", "write a vector for each line of a text with a trained model"),
 }
 
 

@@ -11,16 +11,18 @@ from pathlib import Path
 
 from lstm_lm.errors import RunError
 
+ANOTHER_FOLDER = "another folder: hydra.run.dir=DIR"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BufferedRandom]:
+def replacing(path: Path, elsewhere: str = ANOTHER_FOLDER) -> Iterator[BufferedRandom]:
     """A new binary file to fill (readable and seekable too), which takes the place of `path` when the block ends.
 
     Whatever goes wrong before that, `path` stays as it was and the new file goes away. A process that is killed in
-    the block leaves `.NAME.XXXXXXXX.tmp` behind, which nothing here ever reads.
+    the block leaves `.NAME.XXXXXXXX.tmp` behind, which nothing here ever reads. `elsewhere` is what to choose instead,
+    with the key that does.
 
     Raises:
         RunError: the operating system refused (full disk, missing permission, ...); names the path and the cause.
@@ -35,7 +37,7 @@ def replacing(path: Path) -> Iterator[BufferedRandom]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise write_error(path, error) from error
+        raise write_error(path, error, elsewhere) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -60,14 +62,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_error(path: Path, error: OSError) -> RunError:
+def write_error(path: Path, error: OSError, elsewhere: str = ANOTHER_FOLDER) -> RunError:
     """What a person needs to know when `path` could not be written: which, why, what to do (two lines)."""
     if error.errno in _NO_SPACE:
-        remedy = "free some space there (or raise the quota), or choose another folder: hydra.run.dir=DIR"
+        remedy = f"free some space there (or raise the quota), or choose {elsewhere}"
     elif error.errno in _NO_PERMISSION:
-        remedy = "allow writing there, or choose another folder: hydra.run.dir=DIR"
+        remedy = f"allow writing there, or choose {elsewhere}"
     else:
-        remedy = "check that this folder exists and works, or choose another one: hydra.run.dir=DIR"
+        remedy = f"check that this folder exists and works, or choose {elsewhere}"
     return RunError(f"{path}: cannot be written: {error.strerror or error}\n{remedy}")
 
 

@@ -1,0 +1,115 @@
+"""`embed`: vectors of a text's lines or windows into a .npy file; what was done, on standard error."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from omegaconf import DictConfig
+from pydantic import Field
+
+from lstm_lm.cli.device_name import device_name
+from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.text_output import note
+from lstm_lm.errors import UserError
+from lstm_lm.options import Options
+
+if TYPE_CHECKING:
+    from lstm_lm.embedding.embed import Embedded
+
+NO_SWEEP = "embed writes one file, and has no sweeps (-m)\nrun it once for each text"
+
+
+class TextOptions(Options):
+    """The `data` section."""
+
+    path: str | list[str] | None
+    encoding: str
+
+
+class CommandOptions(Options):
+    """The keys of `conf/embed.yaml`."""
+
+    run: str | None
+    ckpt_path: str | None
+    runs_dir: str
+    data: dict[str, Any]
+    out: str | None
+    unit: Literal["line", "window"]
+    unknown: Literal["error", "skip", "replace"]
+    batch_size: Annotated[int, Field(ge=1, le=65536)]
+    projector: bool
+    device: dict[str, Any]
+    precision: dict[str, Any]
+    forward: dict[str, Any]
+
+
+def run(argv: Sequence[str], program: Sequence[str]) -> int:
+    """Do what `argv` says; gives the exit status.
+
+    Args:
+        argv: overrides and flags.
+        program: what was typed before them, `["python", "-m", "lstm_lm", "embed"]` say.
+
+    Raises:
+        UserError: something is not as it must be.
+        RunError: the file cannot be written.
+    """
+    run_app("embed", _embed, argv, program, no_multirun=NO_SWEEP)
+    return 0
+
+
+def _embed(config: DictConfig) -> None:
+    options = CommandOptions.parse(plain_config(config), "")
+    text = TextOptions.parse(options.data, "data")
+    if text.path is None:
+        raise UserError("data.path=null: name the text whose lines get vectors: data.path=FILE")
+    if options.out is None:
+        raise UserError("out=null: name the file for the vectors: out=FILE.npy")
+    out = Path(options.out).expanduser()
+
+    from lstm_lm.data.cache_folder import cache_folder
+    from lstm_lm.data.text_paths import text_at
+    from lstm_lm.embedding.embed import check_out, embed
+    from lstm_lm.loading import load
+
+    check_out(out)
+    try:
+        source = text_at(text.path, text.encoding, cache_folder(None))
+    except LookupError:
+        raise UserError(f"data.encoding={text.encoding}: no text encoding that Python knows") from None
+    loaded = load(
+        options.run,
+        ckpt_path=options.ckpt_path,
+        runs_dir=options.runs_dir,
+        device=device_name(options.device),
+        precision=str(options.precision.get("name")),
+        forward=options.forward,
+        warn=note,
+    )
+    note(str(loaded.checkpoint))
+    done = embed(
+        loaded,
+        source,
+        out,
+        unit=options.unit,
+        batch_size=options.batch_size,
+        unknown=options.unknown,
+        projector=options.projector,
+        forward=options.forward,
+    )
+    for line in _told(done, out, options.unit):
+        note(line)
+
+
+def _told(done: "Embedded", out: Path, unit: str) -> list[str]:
+    lines = [f"{out}: {done.rows:,} {unit}s, {done.size} numbers each: {done.how}"]
+    if done.blank:
+        lines.append(f"{done.blank:,} of them without text: their rows are zero")
+    if done.longer:
+        lines.append(f"{done.longer:,} longer than the windows that the model was trained on")
+    if done.replaced:
+        lines.append(f"{done.replaced:,} unknown pieces of text were left out or replaced")
+    if done.projector is not None:
+        lines.append(f"tensorboard --logdir {done.projector}   # the tab Projector")
+    return lines

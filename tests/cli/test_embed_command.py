@@ -1,0 +1,65 @@
+"""`embed` from the command line: files, what is said, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_commands import TINY, Here
+
+AUTOENCODER = ["experiment=autoencoder", *TINY, "model.latent_size=3", "hydra.run.dir=outputs/run"]
+
+
+@pytest.fixture
+def run(here: Here, corpus: list[str], own_folder: Path) -> Path:
+    """A trained autoencoder in `outputs/run`, and a text of four lines."""
+    said = here("train", *AUTOENCODER, *corpus)
+    assert said.status == 0, said.err
+    assert "embed run=outputs/run data.path=FILE out=FILE.npy" in said.out
+    (own_folder / "lines.txt").write_text("the fox\n\nthe lazy dog jumps over\nfox, the = $\n")
+    return own_folder
+
+
+def test_a_vector_for_every_line(run: Path, here: Here) -> None:
+    said = here("embed", "data.path=lines.txt", "out=vec = [1].npy", "unknown=skip", "projector=true", "device=cpu")
+    assert said.status == 0, said.err
+    rows = np.load(run / "vec = [1].npy")
+    assert rows.shape == (4, 3)
+    assert rows.dtype == np.float32
+    assert rows[0].any()
+    assert not rows[1].any()
+    assert "4 lines, 3 numbers each" in said.err
+    assert "1 of them without text" in said.err
+    assert "3 unknown pieces of text were left out" in said.err
+    assert "tensorboard --logdir vec = [1]-projector" in said.err
+    assert len((run / "vec = [1]-projector" / "labels.tsv").read_text().splitlines()) == 4
+    again = here("embed", "data.path=lines.txt", "out=w.npy", "unit=window", "unknown=replace", "device=cpu")
+    assert np.load(run / "w.npy").shape == (-(-len((run / "lines.txt").read_text()) // 8), 3), again.err
+
+
+def test_what_is_wrong_is_said_before_any_work(run: Path, here: Here) -> None:
+    path, out = "data.path=lines.txt", "out=v.npy"
+    assert "out=null: name the file" in here("embed", path).refused()
+    assert "data.path=null: name the text" in here("embed", out).refused()
+    (run / "empty.txt").touch()
+    assert "the text is empty" in here("embed", "data.path=empty.txt", out).refused()
+    assert "no such file or folder" in here("embed", "data.path=none.txt", out).refused()
+    assert "there is no folder" in here("embed", path, "out=no/where/v.npy").refused()
+    assert "a folder" in here("embed", path, "out=outputs").refused()
+    assert "unit='word'" in here("embed", path, out, "unit=word").refused()
+    unknown = here("embed", path, out, "device=cpu").refused()
+    assert "lines.txt, line 4: the char tokenizer does not know" in unknown
+    assert "unknown=skip" in unknown
+    assert "no such directory" in here("embed", path, out, "run=elsewhere").refused()
+    assert "no sweeps" in here("embed", path, out, "-m").refused()
+    assert not list(run.glob("*.npy"))
+
+
+def test_a_run_of_another_kind_says_so_in_one_line(run: Path, here: Here) -> None:
+    message = here("generate", "run=outputs/run", "prompt=fox", "device=cpu").refused()
+    assert "objective=reconstruction and continues no text" in message
+    assert "was not trained to predict next tokens" in here("evaluate", "run=outputs/run", "device=cpu").refused()
+
+
+def test_a_folder_that_cannot_be_written(run: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstm_lm.embedding.embed.os.access", lambda *_: False)  # root may write anywhere
+    assert "cannot be written" in here("embed", "data.path=lines.txt", "out=v.npy").refused()
