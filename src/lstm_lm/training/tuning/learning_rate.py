@@ -18,6 +18,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 
 from lstm_lm.data.streams import Batch
 from lstm_lm.errors import UserError
+from lstm_lm.training.averaging.none import NoAveraging, NoAveragingOptions
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
@@ -25,6 +26,7 @@ from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.parts import SCHEMA_VERSION, Parts, build_parts
 from lstm_lm.training.tuning.choice import LEARNING_RATE, as_typed
 from lstm_lm.training.tuning.options import LearningRateOptions
+from lstm_lm.training.weight_average import WeightAverage
 
 WINDOW = 9
 """Steps, and so rates, over which losses are averaged."""
@@ -91,10 +93,11 @@ def _search(
         parts.task.objective,
         config.optimizer,
         config.scheduler,
+        average=WeightAverage(parts.model, NoAveraging(NoAveragingOptions(name="none"))),  # of a search: not the run's
         total_steps=parts.total_steps,
         precision=parts.hardware.precision,
         counts=parts.task.counts,
-        provenance={"schema_version": SCHEMA_VERSION},
+        provenance={"schema_version": SCHEMA_VERSION, "config": config.plain},
     )
     task.signals = signals
     device = parts.hardware.device
