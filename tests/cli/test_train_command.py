@@ -169,11 +169,12 @@ def test_a_directory_that_holds_a_run_is_left_as_it_was(stand_in: StandIn, here:
     ],
 )
 def test_how_training_ends_is_the_exit_status(
-    error: BaseException, status: int, lines: int, stand_in: StandIn, here: Here
+    error: BaseException, status: int, lines: int, stand_in: StandIn, here: Here, own_folder: Path
 ) -> None:
     stand_in.error = lambda config: error
     said = here("train")
     assert (said.status, len(said.err.splitlines())) == (status, lines), said
+    assert list(own_folder.iterdir()) == [], "nothing is left of a run that left no results"
 
 
 def test_an_error_of_the_program_keeps_its_traceback_and_its_place(stand_in: StandIn, here: Here) -> None:

@@ -17,7 +17,7 @@ from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.cli.free_text import FREE_TEXT
 from lstm_lm.cli.hydra_errors import check_overrides, explain
 from lstm_lm.cli.quoting import quote_overrides
-from lstm_lm.errors import UserError
+from lstm_lm.errors import Interrupted, UserError
 
 Task = Callable[[DictConfig], object]
 
@@ -67,7 +67,7 @@ def run_app(
     else:
         check_overrides(config_name, overrides)
 
-    failure: list[Exception] = []
+    failure: list[BaseException] = []
 
     def guarded(config: DictConfig) -> None:
         # Hydra would print the overrides, and its own frames would be in the traceback.
@@ -75,6 +75,10 @@ def run_app(
             task(config)
         except Exception as error:
             failure.append(error)
+        except (Interrupted, KeyboardInterrupt) as stop:  # of a sweep it ends all; of one run, hooks tidy up after it
+            if args.multirun:
+                raise
+            failure.append(stop)
 
     fresh = resolvers.FreshDirectories()
     resolvers.register(fresh, program)
