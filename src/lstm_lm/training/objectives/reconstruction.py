@@ -23,11 +23,12 @@ class ReconstructionOptions(Options):
 
 
 class Reconstruction(Objective):
-    """The mean cross-entropy over a batch's tokens, and out of training four shares of what comes back.
+    """The mean cross-entropy over a batch's tokens, and out of training three shares of what comes back.
 
-    `forced_match`: of texts all of whose tokens are the most likely ones after those before them (teacher forcing);
-    `forced_match_tokens`: of tokens; `exact_match`, `exact_match_tokens`: the same of greedy decoding, which knows the
-    vector and the text's length alone. Texts of no tokens do not count.
+    `exact_match`: of texts that greedy decoding gives back whole, which knows the vector and the text's length alone;
+    `exact_match_tokens`: of tokens that it gives back in their place; `forced_match_tokens`: of tokens that are the most
+    likely ones after the true ones before them (teacher forcing; a text all of whose tokens are comes back whole, so
+    there is but one share of texts). Texts of no tokens do not count.
     """
 
     OptionsType: ClassVar[type[Options]] = ReconstructionOptions
@@ -63,14 +64,14 @@ def to_the_front(targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def _shares(model: Autoencoder, vector: Tensor, logits: Tensor, targets: Tensor, lengths: Tensor) -> dict[str, Share]:
     there = targets != IGNORE
-    found = {"exact_match": model.decode(vector, len(targets)), "forced_match": logits.argmax(dim=-1)}
-    shares: dict[str, Share] = {}
-    for name, tokens in found.items():
-        right = (tokens == targets) & there
-        whole = (right.sum(dim=0) == lengths) & (lengths > 0)
-        shares[name] = Share(whole.sum(), (lengths > 0).sum())
-        shares[f"{name}_tokens"] = Share(right.sum(), there.sum())
-    return shares
+    greedy = (model.decode(vector, len(targets)) == targets) & there
+    forced = (logits.argmax(dim=-1) == targets) & there
+    whole = (greedy.sum(dim=0) == lengths) & (lengths > 0)
+    return {
+        "exact_match": Share(whole.sum(), (lengths > 0).sum()),
+        "exact_match_tokens": Share(greedy.sum(), lengths.sum()),
+        "forced_match_tokens": Share(forced.sum(), lengths.sum()),
+    }
 
 
 OBJECTIVE = Reconstruction
