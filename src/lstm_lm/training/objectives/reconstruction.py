@@ -26,9 +26,9 @@ class Reconstruction(Objective):
     """The mean cross-entropy over a batch's tokens, and out of training three shares of what comes back.
 
     `exact_match`: of texts that greedy decoding gives back whole, which knows the vector and the text's length alone;
-    `exact_match_tokens`: of tokens that it gives back in their place; `forced_match_tokens`: of tokens that are the most
-    likely ones after the true ones before them (teacher forcing; a text all of whose tokens are comes back whole, so
-    there is but one share of texts). Texts of no tokens do not count.
+    `exact_match_tokens`: of tokens that it gives back in their place; `forced_match_tokens`: of tokens that are the
+    most likely ones after the true ones before them (teacher forcing; a text all of whose tokens are comes back whole,
+    so there is but one share of texts). Texts of no tokens do not count.
     """
 
     OptionsType: ClassVar[type[Options]] = ReconstructionOptions
