@@ -13,6 +13,7 @@ from lstm_lm.data.streams import Batch
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file, metrics_file
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 
 Config = Callable[..., dict[str, Any]]
@@ -76,6 +77,18 @@ def test_continued_from_the_best_it_takes_the_same_steps(
     assert checkpoint_file.load(tmp_path / "parts" / "checkpoints" / "best.ckpt")["global_step"] == best
     lstm_lm.train(config(*how) | {"ckpt_path": "best"}, tmp_path / "parts")
     torch.testing.assert_close(trained(tmp_path / "parts"), trained(tmp_path / "whole"), rtol=0, atol=0)
+
+
+def test_random_window_lengths_and_all_that_regularises_resume_exactly(config: Config, tmp_path: Path) -> None:
+    every = (*EMA, "data.window_lengths=random", "trainer.accumulate_grad_batches=2")
+    penalties = ("label_smoothing=0.1", "activation_regularisation=2", "temporal_activation_regularisation=1")
+    every += tuple(f"objective.{penalty}" for penalty in penalties)
+    assert lstm_lm.train(config(*every), tmp_path / "whole").train.steps == 44
+    for stop in (5, 22):
+        parts = tmp_path / str(stop)
+        lstm_lm.train(config(*every, f"trainer.max_steps={stop}"), parts)
+        lstm_lm.train(config(*every, "resume=auto"), parts)
+        torch.testing.assert_close(trained(parts), trained(tmp_path / "whole"), rtol=0, atol=0)
 
 
 def test_a_validation_that_was_interrupted_is_made_up_for(
@@ -147,3 +160,8 @@ def test_another_average_begins_anew_where_that_is_forced(config: Config, tmp_pa
     forced = config(*EMA, "averaging.decay=0.5", "averaging.start_step=0", "trainer.max_steps=25", "resume=force")
     lstm_lm.train(forced, tmp_path / "run")
     assert trained(tmp_path / "run")["averaging"]["count"] == 5
+
+
+def test_graphs_that_serve_one_length_are_refused_with_random_ones(config: Config) -> None:
+    with pytest.raises(UserError, match=r"compile=reduce-overhead: with data\.window_lengths=random"):
+        TrainConfig.parse(config("compile=reduce-overhead", "data.window_lengths=random"))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import lstm_lm
+from lstm_lm import registry
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
@@ -36,6 +37,24 @@ def test_no_bias_gain_or_norm_of_any_backbone_decays(name: str) -> None:
         last = key.split(".")[-1]
         bare = "norm" in key or last.startswith(("bias", "gain", "before"))
         assert decay[id(parameter)] == (0.0 if bare else 0.5), key
+
+
+@pytest.mark.parametrize("backbone", registry.names("lstm_lm.models.backbones"))
+def test_no_bias_and_no_norms_gain_decays_in_any_model(backbone: str) -> None:
+    """Embeddings do: they are matrices."""
+    changes = ["model.layer_norm=true"] if backbone == "lstm" else []
+    model = build_model(lstm_lm.compose(f"model={backbone}", *changes)["model"], 11)
+    optimizer = build_optimizer(model, optimizer_options(section("adamw", weight_decay=0.5)), precision="32-true")
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decaying, spared = (
+        {names[id(p)] for group in optimizer.param_groups if group["weight_decay"] == decay for p in group["params"]}
+        for decay in (0.5, 0.0)
+    )
+    assert decaying | spared == set(names.values())
+    assert {name for name in names.values() if "norm" in name or "gain" in name or "bias" in name} <= spared
+    assert all(model.get_parameter(name).ndim >= 2 for name in decaying)
+    assert all(model.get_parameter(name).ndim == 1 for name in spared)
+    assert any("embedding" in name for name in decaying)
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))

@@ -182,6 +182,7 @@ class TextDataModule(LightningDataModule):
                 self.options.seq_len,
                 seed=self._seed,
                 carry_state=self.options.carry_state,
+                lengths=self.options.window_lengths,
                 rank=rank,
                 world_size=world_size,
             )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstm_lm.data.token_stream import ON_HOST, Placed
+from lstm_lm.data.window_lengths import WindowLengths, bounds, longest
 from lstm_lm.errors import UserError
 
 IGNORE = -100
@@ -27,6 +28,7 @@ class Batch(NamedTuple):
     targets: Tensor  # int64[T, B]; IGNORE (-100) where nothing is to be predicted
     fresh: bool  # True: the hidden state starts from zero before this window
     predicted: int | None = None  # targets that are not IGNORE, where that is known without looking; None: T * B
+    weight: float = 1.0  # of the window's mean loss, so that each token counts alike where lengths are random
 
 
 class TrainWindows:
@@ -53,6 +55,7 @@ class TrainWindows:
         *,
         seed: int,
         carry_state: bool = True,
+        lengths: WindowLengths = "fixed",
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -64,6 +67,7 @@ class TrainWindows:
             seq_len: T, tokens in a window; a stream's last window may be shorter.
             seed: not negative; with the epoch's number it fixes the offset.
             carry_state: False makes every window `fresh`.
+            lengths: fixed: T; random: around T, another each epoch, as many windows (see `window_lengths.py`).
             rank: this process reads the streams [rank * B, (rank + 1) * B).
             world_size: number of processes.
 
@@ -79,7 +83,10 @@ class TrainWindows:
         self._carry_state = carry_state
         self._stream_length = len(tokens) // streams
         first = np.arange(rank * batch_size, (rank + 1) * batch_size, dtype=np.int64) * self._stream_length
-        self._reader = _placed(tokens).reader(first, min(seq_len, self._stream_length) + 1, circular=True)
+        self._lengths: WindowLengths = lengths
+        most = longest(lengths, self._stream_length, seq_len)
+        self._reader = _placed(tokens).reader(first, most + 1, circular=True)
+        self._bounds: tuple[int, NDArray[np.int64]] | None = None  # those of an epoch
         self._epoch = 0
         self._window = 0  # the next one to hand out
 
@@ -97,15 +104,22 @@ class TrainWindows:
         for _ in range(len(self)):
             if self._window >= len(self):
                 self._epoch, self._window = self._epoch + 1, 0
-            batch = self._cut(self.offset(self._epoch), self._window)
+            batch = self._cut(self._epoch, self._window)
             self._window += 1  # before handing it out: a checkpoint is written while the step is being taken
             yield batch
 
-    def _cut(self, start: int, window: int) -> Batch:
-        begin = window * self._seq_len
-        length = min(self._seq_len, self._stream_length - begin)
-        ids = self._reader.read(start + begin, length + 1)
-        return Batch(ids[:-1], ids[1:], fresh=window == 0 or not self._carry_state)
+    def _cut(self, epoch: int, window: int) -> Batch:
+        begin, end = (int(bound) for bound in self._bounds_of(epoch)[window : window + 2])
+        length = end - begin
+        ids = self._reader.read(self.offset(epoch) + begin, length + 1)
+        weight = length / self._seq_len if self._lengths == "random" else 1.0
+        return Batch(ids[:-1], ids[1:], fresh=window == 0 or not self._carry_state, weight=weight)
+
+    def _bounds_of(self, epoch: int) -> NDArray[np.int64]:
+        """A pure function of (seed, epoch), too."""
+        if self._bounds is None or (self._lengths == "random" and self._bounds[0] != epoch):
+            self._bounds = epoch, bounds(self._lengths, self._stream_length, self._seq_len, (self._seed, epoch, 1))
+        return self._bounds[1]
 
     def state_dict(self) -> dict[str, int]:
         """The place in the sequence: an epoch, and how many of its windows have been handed out."""

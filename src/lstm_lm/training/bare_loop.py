@@ -47,7 +47,8 @@ class BareLoop:
                 result = self._parts.task.objective.loss(self._model, batch, self._state)
             if number == 0:
                 self._optimizer.zero_grad()
-            loss = result.loss if self._accumulate == 1 else result.loss / self._accumulate
+            loss = result.loss if batch.weight == 1 else result.loss * batch.weight
+            loss = loss if self._accumulate == 1 else loss / self._accumulate
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._state = detach(result.state)
         self._scaler.unscale_(self._optimizer)

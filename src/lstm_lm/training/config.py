@@ -106,6 +106,12 @@ class TrainConfig:
                 f"ckpt_path={top.ckpt_path} and init_from={top.init_from} exclude each other\n"
                 "ckpt_path= continues a run as it was; init_from= starts a new one from another's weights"
             )
+        compiling = CompileOptions.parse(top.compile, "compile")
+        if compiling.enabled and compiling.mode != "default" and top.data["window_lengths"] == "random":
+            raise UserError(
+                f"compile={compiling.mode}: with data.window_lengths=random each length is a CUDA graph of its own\n"
+                "use compile=default, whose graphs serve all lengths, or data.window_lengths=fixed"
+            )
         runtime = RuntimeOptions.parse(top.runtime, "runtime")
         trainer = check_trainer(top.trainer)
         benchmark = _cudnn_benchmark(trainer, runtime)
@@ -113,7 +119,7 @@ class TrainConfig:
             plain=plain,
             top=top,
             forward=top.forward,
-            compile=CompileOptions.parse(top.compile, "compile"),
+            compile=compiling,
             optimizer=optimizer_options(top.optimizer),
             scheduler=scheduler_options(top.scheduler),
             trainer={**trainer, "benchmark": benchmark},

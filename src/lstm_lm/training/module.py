@@ -98,7 +98,7 @@ class LanguageModelTask(pl.LightningModule):
         self.train_loss = (
             loss if window == 0 or self.train_loss is None else self.train_loss.lerp(loss, 1 / (window + 1))
         )
-        return result.loss
+        return result.loss if batch.weight == 1 else result.loss * batch.weight
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer and a schedule that moves with every optimizer step."""

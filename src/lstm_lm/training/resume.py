@@ -24,6 +24,7 @@ WHAT_IT_WAS = {
     "objective.temporal_activation_regularisation": 0.0,
     "averaging.name": "none",
     "data.unit": "window",
+    "data.window_lengths": "fixed",
 }
 """Keys that are younger than some checkpoints, with what those did."""
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")

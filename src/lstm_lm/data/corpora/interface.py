@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from lstm_lm.data.text_source import TextSource
+from lstm_lm.data.window_lengths import WindowLengths
 from lstm_lm.options import Options
 
 Split = Literal["train", "validation", "test"]
@@ -26,11 +27,19 @@ class CorpusOptions(Options):
     unit: Literal["window", "line"]
     batch_size: Annotated[int, Field(gt=0)]
     seq_len: Annotated[int, Field(gt=0)]
+    window_lengths: WindowLengths
     carry_state: bool
     eval_batch_size: Annotated[int, Field(gt=0)]
     eval_context: Annotated[int, Field(ge=0)]
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(ge=0, lt=1)]
+
+    @field_validator("window_lengths")
+    @classmethod
+    def _of_windows(cls, window_lengths: WindowLengths, info: ValidationInfo) -> WindowLengths:
+        if window_lengths != "fixed" and info.data.get("unit") == "line":
+            raise ValueError("must be fixed with data.unit=line: lines are as long as they are")
+        return window_lengths
 
     @field_validator("encoding")
     @classmethod

@@ -2,7 +2,7 @@
 
 Sources: label smoothing after Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016,
 section 7; activation and temporal activation regularisation after Merity, McCann and Socher, "Revisiting Activation
-Regularization for Language RNNs", 2017, sections 3.1 and 3.2, as means over all numbers.
+Regularization for Language RNNs", 2017, as means over all numbers.
 """
 
 from typing import Annotated, ClassVar, NamedTuple
