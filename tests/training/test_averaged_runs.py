@@ -38,7 +38,8 @@ def last(run: Path) -> dict[str, Any]:
 def trained(run: Path) -> dict[str, Any]:
     """All weights, averages, and the average's own state, after the last step."""
     checkpoint = last(run)
-    return {"weights": checkpoint["state_dict"], "averaging": checkpoint["lstm_lm"]["averaging"]}
+    averaging = {key: value for key, value in checkpoint["lstm_lm"]["averaging"].items() if key != "options"}
+    return {"weights": checkpoint["state_dict"], "averaging": averaging}
 
 
 def validations(run: Path) -> dict[int, float]:
@@ -80,7 +81,7 @@ def test_continued_from_the_best_it_takes_the_same_steps(
 
 
 def test_random_window_lengths_and_all_that_regularises_resume_exactly(config: Config, tmp_path: Path) -> None:
-    every = (*EMA, "data.window_lengths=random", "trainer.accumulate_grad_batches=2")
+    every: tuple[str, ...] = (*EMA, "data.window_lengths=random", "trainer.accumulate_grad_batches=2")
     penalties = ("label_smoothing=0.1", "activation_regularisation=2", "temporal_activation_regularisation=1")
     every += tuple(f"objective.{penalty}" for penalty in penalties)
     assert lstm_lm.train(config(*every), tmp_path / "whole").train.steps == 44

@@ -47,10 +47,11 @@ def _random(count: int, stream_length: int, seq_len: int, seed: tuple[int, ...])
     drawn = chance.normal(np.where(half, seq_len / 2, seq_len), DEVIATION)
     beyond_one = np.maximum(drawn - 1, 1e-6).cumsum()
     shared = np.floor((stream_length - count) * (beyond_one / beyond_one[-1])).astype(np.int64)
-    lengths = 1 + np.diff(shared, prepend=0)
+    lengths: NDArray[np.int64] = 1 + np.diff(shared, prepend=0)
     most = longest("random", stream_length, seq_len)
     excess = int(np.maximum(lengths - most, 0).sum())
     lengths = np.minimum(lengths, most)
     room = most - lengths
     before = np.cumsum(room) - room
-    return lengths + np.clip(excess - before, 0, room)  # the first windows with room take it
+    lengths += np.clip(excess - before, 0, room)  # the first windows with room take it
+    return lengths

@@ -233,8 +233,8 @@ class LanguageModelTask(pl.LightningModule):
             torch.cuda.set_rng_state(cuda.cpu(), self.device)
         self._seconds_before = saved["seconds"]
         self._validation_was_due = saved.get("validation_due", False)
-        if "averaging" in saved and saved["config"]["averaging"] == self._provenance["config"]["averaging"]:
-            self.average.load_state_dict(saved["averaging"])  # else, with resume=force, another one begins here
+        if "averaging" in saved:  # not in those of earlier versions
+            self.average.load_state_dict(saved["averaging"])
         self.validated_at = None if saved["validation"] is None else saved["validation"]["step"]
 
     def on_train_start(self) -> None:

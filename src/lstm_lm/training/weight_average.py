@@ -109,11 +109,14 @@ class WeightAverage:
             "weights": {name: values[id(parameter)] for name, parameter in named},
             "count": self._count,
             "steps": self._steps,
+            "options": self._rule.options.model_dump(),
             "rule": self._rule.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Go on from what `state_dict` gave; where that was another rule's (resume=force), this one begins anew."""
+        if state["options"] != self._rule.options.model_dump():
+            return
         weights = state["weights"]
         self._count, self._steps = state["count"], state["steps"]
         self._values = [weights[name] for name, _ in self._model.named_parameters()] if weights else []
