@@ -91,6 +91,20 @@ def test_a_resumed_run_takes_the_very_same_steps(small_config: Config, tmp_path:
         assert torch.equal(weights[name], tensor), name
 
 
+def test_an_average_is_that_of_one_process_and_resumes_exactly(small_config: Config, tmp_path: Path) -> None:
+    average = ("averaging=ema", "averaging.decay=0.9", "scheduler=constant", "trainer.max_steps=12")
+    one = lstm_lm.train(small_config(*average), tmp_path / "one")
+    two = lstm_lm.train(small_config(*average, *TWO), tmp_path / "two")
+    assert one.val is not None
+    assert two.val is not None
+    assert two.val.loss == pytest.approx(one.val.loss, abs=1e-5)
+    lstm_lm.train(small_config(*average, *TWO, "trainer.max_steps=5"), tmp_path / "parts")
+    lstm_lm.train(small_config(*average, *TWO, "resume=auto"), tmp_path / "parts")
+    ours, theirs = (last(tmp_path / name)["lstm_lm"]["averaging"] for name in ("parts", "two"))
+    torch.testing.assert_close(ours["weights"], theirs["weights"], rtol=0, atol=0)
+    assert ours["count"] == theirs["count"] == 12
+
+
 def test_another_number_of_processes_cannot_resume(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
     with pytest.raises(UserError, match=r"1 process, and this would be 2 processes\nset trainer.devices=1"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora import corpus_class
-from lstm_lm.data.corpora.interface import CorpusOptions
+from lstm_lm.data.corpora.interface import YOUNGER_KEYS, CorpusOptions
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.errors import UserError
@@ -49,7 +49,7 @@ def data_section(asked: Mapping[str, Any] | None, of_the_run: Any) -> dict[str, 
         return dict(asked)
     if not isinstance(of_the_run, Mapping):
         raise UserError("the checkpoint does not say which text it was trained on\nname one: data=text data.path=FILE")
-    section = {**of_the_run, **{key: value for key, value in asked.items() if value is not None}}
+    section = {**YOUNGER_KEYS, **of_the_run, **{key: value for key, value in asked.items() if value is not None}}
     if section.get("path") == STANDARD_INPUT and asked.get("path") is None:
         raise UserError("this run read its text from standard input, which is gone\nname a text: data.path=FILE")
     return section

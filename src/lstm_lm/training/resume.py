@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lm import hardware
+from lstm_lm.data.corpora.interface import YOUNGER_KEYS
 from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_file, summary
 from lstm_lm.runs.directory import RunDirectory
@@ -23,8 +24,7 @@ WHAT_IT_WAS = {
     "objective.activation_regularisation": 0.0,
     "objective.temporal_activation_regularisation": 0.0,
     "averaging.name": "none",
-    "data.unit": "window",
-    "data.window_lengths": "fixed",
+    **{f"data.{key}": value for key, value in YOUNGER_KEYS.items()},
 }
 """Keys that are younger than some checkpoints, with what those did."""
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
