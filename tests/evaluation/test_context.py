@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluation_models import Copies, evaluated, lstm, subject
+from evaluation_models import Copies, Planned, evaluated, lstm, subject
 from torch.nn.functional import cross_entropy
 
 from lstm_lm.errors import UserError
-from lstm_lm.evaluation.methods.context import USUAL, effective, effective_interval
+from lstm_lm.evaluation.methods.context import USUAL, blocks_of, effective, effective_interval
 
 CHANCE = np.random.default_rng(0)
 
@@ -48,7 +48,7 @@ def test_every_length_is_scored_from_a_zero_state_at_the_same_positions() -> Non
                 logits, _ = model(seen, model.initial_state(1))
             expected.append(cross_entropy(logits[-1], torch.tensor([ids[position]])).item())
         assert point["loss"] == pytest.approx(np.mean(expected), abs=1e-6)
-        assert (point["loss_interval"][0] + point["loss_interval"][1]) / 2 == pytest.approx(np.mean(expected), abs=1e-6)
+        assert point["loss_interval"] is None  # 150 tokens are too few to cut into blocks
     assert figures["curve"][-1]["excess"] == 0
 
 
@@ -59,12 +59,35 @@ def test_the_effective_context_is_where_the_loss_stays_near_the_full_one() -> No
 
 
 def test_few_positions_leave_the_effective_context_uncertain() -> None:
-    means = np.array([2.0, 1.03, 1.005, 1.0])
-    few = means[:, None] + CHANCE.normal(0, 0.1, (4, 20))
-    low, high = effective_interval(few, [1, 2, 4, 8], 0.01)
-    assert low < high
-    many = means[:, None] + CHANCE.normal(0, 0.1, (4, 20)).repeat(1, axis=1) * 1e-3
-    assert effective_interval(many, [1, 2, 4, 8], 0.01) == [4, 4]
+    means, blocks = np.array([2.0, 1.03, 1.005, 1.0]), np.arange(20)
+    noise = CHANCE.normal(0, 0.1, (4, 20))
+    found = effective_interval(means[:, None] + noise, [1, 2, 4, 8], 0.01, blocks)
+    assert found is not None
+    assert found[0] < found[1]
+    assert effective_interval(means[:, None] + noise * 1e-3, [1, 2, 4, 8], 0.01, blocks) == [4, 4]
+    assert effective_interval(means[:, None] + noise, [1, 2, 4, 8], 0.01, blocks // 3) is None
+
+
+def test_blocks_are_contiguous_and_as_long_as_each_other() -> None:
+    blocks = blocks_of(np.arange(1000, 7000, 3))
+    assert np.bincount(blocks).tolist() == pytest.approx([2000 / 30] * 30, abs=1)
+    assert (np.diff(blocks) >= 0).all()
+    assert blocks_of(np.linspace(0, 10**6, 12).astype(int)).tolist() == list(range(12))
+
+
+def test_the_interval_knows_that_neighbours_depend_on_each_other() -> None:
+    """Tokens that come in runs of 30 are ten times fewer surprises than there are positions."""
+    model = Planned(2)
+    with torch.no_grad():
+        model.bias.copy_(torch.tensor([2.0, 0.0]))
+    truth = cross_entropy(model.bias.detach().expand(2, 2), torch.tensor([0, 1])).item()
+    right = 0
+    for _ in range(40):
+        ids = CHANCE.integers(0, 2, 100).repeat(30)
+        [point] = evaluated(subject(model, {"validation": ids}), "context", lengths=[1])["curve"]
+        low, high = point["loss_interval"]
+        right += low <= truth <= high
+    assert right >= 34  # 95 % of 40 are 38; over single positions they would be about 12
 
 
 class Short(Copies):

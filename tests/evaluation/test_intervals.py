@@ -2,14 +2,20 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lstm_lm.evaluation.intervals import (
+    Interval,
     block_count,
-    mean_interval,
     neighbours_correlation,
     ratio_interval,
     student_quantile,
 )
+
+
+def mean_interval(values: NDArray[np.float64]) -> Interval | None:
+    """For the mean of independent values."""
+    return ratio_interval(values, np.ones(len(values), dtype=np.int64))
 
 
 @pytest.mark.parametrize(("freedom", "table"), [(9, 2.2622), (14, 2.1448), (29, 2.0452), (99, 1.9842), (10**6, 1.9600)])

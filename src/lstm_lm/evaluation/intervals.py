@@ -49,11 +49,6 @@ def ratio_interval(sums: NDArray[np.float64], sizes: NDArray[np.int64]) -> Inter
     return Interval(float(mean) - reach, float(mean) + reach)
 
 
-def mean_interval(values: NDArray[np.float64]) -> Interval | None:
-    """For the mean of independent `values`, [K]; None: there are too few."""
-    return ratio_interval(values, np.ones(len(values), dtype=np.int64))
-
-
 def neighbours_correlation(means: NDArray[np.float64]) -> float | None:
     """Correlation of each block's mean with the next one's: near 0 where blocks are long enough; None: too few."""
     if len(means) < FEWEST:

@@ -94,9 +94,10 @@ def _context(section: Mapping[str, Any]) -> Iterator[RenderableType]:
             margin(point["excess_interval"]),
         )
     yield table
-    low, high = section["effective_context_interval"]
+    bounds = section["effective_context_interval"]
+    between = "" if bounds is None else f" ({bounds[0]:,} to {bounds[1]:,})"
     yield Text(
-        f"effective context: {section['effective_context']:,} tokens ({low:,} to {high:,}), within "
+        f"effective context: {section['effective_context']:,} tokens{between}, within "
         f"{section['tolerance']:.0%} of the loss with {section['full_context']:,}"
     )
     yield Text(f"{section['positions']:,} positions of the {section['split']} text", style="dim")

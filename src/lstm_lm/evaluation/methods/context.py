@@ -18,7 +18,7 @@ from pydantic import Field
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.token_stream import Placed
 from lstm_lm.errors import UserError
-from lstm_lm.evaluation.intervals import CONFIDENCE, mean_interval
+from lstm_lm.evaluation.intervals import CONFIDENCE, FEWEST, block_count, ratio_interval
 from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
 from lstm_lm.evaluation.methods.static import chosen_splits
 from lstm_lm.evaluation.token_losses import mixed, token_nats
@@ -32,6 +32,8 @@ LONGEST_CALL = 128
 """Steps that one call of the model takes."""
 RESAMPLES = 1000
 """For the interval of the effective context."""
+MOST_BLOCKS = 30
+"""Contiguous parts of the text that intervals are taken over: positions close to each other depend on each other."""
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -72,14 +74,15 @@ class Context(Method):
                 nats[row, first : first + batch_size] = losses_after(subject, text, part, length)
                 done += length * len(part)
                 subject.tell("context", done, total)
-        curve = [_point(length, row, nats[-1]) for length, row in zip(lengths, nats, strict=True)]
+        blocks = blocks_of(positions)
+        curve = [_point(length, row, nats[-1], blocks) for length, row in zip(lengths, nats, strict=True)]
         figures = {
             "confidence": CONFIDENCE,
             "split": options.split,
             "positions": count,
             "tolerance": options.tolerance,
             "effective_context": lengths[effective(nats.mean(axis=1), options.tolerance)],
-            "effective_context_interval": effective_interval(nats, lengths, options.tolerance),
+            "effective_context_interval": effective_interval(nats, lengths, options.tolerance, blocks),
             "full_context": longest,
             "full_context_loss": float(nats[-1].mean()),
             "context_limit": subject.model.context_limit,
@@ -142,28 +145,52 @@ def effective(losses: NDArray[np.float64], tolerance: float) -> int:
     return int(outside[-1]) + 1 if len(outside) else 0
 
 
-def effective_interval(nats: NDArray[np.float64], lengths: Sequence[int], tolerance: float) -> list[int]:
-    """Between which lengths it lies: percentiles of a bootstrap over the positions of `nats`, [K, M]."""
+def blocks_of(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of ascending `positions`, [M], the number of its block: blocks cover equal lengths of the text."""
+    span = int(positions[-1] - positions[0]) + 1
+    count = min(block_count(span, MOST_BLOCKS), len(positions))
+    return np.asarray((positions - positions[0]) * count // span, dtype=np.int64)
+
+
+def effective_interval(
+    nats: NDArray[np.float64], lengths: Sequence[int], tolerance: float, blocks: NDArray[np.int64]
+) -> list[int] | None:
+    """Between which lengths it lies; None: too few blocks to say.
+
+    Percentiles of a bootstrap over whole blocks of the positions of `nats`, [K, M].
+    """
+    sizes = np.bincount(blocks)
+    count = len(sizes)
+    if count < FEWEST:
+        return None
+    sums = np.stack([_sums(row, blocks) for row in nats])  # [K, blocks]
     chance = np.random.default_rng(0)
-    count = nats.shape[1]
-    found = [
-        lengths[effective(nats @ chance.multinomial(count, np.full(count, 1 / count)) / count, tolerance)]
-        for _ in range(RESAMPLES)
-    ]
+    found = []
+    for _ in range(RESAMPLES):
+        times = chance.multinomial(count, np.full(count, 1 / count))
+        found.append(lengths[effective(sums @ times / (sizes @ times), tolerance)])
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(found, [tail, 1 - tail], method="nearest")
     return [int(low), int(high)]
 
 
-def _point(length: int, nats: NDArray[np.float64], full: NDArray[np.float64]) -> dict[str, Any]:
+def _point(
+    length: int, nats: NDArray[np.float64], full: NDArray[np.float64], blocks: NDArray[np.int64]
+) -> dict[str, Any]:
     """One point of the curve: the mean of `nats`, [M], and of what it is above `full`, that of the longest context."""
+    sizes = np.bincount(blocks)
     return {
         "length": length,
         "loss": float(nats.mean()),
-        "loss_interval": mean_interval(nats),
+        "loss_interval": ratio_interval(_sums(nats, blocks), sizes),
         "excess": float((nats - full).mean()),
-        "excess_interval": mean_interval(nats - full),
+        "excess_interval": ratio_interval(_sums(nats - full, blocks), sizes),
     }
+
+
+def _sums(values: NDArray[np.float64], blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`values`, [M], added up by block."""
+    return np.asarray(np.bincount(blocks, values), dtype=np.float64)
 
 
 METHOD = Context
