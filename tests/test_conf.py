@@ -31,7 +31,11 @@ NOT_HERE = {
 """Options that need hardware, and whether it is there."""
 NEEDS_TEXT = {
     *(("data", name) for name in ("text", "tinyshakespeare", "wikitext2")),
-    *(("experiment", path.stem) for path in (CONF / "experiment").glob("*.yaml") if "/data: tiny" in path.read_text()),
+    *(
+        ("experiment", path.stem)
+        for path in (CONF / "experiment").glob("*.yaml")
+        if re.search("/data: (tiny|wiki)", path.read_text())
+    ),
 }
 """Options that are trained elsewhere in the tests: they need a file, which is given or downloaded."""
 EXTRA = {

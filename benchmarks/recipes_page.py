@@ -1,0 +1,100 @@
+"""`docs/recipes.md`, made from the summaries in `benchmarks/results/recipes/`, so that page and figures cannot differ.
+
+python benchmarks/recipes_page.py
+"""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from page_parts import table
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "benchmarks" / "results" / "recipes"
+PAGE = ROOT / "docs" / "recipes.md"
+
+INTRODUCTION = """# Recipes
+
+A recipe is one YAML file, taken with `experiment=NAME`: [conf/experiment/](../conf/experiment). Each row below is a
+run of the command that stands above it, in a fresh process, by `python benchmarks/recipes.py NAME`, which keeps the
+run's `summary.json` in [benchmarks/results/recipes/](../benchmarks/results/recipes). `seconds` are those of the whole
+process, from its start to its last line; losses are nats per token of the validation split, of the best checkpoint.
+Losses and perplexities of different tokenizers do not compare; bits per byte do. `dynamic` is the loss with `python
+-m lstm_lm evaluate method=dynamic`. What was tried, failures included: [decision 22](decisions/0022-recipes.md).
+
+Tiny Shakespeare is downloaded once; without a network, `data.path=FILE` names a copy of karpathy/char-rnn's
+`input.txt`.
+"""
+
+RECIPES = {
+    "shakespeare_quick": "Characters, under a minute: what a first try should take.",
+    "shakespeare_tiny": "Characters, at most 400,000 parameters, at most a minute.",
+    "shakespeare_best": "Characters, at most 8 M parameters, at most an hour on two CPU cores. nanoGPT's "
+    "published figure for this split is 1.4697, with 10.65 M parameters and a GPU.",
+    "shakespeare_bpe": "Byte pairs, in the setting of a public comparison (2 layers of 256, windows of 100, "
+    "64 streams, learning rate 1e-3; it states perplexities of 45.7 for its LSTM and 28.4 "
+    "for its Transformer, but not the tokenizer, so they compare with nothing).",
+    "shakespeare_word": "Words, in the same setting. No bits per byte: unknown words are lost.",
+    "autoencoder": "Each line of a text as one vector, and the line again.",
+    "awd_wikitext2": "AWD-LSTM's setting on WikiText-2, for a GPU and a copy of the text: `python train.py "
+    "experiment=awd_wikitext2 data.path=FOLDER device=gpu`. Its authors report "
+    "perplexities of 68.6 and 65.8 (validation, test). Here it was run for 50 steps, on a "
+    "CPU and another text, to see that it runs.",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([INTRODUCTION, *(_recipe(name, words) for name, words in RECIPES.items())])
+
+
+def _recipe(name: str, words: str) -> str:
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(KEPT.glob(f"{name}-*.json"))]
+    head = f"## {name}\n\n{words}\n\n"
+    if not runs:
+        return head + "No figures yet.\n"
+    first = runs[0]
+    machine, versions = first["machine"], first["versions"]
+    source = (
+        f"`{first['summary']['command']}`; {machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, "
+        f"torch {versions['torch']}; {first['date']}, commit {(first['git_commit'] or 'unknown')[:8]}."
+    )
+    rows = [_row(run) for run in runs]
+    told = table(["seed", "parameters", "steps", "val loss", "perplexity", "bits per byte", "seconds", "dynamic"], rows)
+    return f"{head}{source}\n\n{told}{_spread(runs)}"
+
+
+def _row(run: dict[str, Any]) -> list[str]:
+    summary = run["summary"]
+    val = summary["val"]
+    return [
+        str(summary["seed"]),
+        f"{summary['model']['parameters']:,}",
+        f"{summary['train']['steps']:,}",
+        f"{val['loss']:.4f}",
+        f"{val['perplexity']:.2f}",
+        "-" if val["bits_per_byte"] is None else f"{val['bits_per_byte']:.4f}",
+        f"{run['whole_process_seconds']:,.0f}",
+        _dynamic(run),
+    ]
+
+
+def _dynamic(run: dict[str, Any]) -> str:
+    """The loss with dynamic evaluation, and what that took."""
+    if "dynamic" not in run:
+        return "-"
+    loss = run["dynamic"]["splits"]["validation"]["loss"]
+    return f"{loss:.4f} ({run['dynamic_seconds']:,.0f} s)"
+
+
+def _spread(runs: list[dict[str, Any]]) -> str:
+    if len(runs) < 2:
+        return ""
+    losses = [run["summary"]["val"]["loss"] for run in runs]
+    low, high, middle = min(losses), max(losses), statistics.median(losses)
+    return f"\nOver {len(runs)} seeds: {middle:.4f} ({low:.4f}-{high:.4f}).\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
