@@ -108,11 +108,13 @@ def subject(
     forward: str = "auto",
 ) -> Subject:
     """A model and the ids of its splits."""
+    known = tokenizer or letters(model.vocabulary_size)
     return Subject(
         model=model,
         tokens={split: ON_HOST.place(np.asarray(ids)) for split, ids in texts.items()},  # type: ignore[misc]
         replaced=dict.fromkeys(texts, replaced),  # type: ignore[arg-type]
-        sizes=TokenSizes(tokenizer or letters(model.vocabulary_size)),
+        sizes=TokenSizes(known),
+        tokenizer=known,
         windows=windows,
         device=CPU,
         dtype=torch.float32,

@@ -33,7 +33,7 @@ def evaluate(
     Args:
         run: a run directory or its name; None: the newest below `runs_dir`; or what `lstm_lm.load` gave, and then
             `ckpt_path`, `runs_dir` and `device` are not looked at, and `precision` is only noted.
-        method: static, dynamic or context.
+        method: static, dynamic, context or sampling.
         data: a whole `data` section, or the keys of the run's own that are to be different; None: the run's own text.
         ckpt_path: a checkpoint file, or `best` or `last` of the run.
         runs_dir: the folder below which runs are looked for.

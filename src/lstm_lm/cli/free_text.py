@@ -26,6 +26,7 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "runs_dir": FreeText.PATH,
     },
     "evaluate": {
+        "method.prompt": FreeText.TEXT,
         "data.path": FreeText.PATH,
         "data.validation_path": FreeText.PATH,
         "data.test_path": FreeText.PATH,

@@ -131,4 +131,5 @@ def _text_of(text: EvaluationText, loaded: Loaded, device: torch.device, token_s
         "tokens": {name: placement.place(text.corpus.tokens(name)) for name in splits},
         "replaced": {name: split.replaced for name, split in splits.items()},
         "sizes": TokenSizes(loaded.tokenizer),
+        "tokenizer": loaded.tokenizer,
     }

@@ -68,8 +68,20 @@ def _context(section: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def _sampling(section: Mapping[str, Any]) -> Figure:
+    """The time of a token along the text."""
+    figure, (axes,) = look.panels()
+    parts = section["parts"]
+    look.line(axes, parts["ends"], parts["token_ms"], ink(0))
+    axes.set_ylim(bottom=0)
+    title = f"sampling: {section['tokens_per_second']:,.0f} tokens per second"
+    look.describe(axes, title=title, x="tokens written", y="ms per token")
+    return figure
+
+
 _PICTURES: dict[str, Callable[[Mapping[str, Any]], Figure]] = {
     "static": _static,
     "dynamic": _dynamic,
     "context": _context,
+    "sampling": _sampling,
 }

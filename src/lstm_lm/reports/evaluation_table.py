@@ -104,6 +104,18 @@ def _context(section: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield how(section)
 
 
+def _sampling(section: Mapping[str, Any]) -> Iterator[RenderableType]:
+    table = plain_table("tokens", "tokens/s", "ms/token", "ms for the prompt")
+    speed, token = number(section["tokens_per_second"], ",.0f"), number(section["token_ms"], ",.3f")
+    table.add_row(f"{section['tokens']:,}", speed, token, number(1000 * section["prompt_seconds"], ",.1f"))
+    yield table
+    if section["text"] is None:
+        yield Text(f"no sample: {section['text_reason']}", style="dim")
+    else:
+        yield Text(section["options"]["prompt"] + section["text"])
+    yield how(section)
+
+
 def how(section: Mapping[str, Any]) -> Text:
     """The line that says how it ran."""
     what = f"{section['device']}, {section['threads']} threads, {section['precision']}, {section['forward']}"
@@ -114,4 +126,5 @@ _TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[RenderableType]]] = {
     "static": _static,
     "dynamic": _dynamic,
     "context": _context,
+    "sampling": _sampling,
 }

@@ -105,6 +105,8 @@ class Study:
                 yield name
 
     def _do(self, turn: Turn, stop: StopRequest) -> Record:
+        if (skipped := self._skip_like_others(turn)) is not None:
+            return skipped
         before = self.record(turn)
         to_do = list(self._stages_to_do(turn, before))
         run = self.run_directory(turn)
@@ -125,12 +127,28 @@ class Study:
             record = Record(machine=self.machine, stages=stages)
             if ended.how != "done":
                 status, reason = stages[name].status, str(ended.reason)
-                records.settle_summary(run, command, turn.row.seed + turn.repetition - 1, status, reason)
+                records.settle_summary(run, command, _seed(turn), status, reason)
             if not stop.came or record.status == "completed":
                 record.write(self._record_path(turn))
             if ended.how != "done":
                 return record
         return Record(machine=self.machine, stages=stages)
+
+    def _skip_like_others(self, turn: Turn) -> Record | None:
+        """Where this machine could not run the row in another repetition, that is not tried again."""
+        for repetition in range(1, self.repetitions + 1):
+            other = self.record(Turn(turn.row, repetition))
+            stage = other.stages.get(TRAIN) if other is not None and other.machine == self.machine else None
+            if stage is None or stage.status != "skipped":
+                continue
+            self._clear(turn)
+            run = self.run_directory(turn)
+            stage.command, stage.seconds = shlex.join([*PROGRAM, *self.commands(turn, run.path)[TRAIN]]), 0.0
+            records.settle_summary(run, stage.command, _seed(turn), stage.status, str(stage.reason))
+            record = Record(machine=self.machine, stages={TRAIN: stage})
+            record.write(self._record_path(turn))
+            return record
+        return None
 
     def _record_path(self, turn: Turn) -> Path:
         return self.run_directory(turn).path.with_name(f"{turn.repetition}.json")
@@ -143,6 +161,10 @@ class Study:
             shutil.rmtree(run)
         for log in run.parent.glob(f"{turn.repetition}.*.log"):
             log.unlink()
+
+
+def _seed(turn: Turn) -> int:
+    return turn.row.seed + turn.repetition - 1
 
 
 def _stage(key: str, command: str, ended: Ended) -> Stage:

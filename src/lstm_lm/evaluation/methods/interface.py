@@ -14,6 +14,7 @@ from lstm_lm.forward.choose import Way
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.options import Options
+from lstm_lm.tokenizers import Tokenizer
 
 Tell = Callable[[str, int, int], None]
 """Hears how far the work is: what is being done, how many parts of it are, and of how many."""
@@ -41,6 +42,7 @@ class Subject:
     replaced: Mapping[Split, int]
     """Pieces of each split's text that the tokenizer does not know."""
     sizes: TokenSizes
+    tokenizer: Tokenizer
     windows: Windows
     device: torch.device
     dtype: torch.dtype

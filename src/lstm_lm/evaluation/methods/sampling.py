@@ -1,0 +1,100 @@
+"""`method=sampling`: how fast the model writes one text, a token at a time, and what it writes.
+
+The same loop as `generate`: the state is carried, every token is drawn from the model's distribution before the next is
+computed, and nothing is computed ahead.
+"""
+
+import time
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from lstm_lm.errors import UserError
+from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
+from lstm_lm.evaluation.methods.static import wait_for
+from lstm_lm.generation.filters import Sampling as Filters
+from lstm_lm.generation.prompt import encode_prompt, opening
+from lstm_lm.generation.sampler import TokenStream
+from lstm_lm.options import Options
+
+PARTS = 20
+"""Of the text, each timed by itself: the curve shows whether later tokens cost more than early ones."""
+
+
+class SamplingOptions(Options):
+    """The `method` section of method=sampling."""
+
+    name: str
+    prompt: str
+    max_new_tokens: Annotated[int, Field(ge=PARTS, le=10**6)]
+    warmup_tokens: Annotated[int, Field(ge=0)]
+    temperature: Annotated[float, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Sampling(Method):
+    """Speed of writing, and a sample."""
+
+    OptionsType: ClassVar[type[Options]] = SamplingOptions
+    options: SamplingOptions
+
+    def evaluate(self, subject: Subject) -> Outcome:
+        """As in `Method.evaluate`.
+
+        Where the tokenizer does not know the prompt, the text begins as without one, and is timed but not kept.
+        """
+        options, tokenizer = self.options, subject.tokenizer
+        reason: str | None = None
+        try:
+            ids = encode_prompt(tokenizer, options.prompt, "error")
+        except UserError as error:
+            ids, reason = torch.empty(0, dtype=torch.int64), str(error).splitlines()[0]
+        if not len(ids):
+            ids = opening(tokenizer)
+        choice = subject.use_forward(subject.workload(1, 1))
+
+        def stream(seed: int) -> TokenStream:
+            made = TokenStream(subject.model, Filters(options.temperature), seed=seed, autocast=subject.autocast)
+            made.feed(ids)
+            return made
+
+        warm = stream(options.seed)
+        for _ in range(options.warmup_tokens):
+            next(warm)
+        wait_for(subject.device)
+        began = time.perf_counter()
+        writer = stream(options.seed)
+        wait_for(subject.device)
+        read = time.perf_counter() - began
+        written: list[torch.Tensor] = []
+        ends, moments = _parts(options.max_new_tokens), [time.perf_counter()]
+        for number in range(options.max_new_tokens):
+            written.append(next(writer))
+            if number + 1 in ends:
+                wait_for(subject.device)
+                moments.append(time.perf_counter())
+                subject.tell("sampling", number + 1, options.max_new_tokens)
+        decoder = tokenizer.decoder()
+        text = "".join(decoder.push(int(token)) for token in torch.cat(written).tolist()) + decoder.flush()
+        seconds = np.diff(moments)
+        figures: dict[str, Any] = {
+            "tokens": options.max_new_tokens,
+            "prompt_tokens": len(ids),
+            "prompt_seconds": read,
+            "tokens_per_second": options.max_new_tokens / float(seconds.sum()),
+            "token_ms": 1000 * float(seconds.sum()) / options.max_new_tokens,
+            "parts": {"ends": ends, "token_ms": (1000 * seconds / np.diff([0, *ends])).tolist()},
+            "text": None if reason else text,
+            "text_reason": reason,
+        }
+        return Outcome(choice, figures)
+
+
+def _parts(tokens: int) -> list[int]:
+    """How many tokens are written when each part ends."""
+    return [tokens * (part + 1) // PARTS for part in range(PARTS)]
+
+
+METHOD = Sampling

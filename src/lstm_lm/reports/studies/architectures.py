@@ -1,0 +1,171 @@
+"""`study=architectures`: kinds of language models at equal parameters, on the same tokens and in equal time."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from lstm_lm.reports import markdown
+from lstm_lm.reports.direct_labels import label_lines
+from lstm_lm.reports.figure import describe, line, log_axis, panels
+from lstm_lm.reports.interface import Column
+from lstm_lm.reports.medians import draw_bars
+from lstm_lm.reports.palette import ink
+from lstm_lm.studies.results import Results
+from lstm_lm.studies.rows import Row
+
+LOSS, SECONDS, SPEED = "val.loss", "train.seconds", "train.tokens_per_second"
+CONTEXT, CURVE = "evaluation.context.effective_context", "evaluation.context.curve"
+WRITING, SAMPLE = "evaluation.sampling.tokens_per_second", "evaluation.sampling.text"
+BASELINE = "LSTM"
+CONDITIONS = ("equal parameters, the same tokens", "equal parameters, equal time")
+SHOWN = 400
+"""Characters of a sample."""
+
+
+class Architectures:
+    """Models x (equal tokens, equal time)."""
+
+    title = "RNN, LSTM, GRU, Transformer and feed-forward model"
+    question = (
+        "Would another architecture have been better? Five models with equal numbers of parameters (within 2 %) are "
+        "trained on the same tokens, each with the one-cycle schedule; and, again, for the same time, at a constant "
+        "learning rate, because nobody knows how many steps there will be. Each has the learning rate that suited it "
+        "best among a few. All are scored alike: every token once, with all the context that the model can hold."
+    )
+    columns = (
+        Column(LOSS, "validation loss, nats", "{:.4f}"),
+        Column("val.perplexity", "perplexity", "{:.3f}"),
+        Column("val.bits_per_byte", "bits per byte", "{:.4f}"),
+        Column(CONTEXT, "effective context, tokens", "{:.0f}"),
+        Column(SECONDS, "seconds of training", "{:,.1f}"),
+        Column("train.steps", "optimizer steps", "{:,.0f}"),
+        Column(SPEED, "training, tokens per second", "{:,.0f}"),
+        Column(WRITING, "writing, tokens per second", "{:,.0f}"),
+        Column("model.parameters", "parameters", "{:,.0f}"),
+        Column("runtime.peak_memory_bytes", "peak memory, MiB", "{:,.0f}", 2**-20),
+    )
+
+    def findings(self, results: Results) -> Sequence[str]:
+        """For each condition the ranking against the LSTM, and all figures; then the samples."""
+        blocks = []
+        for condition, rows in _by_condition(results).items():
+            blocks.append(f"### At {condition}")
+            if sentences := [told for row in rows for told in _sentences(results, row)]:
+                blocks.append("\n".join(f"- {told}" for told in sentences))
+            columns = [column for column in self.columns if column.figure != "runtime.peak_memory_bytes"]
+            table = [
+                [_model(row), *(markdown.spread(results.measured(row, column.figure), column) for column in columns)]
+                for row in rows
+            ]
+            blocks.append(markdown.table(["", *(column.title for column in columns)], table))
+        return [*blocks, *_samples(results)]
+
+    def plots(self, results: Results) -> Mapping[str, Figure]:
+        """Loss and speeds as bars; the loss over the length of the context as lines."""
+        conditions = _by_condition(results)
+        if not conditions:
+            return {}
+        bars, places = panels(1, len(conditions), width=4.6, height=2.6)
+        for axes, (condition, rows) in zip(places, conditions.items(), strict=True):
+            found = {_model(row): results.measured(row, LOSS) for row in rows}
+            describe(axes, title=condition, x="validation loss, nats per token")
+            draw_bars(axes, {name: value for name, value in found.items() if value is not None})
+        pictures = {"architectures_loss": bars}
+        rows = next(iter(conditions.values()))
+        speeds = {
+            title: {_model(row): value for row in rows if (value := results.measured(row, figure)) is not None}
+            for title, figure in (("training, tokens per second", SPEED), ("writing, tokens per second", WRITING))
+        }
+        if drawn := {title: values for title, values in speeds.items() if values}:
+            pictures["architectures_speed"], places = panels(1, len(drawn), width=4.6, height=2.6)
+            for axes, (title, values) in zip(places, drawn.items(), strict=True):
+                describe(axes, x=title)
+                draw_bars(axes, values)
+        if curves := {_model(row): curve for row in rows if (curve := _curve(results, row))}:
+            pictures["architectures_context"] = _draw_curves(curves)
+        return pictures
+
+
+def _draw_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
+    figure, (axes,) = panels(width=7.6, height=4.2)
+    for number, (name, curve) in enumerate(curves.items()):
+        lengths = sorted(curve)
+        line(axes, lengths, [curve[length] for length in lengths], ink(number), label=name)
+    log_axis(axes, "x", base=2)
+    describe(axes, title="loss by context, medians", x="tokens of context", y="loss, nats per token")
+    label_lines(axes)
+    return figure
+
+
+def _by_condition(results: Results) -> dict[str, list[Row]]:
+    """The rows that have a loss, the best first."""
+    found: dict[str, list[Row]] = {}
+    for condition, by_time in zip(CONDITIONS, (False, True), strict=True):
+        rows = [
+            (value.median, row)
+            for row in results.plan.rows
+            if (row.config["trainer"]["max_time"] is not None) == by_time
+            and (value := results.measured(row, LOSS)) is not None
+        ]
+        if rows:
+            found[condition] = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+    return found
+
+
+def _sentences(results: Results, row: Row) -> Iterator[str]:
+    """Loss and speed against the LSTM's."""
+    loss = results.ratio(row, BASELINE, LOSS)
+    if loss is None:
+        return
+    if loss.low is None or loss.high is None:
+        yield f"{_model(row)}: {loss.median:.3f} times the LSTM's loss in one repetition: nothing is concluded."
+        return
+    interval = f"(95 % interval {loss.low:.3f} to {loss.high:.3f}, {loss.count} repetitions)"
+    if loss.differs:
+        yield f"{_model(row)} ends with **{loss.median:.3f} times** the LSTM's loss {interval}."
+    else:
+        yield f"{_model(row)} against the LSTM: no difference in the loss measured {interval}."
+    for figure, what in ((SPEED, "trains"), (WRITING, "writes")):
+        speed = results.ratio(row, BASELINE, figure)
+        if speed is not None and speed.differs:
+            bounds = f"({speed.low:.2f} to {speed.high:.2f})"
+            yield f"{_model(row)} {what} at {speed.median:.2f} times the LSTM's speed {bounds}."
+
+
+def _curve(results: Results, row: Row) -> dict[float, float]:
+    """The loss by the length of the context, medians over the repetitions."""
+    losses: dict[float, list[float]] = {}
+    for run in results.of(row):
+        for point in (run.figure(CURVE) if run.status == "completed" else None) or ():
+            losses.setdefault(float(point["length"]), []).append(float(point["loss"]))
+    return {length: statistics.median(found) for length, found in losses.items()}
+
+
+def _samples(results: Results) -> Iterator[str]:
+    """What each wrote in its first repetition."""
+    for condition, rows in _by_condition(results).items():
+        shown = []
+        for row in rows:
+            run = results.of(row)[0]
+            text, options = run.figure(SAMPLE), run.figure("evaluation.sampling.options")
+            if isinstance(text, str) and isinstance(options, Mapping):
+                shown += [f"{_model(row)}:", _quoted(f"{options['prompt']}{text}"[:SHOWN])]
+            elif (reason := run.figure("evaluation.sampling.text_reason")) is not None:
+                shown.append(f"{_model(row)}: no sample: {reason}")
+        if shown:
+            yield f"### Samples, {condition}"
+            yield from shown
+
+
+def _quoted(text: str) -> str:
+    """As code, and indented, so that nothing in it is Markdown, not even the end of the code."""
+    return "\n".join(["```text", *(f"    {line}".rstrip() for line in text.splitlines()), "```"])
+
+
+def _model(row: Row) -> str:
+    name = str(row.config["model"]["name"])
+    return name.upper() if len(name) <= 4 else name.capitalize()
+
+
+REPORT = Architectures()

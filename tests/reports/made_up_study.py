@@ -1,0 +1,50 @@
+"""A finished study without a single run: rows of the real `conf/study`, and figures that a test makes up."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lstm_lm
+from lstm_lm.studies.options import StudyOptions
+from lstm_lm.studies.records import Record, Stage, Status
+from lstm_lm.studies.results import Outcome, Results
+from lstm_lm.studies.rows import Row, make_plan
+from lstm_lm.studies.study import Study
+
+Figures = Callable[[Row, int], dict[str, Any] | str]
+"""Of a row's run in a repetition: what its summary.json and evaluation.json hold; or why it was skipped."""
+
+
+def results(
+    name: str,
+    folder: Path,
+    figures: Figures,
+    *,
+    arms: list[str] | None = None,
+    typed: dict[str, list[str]] | None = None,
+) -> Results:
+    """The results of `study=NAME` with three repetitions.
+
+    Args:
+        name: the study's.
+        folder: its folder; nothing is written into it.
+        figures: of each run.
+        arms: the only ones that there are; None: all.
+        typed: overrides of the command line, by key.
+    """
+    section = lstm_lm.compose(f"study={name}")["study"]
+    section["arms"] = {arm: rows for arm, rows in section["arms"].items() if arms is None or arm in arms}
+    options = StudyOptions.read(section)
+    plan = make_plan(options, typed or {}, lambda overrides: lstm_lm.compose(*overrides))
+    study = Study(folder, plan.rows, 3, 1, 60.0, "a made-up machine")
+    outcomes = [_outcome(study, row, number, figures(row, number)) for row in plan.rows for number in (1, 2, 3)]
+    return Results(study, plan, outcomes)
+
+
+def _outcome(study: Study, row: Row, repetition: int, found: dict[str, Any] | str) -> Outcome:
+    [turn] = [turn for turn in study.turns() if turn == (row, repetition)]
+    status: Status = "skipped" if isinstance(found, str) else "completed"
+    reason = found if isinstance(found, str) else None
+    stage = Stage(key=row.key, command="", status=status, reason=reason, seconds=1.0, ended="2026-01-31T12:00:00")
+    record = Record(machine=study.machine, stages={"train": stage})
+    return Outcome(turn, study.folder, record, {} if isinstance(found, str) else found)

@@ -1,0 +1,152 @@
+"""What the reports of batch_device, architectures and tuning say of figures that are known."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_study import results
+
+from lstm_lm.reports.study_page import find_report, write_report
+from lstm_lm.studies.rows import Row
+
+NO_GPU = "trainer.accelerator=gpu: PyTorch finds no GPU on this machine"
+
+
+def batch(row: Row) -> float:
+    return float(row.config["data"]["batch_size"])
+
+
+def test_batch_device_says_where_the_lines_cross(tmp_path: Path) -> None:
+    """The GPU takes 10 ms a step, whatever the batch; the CPU 1 ms a stream: they meet at 10."""
+
+    def speed(row: Row, repetition: int) -> dict[str, Any]:
+        noise = 1 + 0.01 * repetition
+        step = 10.0 if row.config["device"]["accelerator"] == "gpu" else batch(row) * noise
+        return {"train": {"tokens_per_second": 32 * batch(row) / step}}
+
+    found = results("batch_device", tmp_path, speed, arms=["vendor"])
+    text = "\n".join(find_report("batch_device").findings(found))
+    assert "GPU, vendor kernel is faster at batch size 16, 64, 256, 1,024 (1.63 to 104.45 times)" in text
+    assert "CPU, vendor kernel is faster at batch size 1, 4 (2.45 to 9.80 times)" in text
+    assert "The lines cross near batch size 10." in text
+    assert list(find_report("batch_device").plots(found)) == ["batch_device"]
+
+
+def test_batch_device_says_what_was_skipped_and_concludes_nothing_of_it(tmp_path: Path) -> None:
+    def speed(row: Row, repetition: int) -> dict[str, Any] | str:
+        if row.config["device"]["accelerator"] == "gpu":
+            return NO_GPU
+        slower = 3 if row.config["forward"]["name"] == "stepwise" else 1
+        return {"train": {"tokens_per_second": 1000 * batch(row) * (1 + 0.01 * repetition) / slower}}
+
+    found = results("batch_device", tmp_path, speed)
+    blocks = find_report("batch_device").findings(found)
+    assert blocks[0] == f"**Skipped: GPU, vendor kernel** (6 batch sizes): {NO_GPU}. Nothing is said of it here."
+    text = "\n".join(blocks)
+    assert "GPU" not in text.replace(blocks[0], "").replace(blocks[1], "")
+    assert "CPU, vendor kernel is faster at batch size 1, 4, 16, 64, 256, 1,024 (3.00 times)" in text
+    assert "cross" not in text
+
+
+def tuned(row: Row, repetition: int) -> dict[str, Any] | str:
+    """On a CPU: fresh states cost loss, one thread half the speed; the rest is noise."""
+    runtime, device = row.config["runtime"], row.config["device"]["accelerator"]
+    if device == "gpu":
+        return NO_GPU
+    chance = random.Random(f"{row.key}{repetition}")
+    threads = runtime["threads"] or 2
+    loss = 1.1 if not row.config["data"]["carry_state"] else 1.0
+    return {
+        "train": {"tokens_per_second": 1000 * threads * chance.uniform(0.999, 1.001), "seconds": 5.0, "steps": 10},
+        "val": {"loss": (1.5 + 0.1 * repetition) * loss},
+        "runtime": {
+            "device": "cpu (a CPU)",
+            "peak_memory_bytes": 10**9,
+            "settings": {
+                "allocator": runtime["allocator"],
+                "threads": threads,
+                "loader_workers": 0,
+                "loader_prefetch": None,
+                "cudnn_benchmark": bool(runtime["cudnn_benchmark"]),
+            },
+        },
+    }
+
+
+def test_tuning_tells_what_differs_what_does_not_and_what_cannot(tmp_path: Path) -> None:
+    arms = ["default", "threads", "fresh_state", "batch", "cudnn_benchmark", "feed_forward", "loader_workers"]
+    found = results("tuning", tmp_path, tuned, arms=arms)
+    text = "\n".join(find_report("tuning").findings(found))
+    assert "- `runtime.threads=1`: **0.50 times** the speed (0.50 to 0.50)." in text
+    assert "- `data.carry_state=false`: 1.100 times the validation loss (1.100 to 1.100)." in text
+    assert "| data.batch_size=16 | no difference measured (1.00..1.00) | no difference measured (1.00..1.00) |" in text
+    assert "Not measured, because this machine cannot run them: `device=gpu runtime.cudnn_benchmark=true`." in text
+    idle = text.partition("No effect by construction")[2]
+    for workers in (2, 4, 8):
+        asked = f"`runtime.loader_workers`: asked for {workers}, in force 0, as by default"
+        assert f"{asked} (no loader here has worker processes)" in idle
+
+
+def test_tuning_calls_a_gpus_setting_idle_on_a_cpu(tmp_path: Path) -> None:
+    typed = {"device": ["device=cpu"]}
+    found = results("tuning", tmp_path, tuned, arms=["default", "cudnn_benchmark"], typed=typed)
+    text = "\n".join(find_report("tuning").findings(found))
+    assert "- `runtime.cudnn_benchmark=true`: `runtime.cudnn_benchmark` means nothing on a CPU" in text
+
+
+def trained(row: Row, repetition: int) -> dict[str, Any]:
+    """The Transformer has nine tenths of the LSTM's loss; the GRU's is the LSTM's, but for noise; the FFN is fast."""
+    name = row.config["model"]["name"]
+    factor = {"transformer": 0.9, "gru": (0.98, 1.0, 1.02)[repetition - 1]}.get(name, 1.0)
+    loss = 1.5 * factor * (1 + 0.02 * repetition)
+    speed = (5000.0 if name == "ffn" else 1000.0) * (1 + 0.1 * repetition)
+    curve = [{"length": length, "loss": loss * (1 + 1 / length)} for length in (1, 2, 4, 8)]
+    return {
+        "model": {"parameters": 1000},
+        "train": {"tokens_per_second": speed, "seconds": 5.0, "steps": 10},
+        "val": {"loss": loss, "perplexity": 4.0, "bits_per_byte": 2.0},
+        "evaluation": {
+            "context": {"effective_context": 4, "curve": curve},
+            "sampling": {
+                "tokens_per_second": 100.0 * repetition,
+                "text": None if name == "rnn" else f", says the {name}.\n```\n## What it is\n",
+                "text_reason": "prompt: unknown character 'T'" if name == "rnn" else None,
+                "options": {"prompt": "To be or not to be"},
+            },
+        },
+    }
+
+
+def test_architectures_compares_with_the_lstm_under_both_conditions(tmp_path: Path) -> None:
+    text = "\n\n".join(find_report("architectures").findings(results("architectures", tmp_path, trained)))
+    tokens, _, time = text.partition("### At equal parameters, equal time")
+    for part in (tokens, time):
+        assert "- Transformer ends with **0.900 times** the LSTM's loss" in part
+        assert "- GRU against the LSTM: no difference in the loss measured" in part
+        assert "- FFN trains at 5.00 times the LSTM's speed" in part
+        assert "writes" not in part
+        names = [line.split("|")[1].strip() for line in part.splitlines() if line.startswith("| ")][2:]
+        assert names[0] == "Transformer", "the best first"
+    assert "RNN: no sample: prompt: unknown character 'T'" in text
+
+
+def test_nothing_that_a_model_writes_is_read_as_markdown(tmp_path: Path) -> None:
+    found = results("architectures", tmp_path, trained)
+    text = "\n\n".join(find_report("architectures").findings(found))
+    assert "To be or not to be, says the lstm.\n    ```\n    ## What it is\n```" in text
+
+
+def test_pictures_and_page_are_written(tmp_path: Path) -> None:
+    write_report("architectures", "small", results("architectures", tmp_path, trained))
+    names = {path.name for path in tmp_path.iterdir()}
+    pictures = {"architectures_loss.png", "architectures_speed.png", "architectures_context.png"}
+    assert names == {"report.md", "results.csv", *pictures}
+
+
+@pytest.mark.parametrize("name", ["batch_device", "architectures", "tuning"])
+def test_a_study_of_which_nothing_is_done_finds_and_draws_nothing(name: str, tmp_path: Path) -> None:
+    found = results(name, tmp_path, lambda row, repetition: {})
+    report = find_report(name)
+    assert not any("times" in block for block in report.findings(found))
+    assert report.plots(found) == {}

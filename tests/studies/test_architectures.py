@@ -1,0 +1,48 @@
+"""`study=architectures` compares models of one size: its widths make it so."""
+
+import pytest
+import torch
+
+import lstm_lm
+from lstm_lm.models.build import build_model
+from lstm_lm.studies.options import StudyOptions
+from lstm_lm.studies.rows import Plan, make_plan
+
+TOLERANCE = 0.02
+VOCABULARIES = (65, 104, 150)
+"""Characters: tiny Shakespeare's, the Python documentation's with the unknown one, and a text with more."""
+
+
+def plan(size: str) -> Plan:
+    study = StudyOptions.read(lstm_lm.compose("study=architectures", f"study.size={size}")["study"])
+    return make_plan(study, {}, lambda lines: lstm_lm.compose(*lines))
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+def test_all_models_have_the_same_number_of_parameters(size: str) -> None:
+    rows = plan(size).rows
+    by_time = [row for row in rows if row.config["trainer"]["max_time"] is not None]
+    assert len(rows) == 10
+    assert len(by_time) == 5
+    for half in (by_time, [row for row in rows if row not in by_time]):
+        assert {row.config["model"]["name"] for row in half} == {"lstm", "gru", "rnn", "transformer", "ffn"}
+    for vocabulary in VOCABULARIES:
+        counts = {}
+        for row in rows:
+            with torch.device("meta"):
+                model = build_model(row.config["model"], vocabulary)
+            counts[row.config["model"]["name"]] = sum(parameter.numel() for parameter in model.parameters())
+        for name, count in counts.items():
+            assert abs(count / counts["lstm"] - 1) <= TOLERANCE, (name, vocabulary, counts)
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+def test_each_half_ends_by_its_own_limit_and_is_compared_within_itself(size: str) -> None:
+    found = plan(size)
+    for row in found.rows:
+        trainer, other = row.config["trainer"], found.baseline("LSTM", row)
+        assert (trainer["max_time"] is None) == (trainer["max_steps"] > 0)
+        assert trainer["max_epochs"] == -1
+        assert other is not None
+        assert other.config["model"]["name"] == "lstm"
+        assert other.config["trainer"] == trainer
