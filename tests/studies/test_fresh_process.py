@@ -1,5 +1,9 @@
 """One command in a process of its own: how it ended."""
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +46,29 @@ def test_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = ended(tmp_path, "import time; time.sleep(60)", monkeypatch, timeout=0.5)
     assert (found.how, found.reason) == ("failed", "ended after 0 s: study.timeout_minutes")
     assert found.seconds < 30
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_a_process_that_is_asked_to_end_has_time_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, ready = tmp_path / "saved", tmp_path / "ready"
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        f"def end(*_): time.sleep(0.5); pathlib.Path({str(saved)!r}).touch(); sys.exit(130)\n"
+        f"signal.signal(signal.SIGINT, end); pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    )
+    monkeypatch.setattr(fresh_process, "SECONDS_BETWEEN_LOOKS", 0.05)
+
+    def interrupt() -> None:
+        while not ready.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    found = ended(tmp_path, code, monkeypatch)
+    sender.join()
+    assert found.how == "interrupted"
+    assert saved.exists()
 
 
 def test_this_projects_own_errors_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

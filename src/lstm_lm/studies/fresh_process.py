@@ -19,6 +19,8 @@ from lstm_lm.studies.stopping import StopRequest
 
 SECONDS_TO_STOP = 60.0
 """For a process that was asked to end: a checkpoint is written."""
+SECONDS_BETWEEN_LOOKS = 1.0
+"""A signal that came changes how long is waited."""
 MOST_LINES = 4
 
 How = Literal["done", "unavailable", "failed", "interrupted"]
@@ -75,22 +77,17 @@ def run(arguments: Sequence[str], log: Path, timeout: float, stop: StopRequest) 
 
 
 def _wait(child: subprocess.Popen[bytes], timeout: float, stop: StopRequest) -> bool:
-    """Wait for it; False: it had to be asked to end because time was up."""
+    """Wait for it, and once it was asked to end, SECONDS_TO_STOP more; False: it was asked because time was up."""
     deadline = time.monotonic() + timeout
-    while True:
-        try:
-            # In pieces: a signal that came changes how long is waited.
-            child.wait(1.0 if not stop.came else SECONDS_TO_STOP)
-            return True
-        except subprocess.TimeoutExpired:
-            if stop.came:
-                return True
-            if time.monotonic() < deadline:
-                continue
-        child.terminate()
+    while not stop.came and time.monotonic() < deadline:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(SECONDS_TO_STOP)
-        return False
+            child.wait(SECONDS_BETWEEN_LOOKS)
+            return True
+    if timed_out := not stop.came:
+        child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(SECONDS_TO_STOP)
+    return not timed_out
 
 
 def _failure(status: int, told: Path, log: Path, seconds: float) -> Ended:
