@@ -47,6 +47,10 @@ def test_one_repetition_has_a_ratio_and_no_conclusion() -> None:
     assert paired_ratio({1: 1.0}, {2: 1.0}) is None
 
 
+def test_a_figure_that_is_zero_has_no_ratio() -> None:
+    assert paired_ratio({1: 0.0, 2: 1.0}, {1: 1.0, 2: 0.0}) is None
+
+
 @given(st.dictionaries(st.integers(1, 9), st.floats(0.1, 10), min_size=2), st.floats(0.1, 10))
 def test_the_ratio_turned_round_is_the_inverse(values: dict[int, float], scale: float) -> None:
     baseline = {key: scale * (1 + key / 10) for key in values}

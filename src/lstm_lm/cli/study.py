@@ -79,7 +79,7 @@ def run(args: Namespace, console: Console) -> int:
         timeout=60 * options.timeout_minutes,
         machine=machine(),
     )
-    with only_one(directory), StopRequest() as stop:
+    with only_one(directory, _DIR), StopRequest() as stop:
         lines = StudyLines(console, study, report.columns[0])
         lines.title(options.name, options.size)
         try:

@@ -11,23 +11,30 @@ from filelock import FileLock, Timeout
 
 from lstm_lm.errors import UserError
 
+SECONDS_TO_WAIT = 0.5
+"""For one that only asks (`is_held`) to let go again."""
+
 
 @contextmanager
-def only_one(run_dir: Path) -> Iterator[None]:
+def only_one(run_dir: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     """Hold `run_dir` for this process, which may hold it already; the system lets go of it if the process dies.
 
     The lock itself lies in the system's folder for temporary files, so that a directory that is refused stays as it is.
     It keeps apart one user's processes on one machine.
+
+    Args:
+        run_dir: the directory.
+        key: of the configuration, that names it.
 
     Raises:
         UserError: another process trains there.
     """
     lock = _lock(run_dir)
     try:
-        lock.acquire()
+        lock.acquire(timeout=SECONDS_TO_WAIT)
     except Timeout:
         raise UserError(
-            f"{run_dir}: another process is training there\nwait until it has ended, or choose another hydra.run.dir"
+            f"{run_dir}: another process is training there\nwait until it has ended, or choose another {key}"
         ) from None
     try:
         yield

@@ -27,6 +27,7 @@ class Outcome:
     turn: Turn
     directory: Path
     record: Record | None
+    """None where a stage is yet to be run, or to be run anew."""
     summary: Mapping[str, Any]
     """What `summary.json` holds, and under `evaluation` what `evaluation.json` holds."""
 
@@ -68,7 +69,10 @@ class Results:
         run = study.run_directory(turn)
         summary = _read(run.summary)
         summary["evaluation"] = _read(run.evaluation)
-        return Outcome(turn, run.path, study.record(turn), summary)
+        record = study.record(turn)
+        if record is not None and record.status == "completed" and not study.is_done(turn):
+            record = None
+        return Outcome(turn, run.path, record, summary)
 
     @cached_property
     def _by_row(self) -> dict[str, list[Outcome]]:
@@ -95,11 +99,21 @@ class Results:
         return measured(self.values(row, figure))
 
     def ratio(self, row: Row, baseline: str, figure: str) -> Ratio | None:
-        """A figure of a row over that of the row it is compared with; None where one of the two lacks it."""
+        """A figure of a row over that of the row it is compared with; None where one of the two lacks it.
+
+        Repetitions whose two runs are of different machines do not count.
+        """
         other = self.plan.baseline(baseline, row)
         if other is None or other.key == row.key:
             return None
-        return paired_ratio(self.values(row, figure), self.values(other, figure))
+        machines, others = self._machines(row), self._machines(other)
+        alike = {number for number, machine in machines.items() if others.get(number) == machine}
+        values = {number: value for number, value in self.values(row, figure).items() if number in alike}
+        return paired_ratio(values, self.values(other, figure))
+
+    def _machines(self, row: Row) -> dict[int, str]:
+        """By repetition, where it ran."""
+        return {outcome.turn.repetition: outcome.record.machine for outcome in self.of(row) if outcome.record}
 
     def status(self, row: Row) -> str:
         """`completed`, or how often it ended in which way: `2 completed, 1 failed`."""

@@ -49,12 +49,13 @@ def measured(values: ByRepetition) -> Measured | None:
 
 
 def paired_ratio(values: ByRepetition, baseline: ByRepetition) -> Ratio | None:
-    """`values` over `baseline` by repetition, positive numbers both; None where they share no repetition.
+    """`values` over `baseline` by repetition; None where they share no repetition in which both are above 0.
 
     The rows of one repetition ran close to each other in time, so what slows the machine for minutes cancels out. The
     interval is Student's, of the mean of the logarithms.
     """
-    logarithms = [math.log(values[key] / baseline[key]) for key in sorted({*values} & {*baseline})]
+    shared = sorted(key for key in {*values} & {*baseline} if values[key] > 0 and baseline[key] > 0)
+    logarithms = [math.log(values[key] / baseline[key]) for key in shared]
     if not logarithms:
         return None
     median = math.exp(statistics.median(logarithms))

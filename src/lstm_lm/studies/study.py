@@ -68,7 +68,7 @@ class Study:
 
     def missing(self) -> list[Turn]:
         """Those that have not been done: never begun, interrupted, failed, or skipped on another machine."""
-        return [turn for turn in self.turns() if not self._is_done(turn)]
+        return [turn for turn in self.turns() if not self.is_done(turn)]
 
     def record(self, turn: Turn) -> Record | None:
         """What is known of a turn; None: it was not run, or not to an end."""
@@ -84,7 +84,8 @@ class Study:
         train = [TRAIN, *row.arguments(turn.repetition), f"hydra.run.dir={run}"]
         return {TRAIN: train} | {step.name: [step.verb, f"run={run}", *step.overrides] for step in row.steps}
 
-    def _is_done(self, turn: Turn) -> bool:
+    def is_done(self, turn: Turn) -> bool:
+        """Whether there is nothing left to do: all its stages as they are now asked for, or skipped on this machine."""
         record = self.record(turn)
         if record is None:
             return False
