@@ -123,6 +123,17 @@ def test_a_window_of_one_step_has_no_change_to_penalise() -> None:
     assert loss_of(model, targets, "objective.temporal_activation_regularisation=1")[0] == pytest.approx(math.log(2))
 
 
+def test_what_regularises_activations_does_not_see_padding() -> None:
+    """A second line of two tokens beside one of four; what a model gives behind its end is as large as can be."""
+    logits = torch.tensor([2.0, 1.0, 1.0]).log().repeat(4, 2, 1)
+    targets = torch.tensor([[0, 0], [0, 0], [0, IGNORE], [0, IGNORE]])
+    outputs = torch.arange(8.0).view(4, 2, 1).expand(4, 2, 3).clone()
+    line = 2 * (0 + 4 + 16 + 36 + 1 + 9) / 6 + 3 * (4 + 4 + 4 + 4) / 4
+    outputs[2:, 1] = 1000
+    keys = ("objective.activation_regularisation=2", "objective.temporal_activation_regularisation=3")
+    assert loss_of(Spelled(logits, outputs, outputs), targets, *keys)[0] == pytest.approx(math.log(2) + line)
+
+
 def test_all_of_it_acts_in_training_alone() -> None:
     logits, targets = half_quarter(2)
     model = Spelled(logits, 7 * torch.randn(2, 1, 2), torch.ones(2, 1, 2)).eval()

@@ -2,7 +2,7 @@
 
 Sources: label smoothing after Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016,
 section 7; activation and temporal activation regularisation after Merity, McCann and Socher, "Revisiting Activation
-Regularization for Language RNNs", 2017, as means over all numbers.
+Regularization for Language RNNs", 2017, as means over all numbers of the steps that are predicted.
 """
 
 from typing import Annotated, ClassVar, NamedTuple
@@ -61,20 +61,21 @@ class LanguageModelling(Objective):
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
         """As in `Objective.loss`."""
         options: LanguageModellingOptions = self.options
+        there = batch.targets != IGNORE
         penalty: Tensor | float = 0.0
         if model.training and options.on_activations:
             outputs = model.forward_with_hidden(batch.inputs, state)
             logits, state = outputs.logits, outputs.state
             if options.activation_regularisation:
-                penalty = options.activation_regularisation * mean_square(outputs.dropped)
+                penalty = options.activation_regularisation * mean_square(outputs.dropped, there)
             if options.temporal_activation_regularisation and len(outputs.hidden) > 1:
                 steps = outputs.hidden[1:] - outputs.hidden[:-1]
-                penalty = penalty + options.temporal_activation_regularisation * mean_square(steps)
+                penalty = penalty + options.temporal_activation_regularisation * mean_square(steps, there[1:])
         else:
             logits, state = model(batch.inputs, state)
         smoothing = options.label_smoothing if model.training else 0.0
         summed = self._summed(logits, batch.targets, smoothing)
-        tokens = (batch.targets != IGNORE).sum()
+        tokens = there.sum()
         return Loss(summed.smoothed / tokens.clamp(min=1) + penalty, state, summed.nats.detach(), tokens)
 
 
@@ -101,9 +102,10 @@ def summed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0
     return CrossEntropy(nats, (1 - smoothing) * nats + smoothing * uniform)
 
 
-def mean_square(x: Tensor) -> Tensor:
-    """In float32 at least: squares of small numbers are lost in 16 bits."""
-    return (x if x.element_size() >= 4 else x.float()).square().mean()
+def mean_square(x: Tensor, there: Tensor) -> Tensor:
+    """Of `x[T, B, H]` where `there[T, B]`, in float32 at least: squares of small numbers are lost in 16 bits."""
+    squares = (x if x.element_size() >= 4 else x.float()).square().mean(-1)
+    return (squares * there).sum() / there.sum().clamp(min=1)
 
 
 OBJECTIVE = LanguageModelling
