@@ -1,11 +1,13 @@
 """Runs with an average of the weights: it is what is validated, kept, loaded; training and resuming take no harm."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 import lstm_lm
 from lstm_lm.data.module import TextDataModule
@@ -166,3 +168,13 @@ def test_another_average_begins_anew_where_that_is_forced(config: Config, tmp_pa
 def test_graphs_that_serve_one_length_are_refused_with_random_ones(config: Config) -> None:
     with pytest.raises(UserError, match=r"compile=reduce-overhead: with data\.window_lengths=random"):
         TrainConfig.parse(config("compile=reduce-overhead", "data.window_lengths=random"))
+
+
+@pytest.mark.parametrize(("how", "told"), [(ASGD[:2], True), (("averaging=ema",), False), ((), False)])
+def test_an_average_that_has_not_begun_is_told(
+    how: tuple[str, ...], told: bool, config: Config, tmp_path: Path
+) -> None:
+    """ASGD needs a validation to get worse, and there is but one."""
+    console = Console(file=io.StringIO(), width=200)
+    lstm_lm.train(config(*how, "trainer.max_steps=2"), tmp_path / "run", console=console)
+    assert ("has not begun" in console.file.getvalue()) is told  # type: ignore[attr-defined]

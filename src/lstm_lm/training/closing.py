@@ -1,6 +1,7 @@
 """What a person sees when a run has ended: results, where it lies, what to type next."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
 
 
 def show(
-    summary: Summary, run_dir: Path, console: Console, *, sample: str | None, source: str, hint: str | None
+    summary: Summary, run_dir: Path, console: Console, *, sample: str | None, source: str, hints: Sequence[str]
 ) -> None:
     """Print the final sample, written with the weights of `source`, and below it the table of results."""
     if sample is not None:
@@ -41,7 +42,7 @@ def show(
     console.print(f"{summary.status} after {steps} in {_duration(train.seconds or 0)}{speed}", highlight=False)
     if summary.runtime.compile_graphs:
         console.print(_compiled(summary.runtime), highlight=False)
-    if hint:
+    for hint in hints:
         console.print(Text(hint, style="yellow"))
     shown = _relative(run_dir)
     for line in (

@@ -32,6 +32,7 @@ from lstm_lm.training.run_logger import RunLogger
 from lstm_lm.training.tuning import table
 
 IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"
+NOT_AVERAGED_HINT = "averaging={} has not begun: everything is of the weights as training left them"
 
 
 @dataclass
@@ -96,16 +97,15 @@ class Session:
                 signals.check()
                 self._fit(trainer, parts, checkpoints)
                 signals.check()
+                hints = self._hints(parts, recorder)
                 sample = self._score(trainer, parts, logger, checkpoints)
                 self._finish(trainer, logger)
             finally:
                 parts.model.close()
                 logger.close()
         if self.console is not None:
-            idle = recorder.idle_gpu_percent
-            hint = None if idle is None else IDLE_GPU_HINT.format(idle)
             source = "the last step" if checkpoints is None or checkpoints.best_loss is None else "the best checkpoint"
-            closing.show(self.summary, self.run_directory.path, self.console, sample=sample, source=source, hint=hint)
+            closing.show(self.summary, self.run_directory.path, self.console, sample=sample, source=source, hints=hints)
 
     # The steps
 
@@ -159,6 +159,14 @@ class Session:
             counts = parts.task.counts["validation"]
             return _split_summary(Scores.of(checkpoints.best_loss, counts, checkpoints.best_shares))
         return None if parts.task.scores is None else _split_summary(parts.task.scores)
+
+    def _hints(self, parts: Parts, recorder: Recorder) -> list[str]:
+        """What a person may want to change, now that training has ended."""
+        idle = recorder.idle_gpu_percent
+        hints = [] if idle is None else [IDLE_GPU_HINT.format(idle)]
+        if parts.task.average.is_missing:
+            hints.append(NOT_AVERAGED_HINT.format(self.config.top.averaging["name"]))
+        return hints
 
     def _finish(self, trainer: pl.Trainer, logger: RunLogger) -> None:
         """Say how it ended."""

@@ -30,6 +30,11 @@ class WeightAverage:
         """How many steps' weights are in the average; 0: there is none yet."""
         return self._count
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether an average is wanted and has not begun."""
+        return self._rule.wanted and not self._count
+
     def after_step(self) -> None:
         """Take in the weights after an optimizer step, where the rule says so."""
         self._steps += 1

@@ -17,6 +17,9 @@ class Averaging(ABC):
     OptionsType: ClassVar[type[Options]]
     """The configuration's `averaging` section."""
 
+    wanted: ClassVar[bool] = True
+    """Whether there is to be an average at all."""
+
     needs_validation: ClassVar[bool] = False
     """Whether it never begins without validations."""
 

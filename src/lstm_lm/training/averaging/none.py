@@ -16,6 +16,7 @@ class NoAveraging(Averaging):
     """Never begins."""
 
     OptionsType: ClassVar[type[Options]] = NoAveragingOptions
+    wanted = False
 
     def begins(self, step: int) -> bool:  # noqa: ARG002
         """Never."""
