@@ -18,7 +18,7 @@ INTRODUCTION = """# Recipes
 
 A recipe is one YAML file, taken with `experiment=NAME`: [conf/experiment/](../conf/experiment). Each row below is a
 run of the command that stands above it, in a fresh process, by `python benchmarks/recipes.py NAME`, which keeps the
-run's `summary.json` in [benchmarks/results/recipes/](../benchmarks/results/recipes). `seconds` are those of the whole
+run's `summary.json` in `benchmarks/results/recipes/`. `seconds` are those of the whole
 process, from its start to its last line; losses are nats per token of the validation split, of the best checkpoint.
 Losses and perplexities of different tokenizers do not compare; bits per byte do. `dynamic` is the loss with `python
 -m lstm_lm evaluate method=dynamic`. What was tried, failures included: [decision 22](decisions/0022-recipes.md).
