@@ -165,9 +165,10 @@ def test_another_average_begins_anew_where_that_is_forced(config: Config, tmp_pa
     assert trained(tmp_path / "run")["averaging"]["count"] == 5
 
 
-def test_graphs_that_serve_one_length_are_refused_with_random_ones(config: Config) -> None:
-    with pytest.raises(UserError, match=r"compile=reduce-overhead: with data\.window_lengths=random"):
-        TrainConfig.parse(config("compile=reduce-overhead", "data.window_lengths=random"))
+@pytest.mark.parametrize("various", ["data.window_lengths=random", "data.unit=line"])
+def test_graphs_that_serve_one_length_are_refused_with_various_ones(various: str, config: Config) -> None:
+    with pytest.raises(UserError, match=f"compile=reduce-overhead: with {various} each length"):
+        TrainConfig.parse(config("compile=reduce-overhead", various))
 
 
 @pytest.mark.parametrize(("how", "told"), [(ASGD[:2], True), (("averaging=ema",), False), ((), False)])

@@ -21,6 +21,9 @@ from lstm_lm.training.tuning.options import TuneOptions, tune_options
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
+VARIOUS_LENGTHS = (("window_lengths", "random", "fixed"), ("unit", "line", "window"))
+"""Keys of `data` with the value that makes windows of many lengths, and the one that doesn't."""
+
 
 class CompileOptions(Options):
     """`compile`: whether and how torch.compile is used."""
@@ -107,11 +110,12 @@ class TrainConfig:
                 "ckpt_path= continues a run as it was; init_from= starts a new one from another's weights"
             )
         compiling = CompileOptions.parse(top.compile, "compile")
-        if compiling.enabled and compiling.mode != "default" and top.data["window_lengths"] == "random":
-            raise UserError(
-                f"compile={compiling.mode}: with data.window_lengths=random each length is a CUDA graph of its own\n"
-                "use compile=default, whose graphs serve all lengths, or data.window_lengths=fixed"
-            )
+        for key, value, instead in VARIOUS_LENGTHS:
+            if compiling.enabled and compiling.mode != "default" and top.data.get(key) == value:
+                raise UserError(
+                    f"compile={compiling.mode}: with data.{key}={value} each length is a CUDA graph of its own\n"
+                    f"use compile=default, whose graphs serve all lengths, or data.{key}={instead}"
+                )
         runtime = RuntimeOptions.parse(top.runtime, "runtime")
         trainer = check_trainer(top.trainer)
         benchmark = _cudnn_benchmark(trainer, runtime)
