@@ -1,5 +1,6 @@
 """`embed`: vectors of a text's lines or windows into a .npy file; what was done, on standard error."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -111,5 +112,5 @@ def _told(done: "Embedded", out: Path, unit: str) -> list[str]:
     if done.replaced:
         lines.append(f"{done.replaced:,} unknown pieces of text were left out or replaced")
     if done.projector is not None:
-        lines.append(f"tensorboard --logdir {done.projector}   # the tab Projector")
+        lines.append(f"tensorboard --logdir {shlex.quote(str(done.projector))}   # the tab Projector")
     return lines

@@ -1,5 +1,6 @@
 """A sweep as a person sees it: a line before each job, what went wrong, a table at the end. Failed jobs end nothing."""
 
+import shlex
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,9 @@ class Sweep:
             )
         self._console.print()
         self._console.print(table)
-        self._console.print(Text(f"\nthe sweep lies in {folder}\ncompare: tensorboard --logdir {folder}"))
+        self._console.print(
+            Text(f"\nthe sweep lies in {folder}\ncompare: tensorboard --logdir {shlex.quote(str(folder))}")
+        )
 
     def _report(self, job: Job, error: BaseException) -> int:
         """Tell a job's error, leave a summary where there is none; gives the job's exit status."""

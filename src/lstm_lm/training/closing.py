@@ -47,8 +47,8 @@ def show(
     shown = _relative(run_dir)
     for line in (
         f"run  {shown}",
-        f"next {_next(summary, shown)}",
-        f"     tensorboard --logdir {_relative(run_dir.parent)}",
+        f"next {_next(summary, shlex.quote(shown))}",
+        f"     tensorboard --logdir {shlex.quote(_relative(run_dir.parent))}",
     ):
         console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
 
@@ -62,14 +62,14 @@ def show_interrupted(summary: Summary | None, run: RunDirectory, console: Consol
     kept = f", saved in {_relative(run.last)}" if run.last.exists() else "; no checkpoint was written"
     console.print(Text(f"interrupted{at}{kept}"), soft_wrap=True)
     if run.last.exists():
-        again = f"hydra.run.dir={_relative(run.path)} resume=auto"
+        again = f"{shlex.quote(f'hydra.run.dir={_relative(run.path)}')} resume=auto"
         sweep = {"-m", "--multirun"} & set(shlex.split(summary.command))
         command = "this job's settings, without -m, and" if sweep else "the same command with"
         console.print(Text(f"continue: {command} {again}"), soft_wrap=True)
 
 
 def _next(summary: Summary, run: str) -> str:
-    """What to type next to use `run`, called as somebody does who called `train` like this."""
+    """What to type next to use `run`, quoted for a shell, called as somebody does who called `train` like this."""
     command = summary.command
     program = next((name for name in ("lstm-lm", "python -m lstm_lm") if command.startswith(f"{name} ")), None)
     if model_class(str(summary.model.name)).objective == "reconstruction":
