@@ -38,7 +38,18 @@ def test_over_tokens(run: RunDirectory) -> None:
     assert found["val"].x == [1500, 2500]
 
 
-def test_over_seconds(run: RunDirectory) -> None:
+def test_over_seconds(tmp_path: Path) -> None:
+    """As logged, and evenly between two rows; a start that compiles counts."""
+    rows = {
+        10: {"train/loss": 3.0, "train/seconds": 60.0},
+        15: {"val/loss": 2.0},
+        20: {"train/loss": 2.5, "train/seconds": 62.0, "train/step_ms": 100.0},
+    }
+    found = read_curves(make_run(tmp_path / "timed", metrics=rows), "loss", "seconds")
+    assert found == {"train": Curve([60.0, 62.0], [3.0, 2.5]), "val": Curve([61.0], [2.0])}
+
+
+def test_over_seconds_of_a_run_that_logged_only_the_time_of_steps(run: RunDirectory) -> None:
     """Twenty steps of 100 ms, twenty of 50 ms, and what follows at that pace."""
     found = read_curves(run, "loss", "seconds")
     assert found["train"].x == pytest.approx([1.0, 2.0, 3.0])

@@ -58,6 +58,7 @@ def test_tensorboard_and_the_table_have_the_same_scalars_under_the_same_names(ru
         "train/learning_rate",
         "train/gradient_norm",
         "train/step_ms",
+        "train/seconds",
         "train/tokens_per_second",
         "train/epoch_seconds",
         "system/cpu_percent",
@@ -77,6 +78,14 @@ def test_tensorboard_and_the_table_have_the_same_scalars_under_the_same_names(ru
 def test_a_row_every_so_many_steps_one_with_each_validation_and_the_last(run: Path) -> None:
     steps = [int(row["step"]) for row in metrics_file.read(run / "metrics.csv")]
     assert steps == sorted({*range(5, 87, 5), 43, 86})
+
+
+def test_the_seconds_of_training_grow_up_to_those_of_the_summary(run: Path) -> None:
+    seconds = [row["train/seconds"] for row in metrics_file.read(run / "metrics.csv") if "train/seconds" in row]
+    assert len(seconds) > 10
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+    assert seconds[-1] <= json.loads((run / "summary.json").read_text())["train"]["seconds"]
 
 
 def test_samples_are_texts(run: Path) -> None:

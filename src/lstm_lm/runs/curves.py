@@ -13,7 +13,7 @@ from lstm_lm.runs.listing import training_tokens
 from lstm_lm.runs.metrics_file import STEP, Row
 
 Over = Literal["steps", "tokens", "seconds"]
-"""Optimizer steps; tokens trained on; seconds of training, validation and sampling not counted."""
+"""Optimizer steps; tokens trained on; wall time of training in seconds, as `train.seconds` of a summary."""
 
 SPLITS = ("train", "val")
 
@@ -71,10 +71,15 @@ def _tokens_per_step(rows: Sequence[Row], run: RunDirectory) -> float:
 
 
 def _seconds(steps: Sequence[float], rows: Sequence[Row], run: RunDirectory) -> list[float]:
-    """When each of `steps` ended: the sum of the steps' own times, as `train/step_ms` has them.
+    """When each of `steps` ended, by `train/seconds`, and evenly between two rows.
 
-    That is their median since the row before. Steps before the first row, which warm up, count like those after them.
+    Rows of older versions lack it: then the sum of the steps' own times, as `train/step_ms` has them, the median since
+    the row before. Steps before the first row, which warm up, count like those after them; pauses do not count.
     """
+    known = [(row[STEP], row["train/seconds"]) for row in rows if "train/seconds" in row]
+    if known and all("train/seconds" in row for row in rows if "train/loss" in row):
+        places, times = zip((0.0, 0.0), *known, strict=True)
+        return [float(place) for place in np.interp(steps, places, times)]
     timed = [(row[STEP], row["train/step_ms"]) for row in rows if "train/step_ms" in row]
     if not timed:
         raise UserError(f"{run.path}: how long a step takes was not measured there\nuse over=steps or over=tokens")

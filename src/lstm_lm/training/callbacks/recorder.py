@@ -84,6 +84,7 @@ class Recorder(pl.Callback):
             "train/loss": loss,
             "train/perplexity": math.exp(min(loss, 700.0)),
             "train/learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "train/seconds": pl_module.trained_seconds,
         }
         if pl_module.gradient_norm is not None:
             values["train/gradient_norm"] = float(pl_module.gradient_norm)
