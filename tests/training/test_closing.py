@@ -23,7 +23,7 @@ def ended() -> Summary:
 
 def shown(summary: Summary, folder: str) -> list[str]:
     console = Console(file=io.StringIO(), width=40)
-    show(summary, Path("outputs") / folder, console, sample=None, source="best.ckpt", hint=None)
+    show(summary, Path("outputs") / folder, console, sample=None, source="best.ckpt", hints=())
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
 
 
