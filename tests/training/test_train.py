@@ -433,6 +433,15 @@ def test_an_interrupted_run_tells_where_it_stands_and_how_to_go_on(
     assert written["val"]["loss"] is not None
 
 
+def test_a_sanity_check_is_no_validation(small_config: Config, tmp_path: Path) -> None:
+    """It sees a window or two, so its loss must stand nowhere as the validation's."""
+    summary = lstm_lm.train(small_config("trainer.num_sanity_val_steps=1", "trainer.max_steps=2"), tmp_path / "run")
+    last, best = (checkpoint_file.load(tmp_path / "run" / "checkpoints" / f"{name}.ckpt") for name in ("last", "best"))
+    assert last["lstm_lm"]["validation"] is None
+    assert summary.val is not None
+    assert best["lstm_lm"]["validation"] == {"step": 2, "loss": summary.val.loss, "shares": {}}
+
+
 def test_resuming_where_there_is_nothing_says_so(small_config: Config, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     lstm_lm.train(small_config("trainer.max_steps=1", "resume=auto"), tmp_path / "run", console=console)

@@ -153,12 +153,13 @@ class LanguageModelTask(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Make `scores` those of this validation, and let early stopping see the loss."""
-        self.scores = self._scores_of("validation")
-        self.validated_at = self.global_step
-        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
-            self.average.note_validation(self.scores.loss)
+        scores = self._scores_of("validation")
+        if not self.trainer.sanity_checking:  # which sees but a few windows
+            self.scores, self.validated_at = scores, self.global_step
+            if self.trainer.state.fn == TrainerFn.FITTING:
+                self.average.note_validation(scores.loss)
         # `compute` has summed over all processes already; Lightning wants to be told to do so too
-        self.log("val/loss", self.scores.loss, logger=False, batch_size=1, sync_dist=True)
+        self.log("val/loss", scores.loss, logger=False, batch_size=1, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         """As before a validation."""
