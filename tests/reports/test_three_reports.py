@@ -1,6 +1,5 @@
 """What the reports of batch_device, architectures and tuning say of figures that are known."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,11 @@ def tuned(row: Row, repetition: int) -> dict[str, Any] | str:
     runtime, device = row.config["runtime"], row.config["device"]["accelerator"]
     if device == "gpu":
         return NO_GPU
-    chance = random.Random(f"{row.key}{repetition}")
+    noise = 0.0002 * (-1) ** repetition * (row.arm != "default")  # to and fro: every interval covers 1
     threads = runtime["threads"] or 2
     loss = 1.1 if not row.config["data"]["carry_state"] else 1.0
     return {
-        "train": {"tokens_per_second": 1000 * threads * chance.uniform(0.999, 1.001), "seconds": 5.0, "steps": 10},
+        "train": {"tokens_per_second": 1000 * threads * (1 + noise), "seconds": 5.0, "steps": 10},
         "val": {"loss": (1.5 + 0.1 * repetition) * loss},
         "runtime": {
             "device": "cpu (a CPU)",

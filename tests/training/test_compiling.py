@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._dynamo.callback import callback_handler
 
 import lstm_lm
-from lstm_lm.errors import RunError, UserError
+from lstm_lm.errors import RunError, Unavailable, UserError
 from lstm_lm.models.masked_layers import MaskedLinear
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.training import compilation, compiling
@@ -184,7 +184,7 @@ def test_no_compiler_is_said_before_training(small_config: Config, tmp_path: Pat
     import torch._inductor.config as inductor
 
     with inductor.patch({"cpp.cxx": (None, "no-such-compiler")}):
-        text = refusal(small_config(*COMPILED), tmp_path / "run", UserError)
+        text = refusal(small_config(*COMPILED), tmp_path / "run", Unavailable)
     assert "'no-such-compiler'" in text
     assert "CXX" in text
     assert not (tmp_path / "run").exists()
