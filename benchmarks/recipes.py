@@ -1,16 +1,18 @@
 """Runs a recipe as its page tells to, and keeps the summary that it leaves.
 
-    python benchmarks/recipes.py NAME [--seeds 1 2 3] [--dynamic] [KEY=VALUE ...]
+    python benchmarks/recipes.py NAME [--seeds 1 2 3] [--dynamic] [--text FOLDER] [KEY=VALUE ...]
 
 Each seed is a fresh process, `python train.py experiment=NAME seed=SEED KEY=VALUE ...`; what it leaves is kept as
 `benchmarks/results/recipes/NAME-SEED.json`: the run's `summary.json`, with the wall time of the whole process, the
 machine and the day. With `--dynamic`, `python -m lstm_lm evaluate method=dynamic` follows; its section is kept too.
-The corpus comes from the cache, where `python train.py data=tinyshakespeare` puts it once.
+The corpus comes from the cache, where `python train.py data=tinyshakespeare` puts it once; or `--text` is a folder that
+is copied to where the process runs, so that `data.path=NAME` finds it.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,18 +33,21 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="further KEY=VALUE, part of what is kept")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--dynamic", action="store_true", help="and dynamic evaluation")
+    parser.add_argument("--text", type=Path, help="a folder to copy to where the process runs")
     parser.add_argument("--out", type=Path, default=KEPT, help="the folder to keep the summaries in")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        kept = once(arguments.name, seed, arguments.overrides, dynamic=arguments.dynamic)
+        kept = once(arguments.name, seed, arguments.overrides, dynamic=arguments.dynamic, text=arguments.text)
         save(kept, arguments.out / f"{arguments.name}-{seed}.json")
         val = kept["summary"]["val"]
         print(f"{arguments.name} seed {seed}: {kept['whole_process_seconds']:.1f} s, val loss {val['loss']:.4f}")
 
 
-def once(name: str, seed: int, overrides: list[str], *, dynamic: bool) -> dict[str, Any]:
+def once(name: str, seed: int, overrides: list[str], *, dynamic: bool, text: Path | None) -> dict[str, Any]:
     """Train it in a folder that goes away; gives what is kept."""
     with tempfile.TemporaryDirectory() as folder:
+        if text is not None:
+            shutil.copytree(text, Path(folder) / text.name)
         typed = [f"experiment={name}", f"seed={seed}", *overrides]
         began = time.perf_counter()
         _python(folder, str(ROOT / "train.py"), *typed, "hydra.run.dir=run")
