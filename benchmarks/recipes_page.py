@@ -85,7 +85,7 @@ def _dynamic(run: dict[str, Any]) -> str:
     """The loss with dynamic evaluation, and what that took."""
     if "dynamic" not in run:
         return "-"
-    loss = run["dynamic"]["splits"]["validation"]["loss"]
+    loss = run["dynamic"]["loss"]
     return f"{loss:.4f} ({run['dynamic_seconds']:,.0f} s)"
 
 
