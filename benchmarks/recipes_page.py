@@ -18,8 +18,8 @@ INTRODUCTION = """# Recipes
 
 A recipe is one YAML file, taken with `experiment=NAME`: [conf/experiment/](../conf/experiment). Each row below is a
 run of the command that stands above it, in a fresh process, by `python benchmarks/recipes.py NAME`, which keeps the
-run's `summary.json` in `benchmarks/results/recipes/`. `seconds` are those of the whole
-process, from its start to its last line; losses are nats per token of the validation split, of the best checkpoint.
+run's `summary.json` in `benchmarks/results/recipes/`. `seconds` are those of the whole process, from its start to its
+last line, on so many threads; losses are nats per token of the validation split, of the best checkpoint.
 Losses and perplexities of different tokenizers do not compare; bits per byte do. `dynamic` is the loss with `python
 -m lstm_lm evaluate method=dynamic`. What was tried, failures included: [decision 22](decisions/0022-recipes.md).
 
@@ -44,6 +44,8 @@ RECIPES = {
     "the row says.",
 }
 
+COLUMNS = ["seed", "parameters", "steps", "val loss", "perplexity", "bits per byte", "threads", "seconds", "dynamic"]
+
 
 def page() -> str:
     """The whole page."""
@@ -62,7 +64,7 @@ def _recipe(name: str, words: str) -> str:
         f"torch {versions['torch']}; {first['date']}, commit {(first['git_commit'] or 'unknown')[:8]}."
     )
     rows = [_row(run) for run in runs]
-    told = table(["seed", "parameters", "steps", "val loss", "perplexity", "bits per byte", "seconds", "dynamic"], rows)
+    told = table(COLUMNS, rows)
     return f"{head}{source}\n\n{told}{_spread(runs)}"
 
 
@@ -76,6 +78,7 @@ def _row(run: dict[str, Any]) -> list[str]:
         f"{val['loss']:.4f}",
         f"{val['perplexity']:.2f}",
         "-" if val["bits_per_byte"] is None else f"{val['bits_per_byte']:.4f}",
+        str(summary["runtime"]["settings"]["threads"]),
         f"{run['whole_process_seconds']:,.0f}",
         _dynamic(run),
     ]
