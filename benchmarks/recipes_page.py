@@ -17,11 +17,15 @@ PAGE = ROOT / "docs" / "recipes.md"
 INTRODUCTION = """# Recipes
 
 A recipe is one YAML file, taken with `experiment=NAME`: [conf/experiment/](../conf/experiment). Each row below is a
-run of the command that stands above it, in a fresh process, by `python benchmarks/recipes.py NAME`, which keeps the
-run's `summary.json` in `benchmarks/results/recipes/`. `seconds` are those of the whole process, from its start to its
-last line, on so many threads; losses are nats per token of the validation split, of the best checkpoint.
-Losses and perplexities of different tokenizers do not compare; bits per byte do. `dynamic` is the loss with `python
--m lstm_lm evaluate method=dynamic`. What was tried, failures included: [decision 22](decisions/0022-recipes.md).
+run of the command that stands above it, with its own seed, in a fresh process, by `python benchmarks/recipes.py NAME`,
+which keeps the run's `summary.json` in `benchmarks/results/recipes/`. `seconds` are those of the whole process, from
+its start to its last line, on so many threads; losses are nats per token of the validation split, of the best
+checkpoint. Losses and perplexities of different tokenizers do not compare; bits per byte do. What was tried, failures
+included: [decision 22](decisions/0022-recipes.md).
+
+Scored is every token once, with the state carried through the whole split; the best checkpoint is chosen on that same
+split, as it is in the figures that are cited. `dynamic` is the loss, on that split too, with `python -m lstm_lm
+evaluate method=dynamic`, and what that took: the model goes on learning, so it compares with no other column.
 
 Tiny Shakespeare is downloaded once; without a network, `data.path=FILE` names a copy of karpathy/char-rnn's
 `input.txt`.

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lstm_lm.cli.compose import compose
 from lstm_lm.cli.free_text import FREE_TEXT
+from lstm_lm.cli.hydra_errors import check_overrides, explain
 from lstm_lm.cli.quoting import quote_overrides
 from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
@@ -95,6 +96,7 @@ def run(args: Namespace, console: Console) -> int:
 
 def _sort(overrides: Sequence[str]) -> tuple[list[str], Mapping[str, list[str]], str | None]:
     """What is said about the study itself; by key, what is said about its rows; and its folder, if one is named."""
+    _check_form(overrides)
     about: list[str] = []
     typed: dict[str, list[str]] = {}
     folder: str | None = None
@@ -113,6 +115,22 @@ def _sort(overrides: Sequence[str]) -> tuple[list[str], Mapping[str, list[str]],
         else:
             typed[key] = _values(line)
     return about, typed, folder
+
+
+def _check_form(overrides: Sequence[str]) -> None:
+    """Refuse what is no override at all, as `train` without a study does.
+
+    Raises:
+        UserError: names the first that is not.
+    """
+    quoted = quote_overrides(overrides, FREE_TEXT["train"], multirun=True)
+    check_overrides("train", quoted)
+    try:
+        OverridesParser.create().parse_overrides(list(quoted))
+    except Exception as error:
+        if (explained := explain(error, "train", quoted)) is None:
+            raise
+        raise explained from None
 
 
 def _folder(line: str) -> str:

@@ -68,6 +68,13 @@ class StudyLines:
         found = [outcome.status for outcome in results.outcomes]
         counts = ", ".join(f"{found.count(kind)} {kind}" for kind in dict.fromkeys(sorted(found)))
         self._print(f"{counts}\nreport: {page}", "bold")
+        if others := self._study.other_rows():
+            rows = "1 row" if others == 1 else f"{others} rows"
+            self._print(
+                f"left out: {rows} of other settings in the same folder; the command that they were run with writes "
+                "their report again, and hydra.sweep.dir=DIR gives these a folder of their own",
+                "yellow",
+            )
 
     def _figure(self, turn: Turn) -> str:
         study, column = self._study, self._headline

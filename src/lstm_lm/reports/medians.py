@@ -42,7 +42,11 @@ def draw_bars(axes: Axes, values: Mapping[str, Measured]) -> None:
     found = list(values.values())
     errors = [[value.median - value.low for value in found], [value.high - value.median for value in found]]
     colors = [ink(number).color for number in range(len(names))]
-    axes.barh(names, [value.median for value in found], xerr=errors, color=colors, ecolor=BLACK, capsize=2, height=0.6)
+    places = range(len(names))
+    axes.barh(places, [value.median for value in found], xerr=errors, color=colors, ecolor=BLACK, capsize=2, height=0.6)
+    axes.set_yticks(
+        places, names
+    )  # the panel's numbers have a format of their own, which names given to barh would get
     axes.set_ylim(len(names) - 0.5, -0.5)  # not inverted: panels may share this axis
     axes.tick_params(axis="y", labelsize=SMALL)
     axes.grid(axis="y", visible=False)

@@ -24,6 +24,20 @@ _METHOD = (
     "that holds it with 95 % confidence (Student's, of the logarithms). Where that covers 1, no difference was "
     "measured; of twenty rows that are alike, one is expected to look different all the same."
 )
+NOTHING = (
+    "Nothing: no two completed rows have a figure to compare. A run of a few steps has no speed: the first don't count."
+)
+TRAINED = (
+    ("data", "name", "text {}"),
+    ("tokenizer", "name", "tokenizer {}"),
+    ("model", "name", "model {}"),
+    ("model", "num_layers", "L={}"),
+    ("model", "hidden_size", "H={}"),
+    ("data", "batch_size", "B={}"),
+    ("data", "seq_len", "T={}"),
+    ("precision", "name", "precision {}"),
+)
+"""Section and key of a configuration, and how its value is told."""
 
 
 def find_report(name: str) -> StudyReport:
@@ -55,7 +69,7 @@ def write_report(name: str, size: str, results: Results) -> Path:
         report.question,
         *_circumstances(results),
         "## What came out",
-        *(report.findings(results) or ["Nothing: no two rows that could be compared have been completed."]),
+        *(report.findings(results) or [NOTHING]),
         *(f"![{stem.replace('_', ' ')}]({stem}.png)" for stem in pictures),
         "## All rows",
         _rows(report, results),
@@ -74,6 +88,7 @@ def _circumstances(results: Results) -> Iterator[str]:
     days = sorted(stage.ended[:10] for outcome in ran if outcome.record for stage in outcome.record.stages.values())
     repetitions = results.study.repetitions
     facts = {
+        "trained": _trained(results),
         "machine": _all_of(outcome.record.machine for outcome in ran if outcome.record),
         "versions": _all_of(_versions(outcome.summary) for outcome in ran if outcome.summary.get("versions")),
         "commit": _all_of(
@@ -86,6 +101,16 @@ def _circumstances(results: Results) -> Iterator[str]:
     yield markdown.table(["", ""], [[key, value] for key, value in facts.items() if value], left=2)
     if len({outcome.record.machine for outcome in ran if outcome.record}) > 1:
         yield "**These runs are of different machines: their times do not compare.**"
+
+
+def _trained(results: Results) -> str:
+    """What all rows have in common of what is trained; what differs is in the rows' names."""
+    common: list[str] = []
+    for section, key, words in TRAINED:
+        values = {str(row.config.get(section, {}).get(key)) for row in results.plan.rows}
+        if len(values) == 1 and (value := values.pop()) != "None":
+            common.append(words.format(value))
+    return ", ".join(common)
 
 
 def _kinds(results: Results) -> list[str]:

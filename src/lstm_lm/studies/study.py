@@ -78,6 +78,12 @@ class Study:
         """Where its run lies."""
         return RunDirectory(folder_of(turn.row, self.folder / "rows") / str(turn.repetition))
 
+    def other_rows(self) -> int:
+        """How many rows lie in the folder that this study, as it is asked for now, does not have."""
+        rows = self.folder / "rows"
+        own = {folder_of(row, rows) for row in self.rows}
+        return sum(path.is_dir() and path not in own for path in rows.glob("*"))
+
     def commands(self, turn: Turn, run: Path | str) -> dict[str, list[str]]:
         """By stage, what is typed after the program's name to run it in the directory `run`."""
         row = turn.row

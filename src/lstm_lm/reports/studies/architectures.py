@@ -1,7 +1,7 @@
 """`study=architectures`: kinds of language models at equal parameters, on the same tokens and in equal time."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -19,6 +19,11 @@ CONTEXT, CURVE = "evaluation.context.effective_context", "evaluation.context.cur
 WRITING, SAMPLE = "evaluation.sampling.tokens_per_second", "evaluation.sampling.text"
 BASELINE = "LSTM"
 CONDITIONS = ("equal parameters, the same tokens", "equal parameters, equal time")
+CONTEXT_NOTE = (
+    "Effective context: the least length from which on all longer ones stay within 1 % of the longest one's loss, at "
+    "{:,} positions of the validation text beyond a model's longest context. Models differ in that, so the curves' "
+    "shapes compare; their heights and the table's losses do not."
+)
 SHOWN = 400
 """Characters of a sample."""
 
@@ -30,8 +35,9 @@ class Architectures:
     question = (
         "Would another architecture have been better? Five models with equal numbers of parameters (within 2 %) are "
         "trained on the same tokens, each with the one-cycle schedule; and, again, for the same time, at a constant "
-        "learning rate, because nobody knows how many steps there will be. Each has the learning rate that suited it "
-        "best among a few. All are scored alike: every token once, with all the context that the model can hold."
+        "learning rate, because nobody knows how many steps there will be. Each has one learning rate for both, chosen "
+        "with the schedule (conf/study/architectures.yaml says among which). All are scored alike: every token once, "
+        "with all the context that the model can hold."
     )
     columns = (
         Column(LOSS, "validation loss, nats", "{:.4f}"),
@@ -59,6 +65,8 @@ class Architectures:
                 for row in rows
             ]
             blocks.append(markdown.table(["", *(column.title for column in columns)], table))
+        if positions := _positions(results):
+            blocks.append(CONTEXT_NOTE.format(positions))
         return [*blocks, *_samples(results)]
 
     def plots(self, results: Results) -> Mapping[str, Figure]:
@@ -67,8 +75,9 @@ class Architectures:
         if not conditions:
             return {}
         bars, places = panels(1, len(conditions), width=4.6, height=2.6)
+        order = [_model(row) for row in next(iter(conditions.values()))]  # one place and colour a model, in all panels
         for axes, (condition, rows) in zip(places, conditions.items(), strict=True):
-            found = {_model(row): results.measured(row, LOSS) for row in rows}
+            found = {_model(row): results.measured(row, LOSS) for row in sorted(rows, key=_place_in(order))}
             describe(axes, title=condition, x="validation loss, nats per token")
             draw_bars(axes, {name: value for name, value in found.items() if value is not None})
         pictures = {"architectures_loss": bars}
@@ -87,13 +96,20 @@ class Architectures:
         return pictures
 
 
+def _place_in(order: Sequence[str]) -> Callable[[Row], int]:
+    """A key to sort rows by: their model's place in `order`; those that are not in it come last."""
+    return lambda row: order.index(_model(row)) if _model(row) in order else len(order)
+
+
 def _draw_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
     figure, (axes,) = panels(width=7.6, height=4.2)
     for number, (name, curve) in enumerate(curves.items()):
         lengths = sorted(curve)
         line(axes, lengths, [curve[length] for length in lengths], ink(number), label=name)
     log_axis(axes, "x", base=2)
-    describe(axes, title="loss by context, medians", x="tokens of context", y="loss, nats per token")
+    describe(
+        axes, title=f"loss by context, medians; at {CONDITIONS[0]}", x="tokens of context", y="loss, nats per token"
+    )
     label_lines(axes)
     return figure
 
@@ -131,6 +147,11 @@ def _sentences(results: Results, row: Row) -> Iterator[str]:
         if speed is not None and speed.differs:
             bounds = f"({speed.low:.2f} to {speed.high:.2f})"
             yield f"{_model(row)} {what} at {speed.median:.2f} times the LSTM's speed {bounds}."
+
+
+def _positions(results: Results) -> int | None:
+    counts = [run.figure("evaluation.context.positions") for row in results.plan.rows for run in results.of(row)]
+    return next((int(count) for count in counts if count), None)
 
 
 def _curve(results: Results, row: Row) -> dict[float, float]:
