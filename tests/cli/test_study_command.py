@@ -228,6 +228,8 @@ def test_without_m_it_says_what_to_type(here: Here) -> None:
         (["study=precision_compile", "model.hidden_size=-1"], "model.hidden_size=-1"),
         (["study=precision_compile", "hydra.run.dir=x"], "a study takes no other key of Hydra than hydra.sweep.dir"),
         (["study=precision_compile", "hydra.sweep.dir=/proc/x"], "hydra.sweep.dir"),
+        (["study=precision_compile", "nonsense"], "nonsense: not of the form KEY=VALUE"),
+        (["study=precision_compile", "model.hidden_size=[1"], "model.hidden_size=[1"),
     ],
 )
 def test_what_is_wrong_is_refused_before_a_row_runs(argv: list[str], message: str, here: Here) -> None:

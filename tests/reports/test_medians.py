@@ -12,6 +12,7 @@ def test_bars_stand_in_their_order_from_the_top_in_panels_that_share_the_axis() 
         bottom, top = axes.get_ylim()
         assert bottom > top
         assert [bar.get_width() for bar in axes.patches] == [2.0, 3.0]
+    assert [label.get_text() for label in places[0].get_yticklabels()] == ["first", "second"]
 
 
 def test_lines_have_a_tick_at_every_place_and_leave_out_what_has_no_points() -> None:

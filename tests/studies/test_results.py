@@ -77,3 +77,14 @@ def test_runs_of_different_machines_are_not_compared(tmp_path: Path) -> None:
     assert ratio.median == pytest.approx(3.0)
     assert ratio.count == 1
     assert Results.gather(replace(study, repetitions=1), plan).ratio(two, "one", SPEED) == ratio
+
+
+def test_rows_of_other_settings_in_the_same_folder_are_counted(tmp_path: Path) -> None:
+    """They are none of this study's as it is asked for now, and still there."""
+    plan = planned()
+    study = there(tmp_path, plan.rows)
+    for row in plan.rows:
+        note(study, Turn(row, 1), "train", "scores")
+    assert study.other_rows() == 0
+    assert there(tmp_path, plan.rows[:1]).other_rows() == 1
+    assert there(tmp_path / "new", plan.rows).other_rows() == 0
