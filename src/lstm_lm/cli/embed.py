@@ -10,6 +10,7 @@ from pydantic import Field
 
 from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
@@ -28,21 +29,15 @@ class TextOptions(Options):
     encoding: str
 
 
-class CommandOptions(Options):
+class CommandOptions(ModelChoice):
     """The keys of `conf/embed.yaml`."""
 
-    run: str | None
-    ckpt_path: str | None
-    runs_dir: str
     data: dict[str, Any]
     out: str | None
     unit: Literal["line", "window"]
     unknown: Literal["error", "skip", "replace"]
     batch_size: Annotated[int, Field(ge=1, le=65536)]
     projector: bool
-    device: dict[str, Any]
-    precision: dict[str, Any]
-    forward: dict[str, Any]
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
-from lstm_lm.options import Options
 
 if TYPE_CHECKING:
     from lstm_lm.evaluation.methods.interface import Tell
@@ -24,17 +24,11 @@ if TYPE_CHECKING:
 NO_SWEEP = "evaluate scores one run, and has no sweeps (-m)\nrun it once for each run"
 
 
-class CommandOptions(Options):
+class CommandOptions(ModelChoice):
     """The keys and groups of `conf/evaluate.yaml`."""
 
-    run: str | None
-    ckpt_path: str | None
-    runs_dir: str
     method: dict[str, Any]
     data: dict[str, Any]
-    device: dict[str, Any]
-    precision: dict[str, Any]
-    forward: dict[str, Any]
     runtime: dict[str, Any]
 
 

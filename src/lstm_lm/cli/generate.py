@@ -4,16 +4,16 @@ import io
 import sys
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note, write_text
 from lstm_lm.errors import UserError
-from lstm_lm.options import Options
 
 if TYPE_CHECKING:
     from lstm_lm.generation.options import GenerateOptions
@@ -22,16 +22,10 @@ if TYPE_CHECKING:
 NO_SWEEP = "generate writes one text, and has no sweeps (-m)\nfor several texts use num_samples=N"
 
 
-class CommandOptions(Options):
+class CommandOptions(ModelChoice):
     """The keys that say which model writes, and where; the others are `GenerateOptions`."""
 
-    run: str | None
-    ckpt_path: str | None
-    runs_dir: str
     interactive: bool
-    device: dict[str, Any]
-    precision: dict[str, Any]
-    forward: dict[str, Any]
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:

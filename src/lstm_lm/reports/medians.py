@@ -44,9 +44,7 @@ def draw_bars(axes: Axes, values: Mapping[str, Measured]) -> None:
     colors = [ink(number).color for number in range(len(names))]
     places = range(len(names))
     axes.barh(places, [value.median for value in found], xerr=errors, color=colors, ecolor=BLACK, capsize=2, height=0.6)
-    axes.set_yticks(
-        places, names
-    )  # the panel's numbers have a format of their own, which names given to barh would get
+    axes.set_yticks(places, names)  # given to barh, the names would get the format of the panel's numbers
     axes.set_ylim(len(names) - 0.5, -0.5)  # not inverted: panels may share this axis
     axes.tick_params(axis="y", labelsize=SMALL)
     axes.grid(axis="y", visible=False)
