@@ -5,15 +5,21 @@ ERROR_FILE = "LSTM_LM_ERROR_FILE"
 
 So a study tells what cannot run here from what is wrong: the exit status is the same for both.
 """
+LONGEST_LINE = 2000
+"""Characters of a line of a message."""
 
 
 class UserError(Exception):
     """Wrong arguments, configuration or input, found before training: what, where, what to do (exit status 2).
 
-    The message is one to four lines; the command line prints it as it is, without a traceback.
+    The message is one to four lines; the command line prints it as it is, without a traceback. What it quotes may hold
+    anything: what a terminal would not show as it is becomes an escape, and a line without end loses its middle.
     """
 
     exit_status = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(_line, message.split("\n"))))
 
 
 class Unavailable(UserError):
@@ -37,4 +43,19 @@ class Interrupted(BaseException):
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
+        self.signal_number = signal_number
         self.exit_status = 128 + signal_number
+
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int]]:
+        """So that it comes back from other processes."""
+        return type(self), (self.signal_number,)
+
+
+def _line(text: str) -> str:
+    shown = text if text.isprintable() else "".join(map(_escaped, text))
+    half = LONGEST_LINE // 2
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[:half]}...{shown[-half:]}"
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

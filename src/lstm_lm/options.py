@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 MOST_PROBLEMS_SHOWN = 3
+LONGEST_VALUE_SHOWN = 200
+"""Characters."""
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 """Numbers in a vector of a model."""
@@ -48,18 +50,32 @@ def _explain(error: ValidationError, where: str, known: list[str]) -> str:
         name = str(problem["loc"][0]) if problem["loc"] else ""
         key = prefix + ".".join(part for part in map(str, problem["loc"]) if part.isidentifier() and part[0].islower())
         if problem["type"] == "extra_forbidden":
-            line = f"{prefix}{name}: no such key (known: {', '.join(known)})"
+            line = f"{prefix}{shown_key(name)}: no such key (known: {', '.join(known)})"
         elif problem["type"] == "missing":
             line = f"{key}: missing"
         elif not name:  # several keys that do not fit together: the message names them
             line = f"{where or 'configuration'}: {_allowed(problem['msg'])}"
         else:
-            line = f"{key}={problem['input']!r}: {_allowed(_constraint(problem) or problem['msg'])}"
+            line = f"{key}={_shown(problem['input'])}: {_allowed(_constraint(problem) or problem['msg'])}"
         lines.setdefault(prefix + name, line)  # of a union's alternatives, the first that was tried
     shown = list(lines.values())
     if len(shown) > MOST_PROBLEMS_SHOWN:
         shown = [*shown[:MOST_PROBLEMS_SHOWN], f"... and {len(shown) - MOST_PROBLEMS_SHOWN} more"]
     return "\n".join(shown)
+
+
+def shown_key(name: object) -> str:
+    """A key that somebody has made up: as it is where it could be one."""
+    return name if isinstance(name, str) and name.isidentifier() else repr(name)
+
+
+def _shown(value: object) -> str:
+    """`value` as Python writes it, its middle left out where it is long."""
+    text = repr(value)
+    if len(text) <= LONGEST_VALUE_SHOWN:
+        return text
+    half = LONGEST_VALUE_SHOWN // 2
+    return f"{text[:half]}...{text[-half:]}"
 
 
 def _constraint(problem: "ErrorDetails") -> str | None:

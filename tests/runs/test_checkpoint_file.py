@@ -134,7 +134,7 @@ def test_something_that_is_not_a_file(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a usable path"):
         checkpoint_file.load(Path("a\0b"))
-    assert "cannot be read: File name too long" in refusal(tmp_path / ("x" * 5000))
+    assert "cannot be read: File name too long" in refusal(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 4, 300, -100, -79, -78, -1])
