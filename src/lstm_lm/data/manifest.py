@@ -44,6 +44,8 @@ class SplitManifest(_Model):
     """First character within the source it is cut from."""
     stop: Count | None
     """One past its last character there; None: the source is this split alone."""
+    crc32: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
+    """Of the token file; None: written by an earlier version, which took none."""
 
     @property
     def predicted_characters(self) -> int:

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from lstm_lm.tokenizers import Tokenizer, Unknown, tokenizer_from_json
 
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
+PIECE_BYTES = 1 << 20
 
 log = logging.getLogger(__name__)
 
@@ -102,13 +104,24 @@ def _open(folder: Path) -> EncodedCorpus | None:
     try:
         tokenizer = tokenizer_from_json(json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8")))
         sizes = {split: (folder / f"{split}.bin").stat().st_size for split in manifest.splits}
-    except (OSError, ValueError, UserError):
+        if any(size != manifest.file_bytes(split) for split, size in sizes.items()):
+            return None
+        if any(_crc32(folder / f"{split}.bin") != part.crc32 for split, part in manifest.splits.items()):
+            return None
+    except (OSError, ValueError, UserError):  # damaged; or another process takes it away, to make it again
         return None
     if tokenizer.fingerprint() != manifest.tokenizer_fingerprint:
         return None
-    if any(size != manifest.file_bytes(split) for split, size in sizes.items()):
-        return None
     return EncodedCorpus(folder, manifest, tokenizer)
+
+
+def _crc32(path: Path) -> int:
+    """A damaged token would be trained on as another one. It takes less time than the digest of the text itself."""
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            crc = zlib.crc32(piece, crc)
+    return crc
 
 
 @contextmanager
@@ -178,13 +191,15 @@ def _build(
 def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str, file: BinaryIO) -> SplitManifest:
     """Encode one split into `file`, in constant memory."""
     counted = _Counted(part.text.pieces())
-    tokens = replaced = 0
+    tokens = replaced = crc = 0
     first = b""
     try:
         for ids, missing in tokenizer.encode_pieces(counted, unknown):
             if tokens == 0 and len(ids):
                 first = tokenizer.token_bytes(int(ids[0]))
-            file.write(ids.astype(dtype).tobytes())
+            content = ids.astype(dtype).tobytes()
+            file.write(content)
+            crc = zlib.crc32(content, crc)
             tokens += len(ids)
             replaced += missing
     except UserError as error:
@@ -202,6 +217,7 @@ def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str,
         first_token_bytes=len(first),
         start=part.start,
         stop=part.stop,
+        crc32=crc,
     )
 
 
