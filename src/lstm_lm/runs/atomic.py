@@ -3,8 +3,9 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
@@ -12,17 +13,21 @@ from pathlib import Path
 from lstm_lm.errors import RunError
 
 ANOTHER_FOLDER = "another folder: hydra.run.dir=DIR"
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.tmp")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
-def replacing(path: Path, elsewhere: str = ANOTHER_FOLDER) -> Iterator[BufferedRandom]:
+def replacing(
+    path: Path, elsewhere: str = ANOTHER_FOLDER, before: Callable[[], None] | None = None
+) -> Iterator[BufferedRandom]:
     """A new binary file to fill (readable and seekable too), which takes the place of `path` when the block ends.
 
     Whatever goes wrong before that, `path` stays as it was and the new file goes away. A process that is killed in
-    the block leaves `.NAME.XXXXXXXX.tmp` behind, which nothing here ever reads. `elsewhere` is what to choose instead,
-    with the key that does.
+    the block leaves `.NAME.XXXXXXXX.tmp` behind, which nothing here ever reads (see `remove_partial`). `elsewhere` is
+    what to choose instead, with the key that does. `before` is called when the new file is whole and on the disk, just
+    before it takes its place.
 
     Raises:
         RunError: the operating system refused (full disk, missing permission, ...); names the path and the cause.
@@ -34,6 +39,8 @@ def replacing(path: Path, elsewhere: str = ANOTHER_FOLDER) -> Iterator[BufferedR
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if before is not None:
+            before()
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -41,6 +48,21 @@ def replacing(path: Path, elsewhere: str = ANOTHER_FOLDER) -> Iterator[BufferedR
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_partial(folder: Path, *names: str) -> int:
+    """Delete what killed processes left half-written in `folder`; gives how many.
+
+    Of the files called `names`, which no other process may be writing now; without names, of all there.
+    """
+    removed = 0
+    for path in folder.glob(".*.tmp"):
+        found = _PARTIAL.fullmatch(path.name)
+        if found and (not names or found["name"] in names):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ import os
 import pickle
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
@@ -43,8 +43,14 @@ class MissingCheckpoint(UserError):
     """There is no such file (now: a run that is still training may be about to put it there)."""
 
 
-def save(checkpoint: dict[str, Any], path: Path) -> None:
+class DamagedCheckpoint(UserError):
+    """The file is there and can be read, and is not what was written."""
+
+
+def save(checkpoint: dict[str, Any], path: Path, before: Callable[[], None] | None = None) -> None:
     """Write `checkpoint` to `path`; a reader finds the previous file or the new one, never a part.
+
+    `before` is called when the new file is whole, just before it takes the previous one's place.
 
     Raises:
         RunError: the file cannot be written (full disk, missing permission, ...); the previous one is whole.
@@ -56,7 +62,7 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
     section = checkpoint.get(SECTION)
     if not isinstance(section, dict) or section.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f'checkpoint["{SECTION}"]["schema_version"] must be {SCHEMA_VERSION}')
-    with atomic.replacing(path) as file:
+    with atomic.replacing(path, before=before) as file:
         sink = _Sink(file)
         try:
             torch.save(checkpoint, sink)  # type: ignore[arg-type]  # torch asks for more than it uses
@@ -194,7 +200,9 @@ def _verify_open(file: BufferedReader, path: Path) -> None:
                 f"{path}: refused: a bare Python pickle, and loading one could run code\n"
                 "load only checkpoints that lstm-lm has written"
             )
-        raise UserError(f"{path}: not a checkpoint\nname one with ckpt_path=FILE or run=DIR, or train: python train.py")
+        raise DamagedCheckpoint(
+            f"{path}: not a checkpoint\nname one with ckpt_path=FILE or run=DIR, or train: python train.py"
+        )
 
     file.seek(-min(size, _ZIP_END_BYTES + _LONGEST_COMMENT), os.SEEK_END)
     tail = file.read()
@@ -204,21 +212,21 @@ def _verify_open(file: BufferedReader, path: Path) -> None:
     end, comment = tail[found : found + _ZIP_END_BYTES], tail[found + _ZIP_END_BYTES :]
     if len(comment) == _COMMENT_BYTES and comment.startswith(_MARK):
         if comment != _MARK + _hex_digest(file, size - _COMMENT_BYTES):
-            raise UserError(
+            raise DamagedCheckpoint(
                 f"{path}: the checkpoint is damaged: its content does not match its SHA-256\n"
                 "use the run's other one (ckpt_path=last or best), another run, or a good copy of the file"
             )
     elif len(comment) < struct.unpack("<H", end[-2:])[0]:
         raise _cut_off(path)
     else:
-        raise UserError(
+        raise DamagedCheckpoint(
             f"{path}: carries no lstm-lm digest, so something else made or changed it\n"
             "load only checkpoints that lstm-lm has written"
         )
 
 
 def _cut_off(path: Path) -> UserError:
-    return UserError(
+    return DamagedCheckpoint(
         f"{path}: the checkpoint is cut off: its end is missing\n"
         "use the run's other one (ckpt_path=last or best), another run, or a complete copy of the file"
     )

@@ -73,9 +73,9 @@ def _grouped(keys: Mapping[str, object]) -> list[str]:
 
 
 def _from_checkpoint(run: RunDirectory) -> dict[str, Any]:
-    from lstm_lm.runs import checkpoint_file  # and torch, with it
+    from lstm_lm.runs import checkpoint_file, rotation  # and torch, with it
 
-    for path in (run.last, run.best):
+    for path in (*rotation.existing(run.last), run.best):
         try:
             config = checkpoint_file.load(path)[checkpoint_file.SECTION].get("config")
         except UserError:

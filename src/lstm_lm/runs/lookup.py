@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lstm_lm.errors import UserError
-from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs import checkpoint_file, rotation
 from lstm_lm.runs.directory import RunDirectory
 
 BEST = "best"
@@ -77,7 +77,7 @@ def resolve(
     if checkpoint is not None:
         return checkpoint, directory
     if problems:
-        raise UserError("\n".join([*problems, "use another run, or a good copy of the file: ckpt_path=FILE"]))
+        raise UserError("\n".join([*problems[:3], "use another run, or a good copy of the file: ckpt_path=FILE"]))
     missing = " or ".join(f"{name}.ckpt" for name in names)
     text = f"{directory.path}: no checkpoint there ({missing} in its folder {directory.checkpoints.name})"
     if below := [found for found in all_runs(directory.path) if found != directory]:
@@ -102,8 +102,8 @@ def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> tuple[Path, R
 def _usable(run: RunDirectory, names: tuple[str, ...], warn: Warn) -> tuple[Path | None, list[str]]:
     """The first usable checkpoint among `names`, and what is wrong with those before it (missing ones: nothing)."""
     problems: list[str] = []
-    for name in names:
-        path = run.checkpoints / f"{name}.ckpt"
+    paths = [path for name in names for path in (rotation.existing(run.last) if name == LAST else [run.best])]
+    for path in paths:
         problem = _problem(path)
         if problem is None:
             for passed_over in problems:
