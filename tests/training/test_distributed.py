@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import lstm_lm
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file, summary
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training.distributed import asks_for_several, devices
+from lstm_lm.training.distributed import Team, asks_for_several, local_devices
 
 Config = Callable[..., dict[str, Any]]
 
@@ -131,7 +132,7 @@ def test_early_stopping_and_the_time_limit_are_decided_for_all(small_config: Con
 
 def test_one_device_needs_no_other_process(small_config: Config, tmp_path: Path) -> None:
     config = small_config("device=ddp", "trainer.accelerator=cpu", "trainer.max_steps=2")
-    assert devices(config["trainer"], "cpu") == [torch.device("cpu")]
+    assert local_devices(config["trainer"], "cpu") == [torch.device("cpu")]
     lstm_lm.train(config, tmp_path / "run")
     assert last(tmp_path / "run")["lstm_lm"]["other_processes"] == []
 
@@ -186,6 +187,26 @@ def test_a_process_that_is_lost_ends_the_run_with_a_message(
         lstm_lm.train(small_config(*TWO, "callbacks.checkpoint.every_n_steps=3"), tmp_path / "run")
     assert summary.read(tmp_path / "run" / "summary.json").status == "failed"
     assert last(tmp_path / "run")["global_step"] == 3
+
+
+def test_what_the_first_process_sends_is_not_waited_for_long() -> None:
+    """To one that is killed at that moment gloo may go on sending until its patience ends: by default half an hour."""
+
+    class Control:
+        def broadcast(self, tensors: list[torch.Tensor], options: Any) -> Any:
+            asked.append((options.rootRank, options.timeout))
+            return self
+
+        def wait(self) -> None:
+            pass
+
+    asked: list[tuple[int, timedelta]] = []
+    team = Team(0, 2)
+    team._control = Control()  # type: ignore[assignment]
+    assert team.decide(7) == 7
+    [(root, patience)] = asked
+    assert root == 0
+    assert timedelta(0) < patience <= timedelta(minutes=1)
 
 
 class Command:

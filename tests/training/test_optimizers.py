@@ -10,8 +10,7 @@ import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
-from lstm_lm.training.module import beside_parameters
-from lstm_lm.training.optimizers import OPTIMIZERS, build_optimizer, optimizer_options
+from lstm_lm.training.optimizers import OPTIMIZERS, beside_parameters, build_optimizer, optimizer_options
 
 
 def section(name: str, **changes: Any) -> dict[str, Any]:

@@ -1,15 +1,21 @@
 """Whether a run may begin in a directory; the continuing itself is tested in `test_train.py`."""
 
+import signal
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 import lstm_lm
-from lstm_lm.errors import UserError
-from lstm_lm.training import resume
+from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.runs import checkpoint_file, lookup, metrics_file
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training import resume, together
+from lstm_lm.training.module import LanguageModelTask
 
 Config = Callable[..., dict[str, Any]]
 
@@ -85,3 +91,165 @@ def test_a_complete_run_needs_no_hardware(
     config = small_config("trainer.max_steps=1", "resume=auto")
     config["trainer"]["accelerator"] = "gpu"
     resume.refuse_early(config, two_runs[0])
+
+
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_continued(small_config: Config, tmp_path: Path) -> None:
+    """The run ends as if nothing had happened; the damaged file is still there to be looked at."""
+    every = ("callbacks.checkpoint.every_n_steps=2", "model.dropout=0.2", "scheduler=constant")
+    lstm_lm.train(small_config("trainer.max_steps=5", *every), tmp_path / "run")
+    damage(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    config = small_config("trainer.max_steps=8", "resume=auto", *every)
+    start = resume.plan(config, tmp_path / "run")
+    assert start.checkpoint == tmp_path / "run" / "checkpoints" / "last-1.ckpt"
+    assert "last.ckpt: the checkpoint is damaged" in start.passed_over[0]
+    told = StringIO()
+    lstm_lm.train(config, tmp_path / "run", console=Console(file=told, width=300))
+    assert "last.ckpt: the checkpoint is damaged: its content does not match its SHA-256; set aside" in told.getvalue()
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt.damaged").exists()
+    lstm_lm.train(small_config("trainer.max_steps=8", *every), tmp_path / "whole")
+    run, whole = (metrics_file.read(tmp_path / name / "metrics.csv") for name in ("run", "whole"))
+    assert [(row["step"], row["train/loss"]) for row in run] == [(row["step"], row["train/loss"]) for row in whole]
+
+
+def test_a_refused_resume_sets_nothing_aside(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=5", "callbacks.checkpoint.every_n_steps=2"), tmp_path / "run")
+    damage(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    before = contents(tmp_path / "run")
+    with pytest.raises(UserError, match=r"model\.hidden_size: 16 then, 8 now"):
+        lstm_lm.train(small_config("trainer.max_steps=9", "resume=auto", "model.hidden_size=8"), tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
+EVERY_TWO = ("callbacks.checkpoint.every_n_steps=2", "callbacks.checkpoint.keep=3")
+
+
+@pytest.mark.parametrize("how", ["ckpt_path", "damaged"])
+@pytest.mark.parametrize("end", ["refused", "interrupted"])
+def test_a_resume_that_ends_before_its_first_step_changes_nothing(
+    how: str, end: str, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the checkpoints after the one that was to be continued, nor what was logged after it."""
+    run = RunDirectory(tmp_path / "run")
+    lstm_lm.train(small_config("trainer.max_steps=5", *EVERY_TWO), run.path)
+    config = small_config("trainer.max_steps=9", "resume=auto", *EVERY_TWO)
+    if how == "ckpt_path":
+        config["ckpt_path"] = str(run.checkpoints / "last-1.ckpt")
+    else:
+        damage(run.last)
+    before = contents(run.path)
+
+    def ended(*_: Any) -> None:
+        raise UserError("refused") if end == "refused" else Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(together, "fit", ended)
+    with pytest.raises((UserError, Interrupted)):
+        lstm_lm.train(config, run.path)
+    assert contents(run.path) == before
+    monkeypatch.undo()
+    assert lstm_lm.train(config, run.path).train.steps == 9
+    assert [row["step"] for row in metrics_file.read(run.metrics)] == list(range(1, 10))
+
+
+def test_the_named_last_checkpoint_may_be_the_one_before_a_damaged_one(small_config: Config, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    lstm_lm.train(small_config("trainer.max_steps=5", *EVERY_TWO), run.path)
+    damage(run.last)
+    start = resume.plan(small_config("trainer.max_steps=9", "ckpt_path=last", *EVERY_TWO), run.path)
+    assert (start.checkpoint, start.step) == (run.checkpoints / "last-1.ckpt", 4)
+    assert "last.ckpt: the checkpoint is damaged" in start.passed_over[0]
+
+
+def test_what_is_gone_back_to_is_what_was_continued_until_there_is_a_newer_one(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """last.ckpt is damaged, and the very first step after the one before it is bad."""
+    run = RunDirectory(tmp_path / "run")
+    every = ("trainer.max_epochs=-1", "on_nonfinite=rewind", "callbacks.checkpoint.every_n_steps=4")
+    lstm_lm.train(small_config("trainer.max_steps=5", *every), run.path)
+    damage(run.last)
+    clip = LanguageModelTask.configure_gradient_clipping
+
+    def spoilt(self: LanguageModelTask, *args: Any, **kwargs: Any) -> None:
+        if self.global_step == 4:
+            next(iter(self.model.parameters())).grad.fill_(float("nan"))  # type: ignore[union-attr]
+        clip(self, *args, **kwargs)
+
+    monkeypatch.setattr(LanguageModelTask, "configure_gradient_clipping", spoilt)
+    summary = lstm_lm.train(small_config("trainer.max_steps=9", "resume=auto", *every), run.path)
+    assert (summary.status, summary.train.steps) == ("completed", 9)
+
+
+def test_the_same_text_in_another_place_goes_on(small_config: Config, small_file: Path, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    moved = small_file.rename(tmp_path / "moved.txt")
+    config = small_config("trainer.max_steps=4", "resume=auto")
+    config["data"]["path"] = str(moved)
+    assert lstm_lm.train(config, tmp_path / "run").train.steps == 4
+
+
+def test_other_commands_use_the_one_before_a_damaged_one_too(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=5", "callbacks.checkpoint.every_n_steps=2"), tmp_path / "run")
+    damage(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    lines: list[str] = []
+    path, _ = lookup.resolve(str(tmp_path / "run"), "last", tmp_path, lines.append)
+    assert path.name == "last-1.ckpt"
+    assert "using last-1.ckpt instead" in lines[0]
+
+
+def test_another_text_under_the_same_name_is_refused_unless_forced(
+    small_config: Config, small_file: Path, tmp_path: Path
+) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    before = contents(tmp_path / "run")
+    small_file.write_text(small_file.read_text().replace("cat", "dog"))
+    longer = small_config("trainer.max_steps=4", "resume=auto")
+    with pytest.raises(
+        UserError, match=r"was trained on another text\ntext of the \w+ split: SHA-256 \w{12}"
+    ) as caught:
+        lstm_lm.train(longer, tmp_path / "run")
+    assert len(str(caught.value).splitlines()) <= 4
+    assert contents(tmp_path / "run") == before
+    assert lstm_lm.train(longer | {"resume": "force"}, tmp_path / "run").train.steps == 4
+
+
+def test_what_two_manifests_differ_in_is_named() -> None:
+    split = {"start": 0, "stop": 90, "tokens": 90}
+    then = {"sources": {"train": "a" * 64}, "splits": {"train": split}}
+    assert resume.text_differences(then, then) == []
+    for changes, told in (
+        (
+            {"sources": {"train": "b" * 64}},
+            "text of the train split: SHA-256 aaaaaaaaaaaa... then, bbbbbbbbbbbb... now",
+        ),
+        ({"splits": {"train": split | {"stop": 80, "tokens": 80}}}, "train split: another part of the text: 90 tokens"),
+        ({"splits": {"train": split, "test": split}}, "splits: train then, train, test now"),
+    ):
+        [difference] = resume.text_differences(then, then | changes)
+        assert difference.startswith(told)
+
+
+def test_a_damaged_best_checkpoint_is_told_and_written_anew(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=3"), tmp_path / "run")
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    damage(best)
+    told = StringIO()
+    config = small_config("trainer.max_steps=6", "resume=auto")
+    lstm_lm.train(config, tmp_path / "run", console=Console(file=told, width=300))
+    assert "best.ckpt: the checkpoint is damaged" in told.getvalue()
+    assert checkpoint_file.load(best)["global_step"] == 6
+
+
+def test_another_way_to_compute_the_same_is_allowed_and_noted(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=3"), tmp_path / "run")
+    told = StringIO()
+    config = small_config("trainer.max_steps=6", "resume=auto", "forward=stepwise", "trainer.log_every_n_steps=2")
+    lstm_lm.train(config, tmp_path / "run", console=Console(file=told, width=400))
+    assert "changed    forward.name: auto then, stepwise now" in told.getvalue()
+    assert "trainer.max_steps: 3 then, 6 now" in told.getvalue()
+    assert "trainer.log_every_n_steps: 1 then, 2 now" in told.getvalue()

@@ -136,6 +136,7 @@ def test_a_histogram_of_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     directory.create()
     logger = RunLogger(directory, tensorboard=True)
+    logger.begin()
     logger.log_histogram("bad", torch.tensor([1.0, float("nan")]), 1)
     logger.log_histogram("good", torch.tensor([1.0, 2.0]), 1)
     logger.close()

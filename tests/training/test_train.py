@@ -6,7 +6,7 @@ import math
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from rich.console import Console
 
 import lstm_lm
 from lstm_lm.data.module import TextDataModule
+from lstm_lm.data.streams import Batch
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.metrics_file import MetricsFile
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.origin import as_typed
 
@@ -177,7 +177,9 @@ def test_fine_tuning_starts_from_the_weights_and_the_tokenizer(small_config: Con
     other.write_text("a cat and a dog sat on the mat.\n" * 60)
     config = small_config("optimizer.lr=1e-12", "trainer.max_steps=1")
     config = config | {"init_from": str(tmp_path / "first"), "data": config["data"] | {"path": str(other)}}
-    lstm_lm.train(config, tmp_path / "second")
+    told = Console(file=io.StringIO(), width=400)
+    lstm_lm.train(config, tmp_path / "second", console=told)
+    assert f"second, from the weights of {tmp_path / 'first'}" in told.file.getvalue()  # type: ignore[attr-defined]
     first, second = (checkpoint_file.load(tmp_path / run / "checkpoints" / "best.ckpt") for run in ("first", "second"))
     assert second["lstm_lm"]["tokenizer"] == first["lstm_lm"]["tokenizer"]
     for name, tensor in first["state_dict"].items():
@@ -206,16 +208,19 @@ def test_the_overrides_that_make_another_model() -> None:
 def test_a_failed_run_says_so_in_its_summary(
     small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: MetricsFile, step: int, metrics: Mapping[str, float]) -> None:
-        if step == 3:
-            raise RunError("metrics.csv: no space left on this disk")
+    step = LanguageModelTask.training_step
 
-    monkeypatch.setattr(MetricsFile, "log", full)
-    with pytest.raises(RunError, match="no space left"):
+    def failing(self: LanguageModelTask, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if self.global_step == 2:
+            raise RunError("the device has gone away")
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(LanguageModelTask, "training_step", failing)
+    with pytest.raises(RunError, match="gone away"):
         lstm_lm.train(small_config(), tmp_path / "run")
     written = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert written["status"] == "failed"
-    assert "no space left" in written["reason"]
+    assert "gone away" in written["reason"]
     assert written["train"]["steps"] >= 2
     with pytest.raises(UserError, match="holds a run already"):
         lstm_lm.train(small_config(), tmp_path / "run")
@@ -274,12 +279,12 @@ def test_clipping_bounds_the_gradient_and_its_norm_is_recorded_before(small_conf
     assert all(row["train/gradient_norm"] > 1e-3 for row in rows[:2])
 
 
-def test_a_run_that_diverges_ends_with_null_and_no_best(small_config: Config, tmp_path: Path) -> None:
+def test_a_run_that_diverges_stops_and_keeps_no_best(small_config: Config, tmp_path: Path) -> None:
     config = small_config("optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip_val=null", "trainer.max_steps=9")
-    lstm_lm.train(config, tmp_path / "run")
+    with pytest.raises(RunError, match=r"step \d: the (loss|gradient) is not a finite number"):
+        lstm_lm.train(config, tmp_path / "run")
     written = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert written["val"]["loss"] is None
-    assert written["status"] == "completed"
+    assert written["status"] == "failed"
     assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
 
 

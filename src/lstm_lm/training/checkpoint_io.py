@@ -5,7 +5,8 @@ from typing import Any
 
 from lightning.pytorch.plugins.io import CheckpointIO
 
-from lstm_lm.runs import checkpoint_file
+from lstm_lm.errors import RunError
+from lstm_lm.runs import checkpoint_file, rotation
 
 
 class GuardedCheckpointIO(CheckpointIO):
@@ -35,3 +36,27 @@ class GuardedCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Delete the file, if there is one."""
         Path(path).unlink(missing_ok=True)
+
+
+class PatientCheckpointIO(GuardedCheckpointIO):
+    """Keeps some of those before the last one, and bears a disk that is full.
+
+    With several processes all meet after one has written. An error must not keep that one away, so it is not raised
+    but kept, for `Checkpoints` to tell.
+    """
+
+    def __init__(self, last: Path, keep: int) -> None:
+        """`last`: of this one, as many as `keep` remain, each time it is written."""
+        self._last = last
+        self._keep = keep
+        self.failure: RunError | None = None
+        """Why the checkpoint that was to be written last is not there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write `checkpoint`, or say in `failure` why that cannot be done; what was there before is whole then."""
+        before = (lambda: rotation.make_room(self._last, self._keep)) if Path(path) == self._last else None
+        self.failure = None
+        try:
+            checkpoint_file.save(checkpoint, Path(path), before=before)
+        except RunError as error:
+            self.failure = error

@@ -12,6 +12,7 @@ from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.training.averaging.build import build_averaging
 from lstm_lm.training.callbacks.options import CallbackOptions
+from lstm_lm.training.nonfinite import Action
 from lstm_lm.training.objectives.build import objective_options
 from lstm_lm.training.optimizers import optimizer_options
 from lstm_lm.training.runtime import RuntimeOptions
@@ -47,6 +48,8 @@ class TopLevel(Options):
     resume: Literal["never", "auto", "force"]
     ckpt_path: str | None
     init_from: str | None
+    deterministic: bool | Literal["warn"] | None
+    on_nonfinite: Action
     data: dict[str, Any]
     tokenizer: dict[str, Any]
     model: dict[str, Any]

@@ -1,18 +1,20 @@
 """What is known of a run before its first step: into its summary, and for a person to read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lstm_lm.runs.summary import Summary
-from lstm_lm.training import vendor_cost
+from lstm_lm.training import memory_advice, vendor_cost
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.parts import Parts
-from lstm_lm.training.preflight import Preflight, estimate_memory
+from lstm_lm.training.preflight import Preflight
+from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime import in_force
 from lstm_lm.training.tuning import table
 
 
-def fill_in(summary: Summary, config: TrainConfig, parts: Parts) -> None:
-    """Note in `summary` what is trained, on what, and how."""
+def fill_in(summary: Summary, config: TrainConfig, parts: Parts, damaged: Sequence[str] = ()) -> None:
+    """Note in `summary` what is trained, on what, and how; `damaged`: checkpoints that could not be continued."""
     manifest, machine = parts.data.manifest, parts.hardware
     summary.model.name, summary.model.parameters = str(config.top.model["name"]), parts.model.num_parameters()
     summary.data.name, summary.data.tokens = parts.data.options.name, manifest.splits["train"].tokens
@@ -22,10 +24,21 @@ def fill_in(summary: Summary, config: TrainConfig, parts: Parts) -> None:
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
     summary.tuning = table.summary(config.tuned)
     busy = [config.threads_warning] if config.threads_warning else []
-    summary.runtime.warnings = [*busy, *vendor_cost.warnings_before(parts)]
+    summary.runtime.warnings = [
+        *(f"{line}; set aside" for line in damaged),
+        *busy,
+        *memory_advice.warnings_before(parts),
+        *vendor_cost.warnings_before(parts),
+    ]
 
 
-def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path, checkpoint: Path | None) -> Preflight:
+def _where_from(config: TrainConfig, start: Start) -> str:
+    if start.checkpoint is not None:
+        return f", continued from {start.checkpoint}"
+    return "" if config.top.init_from is None else f", from the weights of {config.top.init_from}"
+
+
+def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path, start: Start) -> Preflight:
     """The same and more, to be shown.
 
     Args:
@@ -33,7 +46,7 @@ def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path
         config: the run's configuration.
         parts: what it made.
         run_dir: where the run lies.
-        checkpoint: what it continues; None: it starts anew.
+        start: how it begins.
     """
     manifest, options, machine = parts.data.manifest, parts.data.options, parts.hardware
     parameters = parts.model.num_parameters()
@@ -63,14 +76,9 @@ def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path
         forward_reason=parts.choice.reason,
         token_stream=parts.data.placement,
         compiled=config.compile.mode if config.compile.enabled else "none",
-        memory_bytes=estimate_memory(
-            parameters=parameters,
-            parameter_bytes=machine.parameter_dtype.itemsize,
-            optimizer_tensors=2,
-            activation_floats=parts.model.activation_floats(options.batch_size * options.seq_len),
-            activation_bytes=machine.dtype.itemsize,
-        ),
+        memory_bytes=memory_advice.estimate(parts),
         run_dir=str(run_dir),
-        start="" if checkpoint is None else f", continued from {checkpoint}",
+        start=_where_from(config, start),
+        changed="; ".join(start.changed),
         warnings=summary.runtime.warnings or [],
     )

@@ -1,12 +1,15 @@
-"""Several devices of one machine: which they are, and what their processes tell each other.
+"""Several devices: which they are, and what their processes tell each other.
 
-One process a device, Lightning's DDP strategy and torch.distributed between them. Process 0, the leader, is the one
-that the user started: it alone owns the run directory and the terminal. It starts the others (`followers.py`), which
-train along and leave nothing (`follower.py`). What every process does, in the same order, is in `together.py`.
+One process a device, Lightning's DDP strategy and torch.distributed between them. Process 0, the leader, alone owns the
+run directory and the terminal. On one machine it starts the others (`followers.py`); on several, torchrun or SLURM has
+(`cluster.py`). They train along and leave nothing (`follower.py`). What every process does, in the same order, is in
+`together.py`.
 """
 
 import io
+import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -16,22 +19,38 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator, MPSAccelerator
 from torch import Tensor
 
-from lstm_lm import hardware
 from lstm_lm.errors import UserError
 
 ADDRESS = "127.0.0.1"
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 _ACCELERATORS: dict[str, type[Accelerator]] = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 
+SENDING_TAKES_LESS_THAN = timedelta(seconds=30)
+"""What one process sends waits at the other, whatever that is doing."""
+_WORDS_OF_A_LOSS = (
+    "gloo/transport/",
+    "ncclRemoteError",
+    "ncclSystemError",
+    "NCCL communicator was aborted",
+    "Watchdog caught collective operation timeout",
+)
+"""Of gloo's errors, which are plain RuntimeErrors, and of NCCL's, which may also be this process's own."""
+
 
 class Team:
     """The processes that train one model, seen from one of them. Alone, it costs nothing."""
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
-        """`rank` of this process, from 0 on, of `size`."""
+    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | None = None) -> None:
+        """`rank` of this process, from 0 on, of `size`; `device`, where somebody else has started them: its own."""
         self.rank = rank
         self.size = size
+        self.device = device
         self._control: dist.ProcessGroup | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether they have met."""
+        return self._control is not None
 
     def connect(self, store: Any, device: torch.device) -> None:
         """Meet the others, who do the same, through `store` (see `meeting_place`); returns once all are there."""
@@ -65,8 +84,13 @@ class Team:
         """What process 0 has for `value`: clocks and signals differ, but all must do the same."""
         if self.size == 1:
             return value
+        assert self._control is not None
         decided = torch.tensor([value])
-        dist.broadcast(decided, src=0, group=self._control)
+        options = dist.BroadcastOptions()
+        options.rootRank = 0
+        if self.rank == 0:  # to one that dies at this very moment gloo goes on sending, for half an hour
+            options.timeout = SENDING_TAKES_LESS_THAN
+        self._control.broadcast([decided], options).wait()
         return int(decided)
 
     def gather(self, value: Any) -> list[Any]:
@@ -91,6 +115,17 @@ class Team:
 ALONE = Team()
 
 
+def loss_of_another(error: BaseException | None) -> str | None:
+    """What `error` says of another process that cannot be reached; None: it is of this process's own."""
+    lost = isinstance(error, (dist.DistNetworkError, dist.DistStoreError)) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS_OF_A_LOSS)
+    )
+    if not lost:
+        return None
+    line = next(iter(str(error).splitlines()), "")
+    return re.sub(r"^\[\S+\] ", "", line).split(". ")[0][:200]  # without the place in gloo's source, and its advice
+
+
 def meeting_place(team: Team, port: int | None) -> Any:
     """Where the processes of `team` find each other; `port` None: a new one, the leader's, on a free port (`.port`)."""
     return dist.TCPStore(  # type: ignore[attr-defined]
@@ -98,8 +133,8 @@ def meeting_place(team: Team, port: int | None) -> Any:
     )
 
 
-class OneMachine(ClusterEnvironment):
-    """Tells Lightning that its processes are there already, and which of them this is."""
+class AlreadyThere(ClusterEnvironment):
+    """Tells Lightning that its processes are there already, and which of them this is: each with one device."""
 
     def __init__(self, team: Team) -> None:
         super().__init__()
@@ -112,12 +147,12 @@ class OneMachine(ClusterEnvironment):
 
     @property
     def main_address(self) -> str:
-        """This machine."""
-        return ADDRESS
+        """Not asked for: the processes are connected before Lightning would connect them."""
+        raise NotImplementedError
 
     @property
     def main_port(self) -> int:
-        """Not asked for: the processes are connected before Lightning would connect them."""
+        """Nor is this."""
         raise NotImplementedError
 
     @staticmethod
@@ -140,11 +175,11 @@ class OneMachine(ClusterEnvironment):
         """It is known."""
 
     def local_rank(self) -> int:
-        """The same: there is one machine."""
-        return self._team.rank
+        """Of the devices that Lightning is told of in this process: there is one."""
+        return 0
 
     def node_rank(self) -> int:
-        """The first machine."""
+        """Lightning makes nothing of it here."""
         return 0
 
 
@@ -156,7 +191,7 @@ def asks_for_several(trainer: Mapping[str, Any]) -> bool:
     return str(trainer["strategy"]).startswith("ddp") or str(devices) not in ("auto", "0", "1")
 
 
-def devices(trainer: Mapping[str, Any], accelerator: str) -> list[torch.device]:
+def local_devices(trainer: Mapping[str, Any], accelerator: str) -> list[torch.device]:
     """The devices that a `trainer` section that `asks_for_several` means on this machine, one a process.
 
     Args:
@@ -174,17 +209,13 @@ def devices(trainer: Mapping[str, Any], accelerator: str) -> list[torch.device]:
         raise UserError(f"trainer.devices={asked}: {' '.join(str(error).split())[:300]}") from error
     if len(found) > 1 and trainer["strategy"] not in STRATEGIES:
         raise UserError(f"trainer.strategy={trainer['strategy']}: several devices work together with device=ddp")
-    if trainer["num_nodes"] != 1:
-        raise UserError(f"trainer.num_nodes={trainer['num_nodes']}: device=ddp uses the devices of one machine")
     return found
 
 
-def lead(trainer: Mapping[str, Any]) -> Team:
-    """The team that the `trainer` section asks for, on this machine, with this process as its first.
+def device_of(team: Team, trainer: Mapping[str, Any], accelerator: str) -> torch.device:
+    """Where this process of `team` computes.
 
     Raises:
-        UserError: as `devices`, and as `hardware.find_device`.
+        UserError: as `local_devices`.
     """
-    if not asks_for_several(trainer):
-        return ALONE
-    return Team(0, len(devices(trainer, hardware.resolve(trainer).accelerator)))
+    return team.device or local_devices(trainer, accelerator)[team.rank]

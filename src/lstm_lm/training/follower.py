@@ -7,17 +7,18 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lstm_lm.errors import Interrupted, RunError, UserError
+from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training import together
+from lstm_lm.training import distributed, together
 from lstm_lm.training.callbacks.compile_watch import CompileWatch
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import Team, meeting_place
+from lstm_lm.training.distributed import Team, loss_of_another
 from lstm_lm.training.followers import READY
 from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.runtime import runtime_settings
@@ -34,35 +35,50 @@ def main() -> None:
     threading.Thread(target=_end_with_the_leader, daemon=True).start()
     answers = os.dup(1)
     os.dup2(2, 1)  # the leader's terminal is not this process's to write to, but for errors
+    team = Team(order["rank"], order["size"])
+    status = train_along(
+        order, team, lambda: os.write(answers, READY), lambda: distributed.meeting_place(team, order["port"])
+    )
+    os._exit(status)  # at once: so the others see by its connections that it is gone
+
+
+def train_along(
+    order: dict[str, Any], team: Team, ready: Callable[[], object], meeting_place: Callable[[], Any]
+) -> int:
+    """Do what the leader does, and tell of an error that the leader does not; gives the exit status.
+
+    Args:
+        order: `config`, `run_dir` and `checkpoint` (or None).
+        team: all of them, seen from this process.
+        ready: tells the leader that everything is built.
+        meeting_place: gives the store at which all meet.
+    """
     warnings.simplefilter("ignore")  # the leader shows the same ones
     try:
-        follow(order, answers)
+        follow(order, team, ready, meeting_place)
         status = 0
     except Interrupted as stop:
         status = stop.exit_status
     except BaseException as error:
         time.sleep(SECONDS_OF_SILENCE)
-        if isinstance(error, (UserError, RunError)):
-            print(f"process {order['rank']}: {error}", file=sys.stderr)
+        loss = loss_of_another(error)
+        if loss is not None:  # that one has failed, or was stopped, and says so itself
+            print(f"process {team.rank}: another process has ended, or cannot be reached ({loss})", file=sys.stderr)
+        elif isinstance(error, UserError):
+            print(f"process {team.rank}: {error}", file=sys.stderr)
         else:
             traceback.print_exception(error)
         status = 1
     sys.stderr.flush()
-    os._exit(status)  # at once: so the others see by its connections that it is gone
+    return status
 
 
-def follow(order: dict[str, Any], answers: int) -> None:
-    """Train along.
-
-    Args:
-        order: `config`, `run_dir`, `checkpoint` (or None), `rank`, `size`, and the leader's `port`.
-        answers: the file descriptor that the leader hears READY from.
-    """
+def follow(order: dict[str, Any], team: Team, ready: Callable[[], object], meeting_place: Callable[[], Any]) -> None:
+    """Train along; arguments as for `train_along`."""
     config = TrainConfig.parse(order["config"])
-    team = Team(order["rank"], order["size"])
     checkpoint = None if order["checkpoint"] is None else Path(order["checkpoint"])
     run = RunDirectory(Path(order["run_dir"]))
-    checkpoints = together.make_checkpoints(config, run, team, resumed=checkpoint is not None)
+    checkpoints = together.make_checkpoints(config, run, team, checkpoint)
     with (
         runtime_settings(config.runtime),
         quiet_lightning(),
@@ -72,8 +88,8 @@ def follow(order: dict[str, Any], answers: int) -> None:
         parts = together.prepare(config, checkpoint, team)
         watch = [CompileWatch(compilation)] if compilation.enabled else []
         trainer = together.make_trainer(config, parts, run, checkpoints, signals, first=watch)
-        os.write(answers, READY)
-        team.connect(meeting_place(team, order["port"]), parts.hardware.device)
+        ready()
+        team.connect(meeting_place(), parts.hardware.device)
         together.fit(trainer, parts, checkpoint)
         together.validate_the_end(trainer, parts)
         together.take_best(trainer, parts, run, checkpoints)

@@ -1,6 +1,7 @@
 """The LightningModule: truncated back-propagation through time with a carried hidden state."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -14,9 +15,12 @@ from lstm_lm.evaluation.scores import Counts, Scores, TokenLoss
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import clone, detach, to_device
 from lstm_lm.options import Options
+from lstm_lm.training import generators
 from lstm_lm.training.distributed import ALONE, Team
+from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective, Share
-from lstm_lm.training.optimizers import build_optimizer
+from lstm_lm.training.optimizers import beside_parameters, build_optimizer
+from lstm_lm.training.rewind import rewind
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -32,6 +36,7 @@ class LanguageModelTask(pl.LightningModule):
         scheduler: Scheduler,
         *,
         average: WeightAverage,
+        nonfinite: NonFinite | None = None,
         total_steps: int | None,
         precision: str,
         counts: dict[str, Counts],
@@ -46,6 +51,7 @@ class LanguageModelTask(pl.LightningModule):
             optimizer: the `optimizer` section.
             scheduler: the `scheduler` section.
             average: of the model's weights; used wherever the model is not trained.
+            nonfinite: what is done where a gradient is not finite; None: nothing, it is somebody else's to see.
             total_steps: optimizer steps that the schedule spans; None: no limit is known.
             precision: Lightning's name; decides whether a fused optimizer may be used.
             counts: what the predicted tokens of "validation" and "test" stand for.
@@ -56,6 +62,7 @@ class LanguageModelTask(pl.LightningModule):
         self.model = model
         self.objective = objective
         self.average = average
+        self.nonfinite = nonfinite
         self._optimizer_options = optimizer
         self._scheduler_options = scheduler
         self._total_steps = total_steps
@@ -65,6 +72,8 @@ class LanguageModelTask(pl.LightningModule):
         self._provenance = provenance
         self._team = team
         self._stream_state: State = None
+        self._window: tuple[Batch, int] | None = None
+        self._left_out = False
         self._seconds_before = 0.0
         self._began = time.perf_counter()
         self._eval_state: State = None
@@ -78,6 +87,8 @@ class LanguageModelTask(pl.LightningModule):
         """Of the last validation."""
         self.validated_at: int | None = None
         """The optimizer step of the last validation."""
+        self.is_scoring = False
+        """Whether a validation or test is under way."""
         self._weights_held: list[Tensor] | None = None
         self._validation_was_due = False
 
@@ -89,6 +100,7 @@ class LanguageModelTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One window of truncated back-propagation through time."""
+        self._window = batch, batch_idx
         if batch.fresh or self._stream_state is None:
             self._stream_state = self.model.initial_state(batch.inputs.shape[1])
         result = self.objective.loss(self.model, batch, self._stream_state)
@@ -107,34 +119,82 @@ class LanguageModelTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Lightning's step, and the average behind it."""
+        """Lightning's step, and the average behind it, unless that step is left out."""
+        self._left_out = False
         super().optimizer_step(*args, **kwargs)
-        self.average.after_step()
+        if self.nonfinite is not None and self.nonfinite.rewind_is_due:
+            checkpoint = self.nonfinite.checkpoint()
+            assert checkpoint is not None
+            rewind(self, self.trainer.optimizers[0], self.average, checkpoint)
+            self.nonfinite.rewind_is_due = False
+        if not self._left_out:
+            self.average.after_step()
 
     def configure_gradient_clipping(
         self,
-        optimizer: Any,  # noqa: ARG002
+        optimizer: Any,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip, keeping the norm.
+        """Clip, keeping the norm; a gradient that is not finite is none.
 
         Lightning's own refuses fused optimizers under every mixed precision. Only a gradient scaler makes the two
         incompatible, and with one (16-mixed) `build_optimizer` does not take the fused kernel.
         """
-        parameters = list(self.model.parameters())
-        if gradient_clip_val and gradient_clip_algorithm != "value":
-            self.gradient_norm = torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+        named = [(name, weight) for name, weight in self.model.named_parameters() if weight.grad is not None]
+        parameters = [weight for _, weight in named]
+        gradients = [weight.grad for weight in parameters if weight.grad is not None]
+        if not gradients:
             return
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
-        if gradient_clip_val:
+        norms = torch._foreach_norm(gradients)  # as torch.nn.utils.get_total_norm does, which keeps the sum alone
+        self.gradient_norm = torch.linalg.vector_norm(torch.stack([norm.to(gradients[0].device) for norm in norms]))
+        if self._leaves_out([name for name, _ in named], norms, optimizer):
+            for parameter in parameters:
+                parameter.grad = None  # which every optimizer takes for "not this one"
+        elif gradient_clip_val and gradient_clip_algorithm != "value":
+            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, self.gradient_norm)
+        elif gradient_clip_val:
             torch.nn.utils.clip_grad_value_(parameters, gradient_clip_val)
+
+    def _leaves_out(self, names: list[str], norms: Sequence[Tensor], optimizer: Any) -> bool:
+        if self.nonfinite is None or self._window is None:  # or these are steps that are only timed
+            return False
+        assert self.gradient_norm is not None
+        assert self.train_loss is not None
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        facts = StepFacts(
+            step=self.global_step + 1,
+            learning_rate=float(optimizer.param_groups[0]["lr"]),
+            names=names,
+            norms=norms,
+            loss=self.train_loss.detach(),
+            gradient_norm=self.gradient_norm,
+            scaled=scaler is not None,
+            epoch=self.current_epoch,
+            window=self._window[1] + 1,
+            inputs=self._window[0].inputs,
+        )
+        if not self.nonfinite.leaves_out(facts):
+            return False
+        self._stream_state = None  # it may not be finite either
+        self._left_out = True
+        return True
+
+    def settle(self) -> None:
+        """See that the last step's gradient was finite, where that has been put off.
+
+        Raises:
+            RunError: it was not.
+        """
+        if self.nonfinite is not None:
+            self.nonfinite.settle()
 
     # Validation and test
 
     def on_validation_epoch_start(self) -> None:
         """Start from a zero state, with the average in the weights' place."""
+        self.settle()
+        self.is_scoring = True
         self._weights_held = self.average.put()
         self._eval_loss.reset()
         self._eval_shares.clear()
@@ -176,6 +236,7 @@ class LanguageModelTask(pl.LightningModule):
     def _scores_of(self, split: str) -> Scores:
         """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
         self._eval_state = None
+        self.is_scoring = False
         self.average.take_back(self._weights_held)
         shares = {name: float(hits) / max(1, int(of)) for name, (hits, of) in self._eval_shares.items()}
         return Scores.of(float(self._eval_loss.compute()), self.counts[split], shares)
@@ -183,11 +244,13 @@ class LanguageModelTask(pl.LightningModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning doesn't know of: provenance, hidden state, generators, the last validation."""
-        generators: dict[str, Any] = {"masks": self.model.masks.state(), "torch": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(self.device)
-        own = {"stream_state": clone(self._stream_state), "generators": generators}
+        """Add what Lightning doesn't know of: provenance, hidden state, generators, the last validation.
+
+        Raises:
+            RunError: the weights are not finite.
+        """
+        self.settle()
+        own = {"stream_state": clone(self._stream_state), "generators": generators.states(self.model, self.device)}
         checkpoint["lstm_lm"] = {
             **self._provenance,
             **own,
@@ -227,11 +290,7 @@ class LanguageModelTask(pl.LightningModule):
         saved = checkpoint["lstm_lm"]
         own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
         self._stream_state = to_device(own["stream_state"], self.device)
-        self.model.masks.load_state(own["generators"]["masks"])
-        torch.set_rng_state(own["generators"]["torch"])
-        cuda = own["generators"].get("cuda")
-        if cuda is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(cuda.cpu(), self.device)
+        generators.load_states(own["generators"], self.model, self.device)
         self._seconds_before = saved["seconds"]
         self._validation_was_due = saved.get("validation_due", False)
         if "averaging" in saved:  # not in those of earlier versions
@@ -245,14 +304,3 @@ class LanguageModelTask(pl.LightningModule):
             beside_parameters(optimizer)
         self.average.beside_parameters()
         self._stream_state = to_device(self._stream_state, self.device)
-
-
-def beside_parameters(optimizer: torch.optim.Optimizer) -> None:
-    """Put an optimizer's averages where their parameters are.
-
-    Lightning puts all of a checkpoint's on the root device; layers may live on others.
-    """
-    for parameter, state in optimizer.state.items():
-        for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.device != parameter.device:
-                state[name] = value.to(parameter.device)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lstm_lm.errors import UserError
@@ -99,3 +99,14 @@ def build_optimizer(model: nn.Module, options: Options, *, precision: str) -> Op
     name = cast("AdamWOptions | SGDOptions | RMSpropOptions", options).name
     fused = precision != "16-mixed" and all(parameter.device.type in ("cpu", "cuda", "mps") for parameter in parameters)
     return OPTIMIZERS[name][1](groups, options, fused)
+
+
+def beside_parameters(optimizer: Optimizer) -> None:
+    """Put an optimizer's averages where their parameters are.
+
+    Lightning puts all of a checkpoint's on the root device; layers may live on others.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.device != parameter.device:
+                state[name] = value.to(parameter.device)

@@ -17,8 +17,8 @@ import torch
 
 from lstm_lm import limits
 from lstm_lm.runs import checkpoint_file
+from lstm_lm.training.cluster import lead
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import lead
 
 SECONDS_OF_WATCHING = 0.25
 """While this process itself does nothing."""
@@ -30,6 +30,8 @@ def with_free_cores(config: TrainConfig, checkpoint: Path | None) -> TrainConfig
     Several processes that train together share the cores in their own way (`followers.py`).
     """
     if config.runtime.threads is not None or lead(config.trainer).size > 1:
+        return config
+    if config.trainer.get("deterministic") is True:  # other threads, other roundings
         return config
     before = _threads_before(checkpoint)
     if before is not None:

@@ -26,8 +26,10 @@ from lstm_lm.training.averaging.build import build_averaging
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.nonfinite import NonFinite
 from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.origin import find_origin, section_of, start_from
+from lstm_lm.training.resume import refuse_other_text
 from lstm_lm.training.schedulers import ConstantOptions
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -73,6 +75,8 @@ def build_parts(
         machine = machine._replace(precision_reason=TUNED)
     origin = find_origin(config.top.init_from) if checkpoint is None else None
     data = data or _read_text(config, machine.device, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
+    if saved is not None and checkpoint is not None:
+        refuse_other_text(saved["data"], data.manifest.model_dump(mode="json"), checkpoint, config.plain)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
@@ -93,6 +97,7 @@ def build_parts(
         config.optimizer,
         config.scheduler,
         average=WeightAverage(model, build_averaging(config.top.averaging, config.trainer)),
+        nonfinite=NonFinite(config.top.on_nonfinite, data.tokenizer),
         total_steps=total_steps,
         precision=machine.precision,
         counts={
@@ -165,7 +170,7 @@ def workload_of(config: TrainConfig, precision: str) -> Workload:
 def _of_rank(machine: Hardware, trainer: dict[str, Any], team: Team) -> Hardware:
     if team.size == 1:
         return machine
-    device = distributed.devices(trainer, machine.accelerator)[team.rank]
+    device = distributed.device_of(team, trainer, machine.accelerator)
     return machine._replace(device=device, label=f"{team.size} processes, each on {machine.label}")
 
 

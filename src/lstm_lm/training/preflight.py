@@ -39,6 +39,8 @@ class Preflight:
     memory_bytes: int
     run_dir: str
     start: str
+    changed: str
+    """What is done in another way than before the run was continued."""
     warnings: list[str]
 
     def rows(self) -> list[tuple[str, str]]:
@@ -60,8 +62,9 @@ class Preflight:
             ("precision", f"{self.precision} ({self.precision_reason})"),
             ("forward", f"{self.forward} ({self.forward_reason}), compile {self.compiled}"),
             *self._where_the_text_lies(),
-            ("memory", f"about {_gib(self.memory_bytes)} for weights, gradients, optimizer and one window"),
+            ("memory", f"about {gib(self.memory_bytes)} for weights, gradients, optimizer and one window"),
             ("run", f"{self.run_dir}{self.start}"),
+            *([("changed", self.changed)] if self.changed else []),
         ]
 
     def _where_the_text_lies(self) -> list[tuple[str, str]]:
@@ -88,6 +91,7 @@ def estimate_memory(
     return parameters * parameter_bytes * (2 + optimizer_tensors) + activation_floats * activation_bytes
 
 
-def _gib(count: int) -> str:
+def gib(count: int) -> str:
+    """A number of bytes, as a person reads it."""
     gib = count / BYTES_PER_GIB
     return f"{gib:.1f} GiB" if gib >= 1 else f"{count / 2**20:.0f} MiB"

@@ -1,17 +1,20 @@
 """One run from its parts to its results: fit, score, tell."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Timer
 from rich.console import Console
+from rich.text import Text
 
 from lstm_lm.evaluation.scores import Scores
-from lstm_lm.runs import atomic, checkpoint_file
+from lstm_lm.runs import atomic, rotation
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.training import closing, describe, together
+from lstm_lm.training import closing, describe, memory_advice, together
+from lstm_lm.training.callbacks.beginning import Beginning
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.clock import StepClock
 from lstm_lm.training.callbacks.compile_watch import CompileFigures, CompileWatch
@@ -21,9 +24,9 @@ from lstm_lm.training.callbacks.progress import ProgressLine
 from lstm_lm.training.callbacks.recorder import Recorder, named
 from lstm_lm.training.callbacks.samples import Samples, write_sample
 from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.cluster import Others, lead
 from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import lead
 from lstm_lm.training.followers import Followers
 from lstm_lm.training.parts import Parts
 from lstm_lm.training.peak_memory import peak_memory
@@ -32,6 +35,9 @@ from lstm_lm.training.run_logger import RunLogger
 from lstm_lm.training.tuning import table
 
 IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"
+SPIKE_HINT = (
+    "the training loss jumped at step {:,}, from {:.2f} to {:.2f}{}; a lower optimizer.lr or gradient_clip_val helps"
+)
 NOT_AVERAGED_HINT = "averaging={} has not begun: everything is of the weights as training left them"
 
 
@@ -58,17 +64,21 @@ class Session:
         """
         config, run, clock = self.config, self.run_directory, self.clock
         team = lead(config.trainer)
-        checkpoints = together.make_checkpoints(config, run, team, resumed=self.start.checkpoint is not None)
+        checkpoints = together.make_checkpoints(config, run, team, self.start.checkpoint, self.console)
         with (
             Compilation(config.compile) as compilation,
             StopOnSignal(checkpoints, team, compilation, self.console) as signals,
-            Followers(team, config.runtime.threads) as followers,
+            Followers(team, config.runtime.threads) if team.device is None else Others(team) as followers,
         ):
             parts = together.prepare(config, self.start.checkpoint, team)
             signals.check()
             self._describe(parts)
-            self._make_it_the_last()
-            logger = RunLogger(run, tensorboard=config.logger.tensorboard, resumed_step=self._resumed_step())
+            logger = RunLogger(
+                run, tensorboard=config.logger.tensorboard, resumed_step=self.start.step, warn=self._warn
+            )
+            beginning = Beginning(partial(self._begin, logger))
+            if parts.task.nonfinite is not None:
+                parts.task.nonfinite.tell = partial(self._tell_nonfinite, logger)
             try:
                 recorder = Recorder(
                     logger,
@@ -86,19 +96,25 @@ class Session:
                     checkpoints,
                     signals,
                     logger=logger,
-                    first=[clock, *([self.watch] if self.watch else []), recorder],
+                    first=[beginning, clock, *([self.watch] if self.watch else []), recorder],
                     then=self._tellers(parts, logger),
                 )
-                step = self._resumed_step() or 0
+                step = self.start.step or 0
                 logger.log_text("runtime/forward", f"{parts.choice.name}: {parts.choice.reason}", step)
+                if self.start.changed:
+                    logger.log_text("resume/changed", "\n".join(self.start.changed), step)
                 if config.tuned is not None:
                     table.log(config.tuned, logger, step)
                 followers.join(self._order(), parts.hardware.device)
                 signals.check()
-                self._fit(trainer, parts, checkpoints)
-                signals.check()
-                hints = self._hints(parts, recorder)
-                sample = self._score(trainer, parts, logger, checkpoints)
+                with memory_advice.instead_of_a_traceback(trainer, self.config, parts):
+                    self._fit(trainer, parts, checkpoints)
+                    beginning.begin()
+                    signals.check()
+                    hints = self._hints(parts, recorder)
+                    sample = self._score(trainer, parts, logger, checkpoints)
+                if checkpoints is not None:
+                    checkpoints.refuse_unsaved()
                 self._finish(trainer, logger)
             finally:
                 parts.model.close()
@@ -111,11 +127,11 @@ class Session:
 
     def _describe(self, parts: Parts) -> None:
         """Fill in and show what is known before the first step."""
-        describe.fill_in(self.summary, self.config, parts)
+        describe.fill_in(self.summary, self.config, parts, self.start.passed_over)
         self.summary.write(self.run_directory.summary)
         if self.console is not None:
-            run, start = self.run_directory.path, self.start.checkpoint
-            describe.preflight(self.summary, self.config, parts, run, start).show(self.console)
+            run = self.run_directory.path
+            describe.preflight(self.summary, self.config, parts, run, self.start).show(self.console)
 
     def _fit(self, trainer: pl.Trainer, parts: Parts, checkpoints: Checkpoints | None) -> None:
         """Train; end with a validation, whatever the limit that ended it."""
@@ -164,6 +180,12 @@ class Session:
         """What a person may want to change, now that training has ended."""
         idle = recorder.idle_gpu_percent
         hints = [] if idle is None else [IDLE_GPU_HINT.format(idle)]
+        if parts.task.nonfinite is not None:
+            hints += parts.task.nonfinite.hints()
+        if recorder.spikes:
+            step, before, loss = max(recorder.spikes, key=lambda spike: spike[2])
+            often = "" if len(recorder.spikes) == 1 else f", and {len(recorder.spikes) - 1} times more"
+            hints.append(SPIKE_HINT.format(step, before, loss, often))
         if parts.task.average.is_missing:
             hints.append(NOT_AVERAGED_HINT.format(self.config.top.averaging["name"]))
         return hints
@@ -206,6 +228,14 @@ class Session:
         callbacks.append(Samples(options.samples, tokenizer, logger, clock, self.console, seed=seed, total_steps=total))
         return callbacks
 
+    def _tell_nonfinite(self, logger: RunLogger, line: str, step: int) -> None:
+        self._warn(line)
+        logger.log_text("nonfinite", line, step)
+
+    def _warn(self, line: str) -> None:
+        if self.console is not None:
+            self.console.print(Text(f"warning: {line}", style="yellow"))
+
     def _order(self) -> dict[str, Any]:
         """What the other processes, where there are some, are told."""
         checkpoint = self.start.checkpoint
@@ -215,16 +245,18 @@ class Session:
             "checkpoint": None if checkpoint is None else str(checkpoint),
         }
 
-    def _make_it_the_last(self) -> None:
-        """Continued from another checkpoint than last.ckpt, the run forgets what came after that one."""
-        start, last = self.start.checkpoint, self.run_directory.last
-        if start is not None and last.exists() and not start.samefile(last):
-            atomic.write_bytes(last, start.read_bytes())
+    def _begin(self, logger: RunLogger) -> None:
+        """Take the place of what is continued: from here on the run directory is this run's.
 
-    def _resumed_step(self) -> int | None:
-        if self.start.checkpoint is None:
-            return None if self.run_directory.is_empty() else 0
-        return int(checkpoint_file.load(self.start.checkpoint)["global_step"])
+        Raises:
+            RunError: the file system refuses.
+        """
+        run, start = self.run_directory, self.start.checkpoint
+        atomic.remove_partial(run.checkpoints)
+        atomic.remove_partial(run.path, run.summary.name, run.metrics.name)
+        if start is not None:
+            rotation.take_over(run, start, newer_are_damaged=bool(self.start.passed_over))
+        logger.begin()
 
     def _note_runtime(self, parts: Parts) -> None:
         runtime = self.summary.runtime

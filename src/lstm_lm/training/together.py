@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
+from rich.console import Console
 
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
@@ -25,7 +27,7 @@ from lstm_lm.training.callbacks.empty_cache import EmptyCache, emptier
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import OneMachine, Team, asks_for_several
+from lstm_lm.training.distributed import AlreadyThere, Team, asks_for_several
 from lstm_lm.training.parts import Parts, build_parts
 from lstm_lm.training.run_logger import RunLogger
 
@@ -45,13 +47,29 @@ def prepare(config: TrainConfig, checkpoint: Path | None, team: Team, data: Text
     return parts
 
 
-def make_checkpoints(config: TrainConfig, run: RunDirectory, team: Team, *, resumed: bool) -> Checkpoints | None:
-    """What writes checkpoints; None where they are turned off."""
+def make_checkpoints(
+    config: TrainConfig, run: RunDirectory, team: Team, start: Path | None, console: Console | None = None
+) -> Checkpoints | None:
+    """What writes checkpoints; None where they are turned off.
+
+    Args:
+        config: the configuration.
+        run: where they are written.
+        team: the processes.
+        start: the one that is continued.
+        console: hears of one that cannot be written.
+    """
     if not config.trainer.get("enable_checkpointing", True) or config.trainer.get("fast_dev_run"):
         return None
     options = config.callbacks.checkpoint
     return Checkpoints(
-        run, every_n_steps=options.every_n_steps, every_n_minutes=options.every_n_minutes, team=team, resumed=resumed
+        run,
+        every_n_steps=options.every_n_steps,
+        every_n_minutes=options.every_n_minutes,
+        keep=options.keep,
+        team=team,
+        start=start,
+        console=console,
     )
 
 
@@ -91,6 +109,8 @@ def make_trainer(
     if empty is not None and config.runtime.empty_cache_every_n_batches:
         callbacks.append(EmptyCache(config.runtime.empty_cache_every_n_batches, empty))
     callbacks += [signals, DueValidation()]
+    if parts.task.nonfinite is not None and checkpoints is not None:
+        parts.task.nonfinite.checkpoint = lambda: checkpoints.newest
     settings: dict[str, Any] = {
         **config.trainer,
         "accelerator": parts.hardware.accelerator,
@@ -100,12 +120,16 @@ def make_trainer(
         # Lightning's own logging is not used; it would warn that an epoch is shorter than its interval
         "log_every_n_steps": 1,
     }
-    plugins: list[Any] = [GuardedCheckpointIO()]
+    plugins: list[Any] = [checkpoints.io if checkpoints is not None else GuardedCheckpointIO()]
     if parts.team.size > 1:
         settings["strategy"] = "ddp" if settings["strategy"] == "auto" else settings["strategy"]
-        plugins.append(OneMachine(parts.team))
-    elif asks_for_several(config.trainer):
-        settings["strategy"] = "auto"  # one device has nobody to share gradients with
+        device = parts.hardware.device
+        settings["devices"] = 1 if device.index is None or device.type == "cpu" else [device.index]
+        plugins.append(AlreadyThere(parts.team))
+    else:
+        plugins.append(LightningEnvironment())  # else Lightning would take a SLURM job's other tasks for its own
+        if asks_for_several(config.trainer):
+            settings["strategy"] = "auto"  # one device has nobody to share gradients with
     try:
         trainer = pl.Trainer(
             **settings,
@@ -114,7 +138,7 @@ def make_trainer(
             plugins=plugins,
             default_root_dir=run.path,
         )
-    except (MisconfigurationException, ValueError, TypeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, OverflowError) as error:
         raise _refused(error) from error
     # Lightning appends the timer of max_time; `Checkpoints` must come after it to see that it has rung
     trainer.callbacks.sort(key=lambda callback: not isinstance(callback, Timer))  # type: ignore[attr-defined]
@@ -130,6 +154,7 @@ def fit(trainer: pl.Trainer, parts: Parts, checkpoint: Path | None) -> None:
     """
     try:
         trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+        parts.task.settle()
     except MisconfigurationException as error:
         raise _refused(error) from error
 

@@ -20,7 +20,7 @@ from lstm_lm.runs.footprint import Footprint
 from lstm_lm.runs.lock import only_one
 from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.summary import read as read_summary
-from lstm_lm.training import closing, resume
+from lstm_lm.training import closing, requeue, resume
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.other_processes import with_free_cores
 from lstm_lm.training.quiet import quiet_lightning
@@ -37,6 +37,7 @@ def train(
     console: Console | None = None,
     command: str | None = None,
     started_at: float | None = None,
+    goes_on: bool | None = None,
 ) -> Summary:
     """Train a model as `config` says, and leave everything about it in `run_dir`.
 
@@ -50,6 +51,8 @@ def train(
         console: where a person looks on; None: nothing is printed.
         command: what was typed, for `summary.json`; None: this process's own command line.
         started_at: `time.time()` when the user began to wait; None: now.
+        goes_on: whether the same call in a new process continues this run, so that a SLURM job whose time is up may be
+            queued again; None: as `run_dir` and the configuration's `resume` and `ckpt_path` say.
 
     Returns:
         What `summary.json` holds.
@@ -62,6 +65,9 @@ def train(
     """
     started_at = time.time() if started_at is None else started_at
     checked = TrainConfig.parse(config)
+    if goes_on is None:
+        top = checked.top
+        goes_on = run_dir is not None and (top.ckpt_path == "last" if top.ckpt_path else top.resume != "never")
     claimed: Footprint | None = None
     if run_dir is None:
         claimed = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
@@ -80,11 +86,17 @@ def train(
             return read_summary(footprint.run.summary)
         if start.checkpoint is None and checked.top.resume != "never" and console is not None:
             console.print(f"nothing to resume in {directory}: this run starts anew", highlight=False)
-        return _run(checked, footprint, start, console, command or shlex.join(sys.argv), started_at)
+        return _run(checked, footprint, start, console, command or shlex.join(sys.argv), started_at, goes_on)
 
 
 def _run(
-    config: TrainConfig, footprint: Footprint, start: Start, console: Console | None, command: str, started_at: float
+    config: TrainConfig,
+    footprint: Footprint,
+    start: Start,
+    console: Console | None,
+    command: str,
+    started_at: float,
+    goes_on: bool,
 ) -> Summary:
     """Do it. Whatever ends it before its first step leaves everything as it was."""
     run = footprint.run
@@ -109,6 +121,10 @@ def _run(
             _end_badly(summary, run, error)
         if interrupted and console is not None:
             closing.show_interrupted(summary if stepped else None, run, console)
+        if requeue.is_asked_for(error):
+            told = requeue.requeue(goes_on=goes_on)
+            if console is not None:
+                console.print(told, highlight=False)
         if refused and trained:
             raise RunError(str(error)) from error
         raise
@@ -136,6 +152,9 @@ def _end_badly(summary: Summary, run: RunDirectory, error: BaseException) -> Non
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
         summary.status = "interrupted"
         summary.reason = str(error) or "interrupted"
+    elif isinstance(error, SystemExit):  # submitit's answer to a pre-emption
+        summary.status = "interrupted"
+        summary.reason = f"told to exit with status {error.code}"
     else:
         summary.status = "failed"
         summary.reason = str(error) or type(error).__name__

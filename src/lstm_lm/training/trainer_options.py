@@ -18,6 +18,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lstm_lm.errors import UserError
 from lstm_lm.hardware import read_devices
+from lstm_lm.options import shown_key
 from lstm_lm.training.distributed import STRATEGIES
 from lstm_lm.training.quiet import quiet_lightning
 
@@ -77,7 +78,7 @@ NOT_NEEDED = ("check_val_every_n_epoch",)
 _PARAMETERS = {
     name: parameter for name, parameter in inspect.signature(pl.Trainer.__init__).parameters.items() if name != "self"
 }
-_REFUSALS = (MisconfigurationException, ValueError, TypeError, AttributeError)
+_REFUSALS = (MisconfigurationException, ValueError, TypeError, AttributeError, OverflowError)
 """What Lightning 2.6 raises on a value that it does not take; a wrong type fails in its arithmetic."""
 _LONGEST_CAUSE = 200
 
@@ -93,9 +94,9 @@ def check_trainer(section: Mapping[str, Any]) -> dict[str, Any]:
         if key in OWNED:
             raise UserError(f"trainer.{key}: {OWNED[key]}")
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=3)
+            near = difflib.get_close_matches(str(key), known, n=3)
             hint = f"\ndid you mean: {', '.join(near)}" if near else ""
-            raise UserError(f"trainer.{key}: Lightning's Trainer has no such argument{hint}")
+            raise UserError(f"trainer.{shown_key(key)}: Lightning's Trainer has no such argument{hint}")
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"trainer.{key}={value}: must be a finite number")
         if value is None:
@@ -140,7 +141,7 @@ def _check_value(key: str, value: Any) -> None:
             f"{typed}: several devices work together with device=ddp\nchoose one of: {', '.join(STRATEGIES)}"
         )
     elif key == "num_nodes" and (value != 1 or isinstance(value, bool)):
-        raise UserError(f"{typed}: a run uses the devices of one machine: trainer.num_nodes=1")
+        raise UserError(f"{typed}: torchrun and SLURM say how many machines there are; leave trainer.num_nodes=1")
 
 
 def _check_windows(typed: str, value: Any, *, none_is_well: bool) -> None:

@@ -2,19 +2,27 @@
 
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.trainer.states import TrainerFn
+from rich.console import Console
+from rich.text import Text
 
+from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.checkpoint_io import PatientCheckpointIO
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
 
 
 class Checkpoints(pl.Callback):
-    """Writes through the trainer, so through `GuardedCheckpointIO`: one process writes, but all must be there."""
+    """Writes through the trainer, so through `PatientCheckpointIO`: one process writes, but all must be there.
+
+    A checkpoint that cannot be written is told, and the run goes on: the next one may fit.
+    """
 
     def __init__(
         self,
@@ -22,26 +30,44 @@ class Checkpoints(pl.Callback):
         *,
         every_n_steps: int,
         every_n_minutes: float,
+        keep: int,
         team: Team = ALONE,
-        resumed: bool = False,
+        start: Path | None = None,
+        console: Console | None = None,
     ) -> None:
-        """Write to `run`; a `resumed` run must not replace its best by a worse one."""
+        """Write to `run`; one that is continued from `start` must not replace its best by a worse one.
+
+        `console` hears what went wrong.
+        """
+        self.io = PatientCheckpointIO(run.last, keep)
+        """What writes them."""
+        self.newest = start
+        """What has been written last, or is continued."""
+        self.unsaved: RunError | None = None
+        """Why last.ckpt is older than it should be."""
+        self._console = console
         self._run = run
         self._team = team
         self._every_n_steps = every_n_steps
         self._every_seconds = 60 * every_n_minutes
         self._written_at = time.monotonic()
         self._written_step = -1
+        self._last_is_current = True
+        """Whether the last attempt to write last.ckpt succeeded; the same in all processes."""
         self._at_border = False  # whether an optimizer step has just ended: within one, gradients would be lost
         self.best_loss: float | None = None
         """Nats per token of best.ckpt."""
         self.best_step: int | None = None
         self.best_shares: dict[str, float] = {}
         """What else was counted in that validation."""
-        if resumed and run.best.exists():  # now, not when training starts: there may be no step left to take
-            best = checkpoint_file.load(run.best)["lstm_lm"]["validation"]
-            self.best_loss, self.best_step = best["loss"], best["step"]
-            self.best_shares = best.get("shares", {})
+        if start is not None and run.best.exists():  # now, not when training starts: there may be no step left to take
+            try:
+                best = checkpoint_file.load(run.best)["lstm_lm"]["validation"]
+            except UserError as error:
+                self._warn(f"{str(error).splitlines()[0]}; the next validation writes a new one")
+            else:
+                self.best_loss, self.best_step = best["loss"], best["step"]
+                self.best_shares = best.get("shares", {})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Minutes count from here."""
@@ -78,22 +104,56 @@ class Checkpoints(pl.Callback):
         if trainer.sanity_checking or pl_module.scores is None:
             return
         loss = pl_module.scores.loss
-        if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
+        better = math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
+        better = bool(self._team.decide(int(better)))  # one that cannot read best.ckpt must not write another alone
+        if better and self._write_best(trainer, pl_module):
             self.best_loss, self.best_step = loss, trainer.global_step
             self.best_shares = dict(pl_module.scores.shares)
-            self._write_best(trainer, pl_module)
 
-    def _write_best(self, trainer: pl.Trainer, task: LanguageModelTask) -> None:
+    def _write_best(self, trainer: pl.Trainer, task: LanguageModelTask) -> bool:
         """After training, from last.ckpt of the same step: Lightning would write that the epoch is over."""
         if trainer.state.fn == TrainerFn.FITTING or self._written_step != trainer.global_step:
-            trainer.save_checkpoint(self._run.best, weights_only=False)
-        elif self._team.rank == 0:
-            checkpoint = checkpoint_file.load(self._run.last)
-            checkpoint[checkpoint_file.SECTION]["validation"] = task.last_validation
-            checkpoint_file.save(checkpoint, self._run.best)
+            return self._save(trainer, self._run.best)
+        if not self._last_is_current:
+            return False
+        failure: RunError | None = None
+        if self._team.rank == 0:
+            try:
+                checkpoint = checkpoint_file.load(self._run.last)
+                checkpoint[checkpoint_file.SECTION]["validation"] = task.last_validation
+                checkpoint_file.save(checkpoint, self._run.best)
+            except UserError as error:  # no reason to keep the others waiting in what follows
+                failure = error if isinstance(error, RunError) else RunError(str(error))
+        return self._is_written(failure)
 
     def write_last(self, trainer: pl.Trainer) -> None:
-        """Write last.ckpt now."""
-        trainer.save_checkpoint(self._run.last, weights_only=False)
+        """Write last.ckpt now; where that fails, the next attempt is made when the next one is due."""
+        written = self._save(trainer, self._run.last)
+        self._last_is_current = written
+        self.unsaved = None if written else self.io.failure
+        self.newest = self._run.last if written else self.newest
         self._written_at = time.monotonic()
         self._written_step = trainer.global_step
+
+    def refuse_unsaved(self) -> None:
+        """Training is over: nothing more will be written.
+
+        Raises:
+            RunError: last.ckpt is not of the last step.
+        """
+        if self.unsaved is not None:
+            raise self.unsaved
+
+    def _save(self, trainer: pl.Trainer, path: Path) -> bool:
+        trainer.save_checkpoint(path, weights_only=False)
+        return self._is_written(self.io.failure)
+
+    def _is_written(self, failure: RunError | None) -> bool:
+        """What process 0 found, for all of them."""
+        if failure is not None:
+            self._warn(f"{str(failure).splitlines()[0]}; training goes on")
+        return not self._team.decide(int(failure is not None))
+
+    def _warn(self, line: str) -> None:
+        if self._console is not None:
+            self._console.print(Text(f"warning: {line}", style="yellow"))

@@ -11,10 +11,11 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class CheckpointOptions(Options):
-    """When last.ckpt is written."""
+    """When last.ckpt is written, and how many of it are kept."""
 
     every_n_steps: Annotated[int, Field(ge=1)]
     every_n_minutes: Positive
+    keep: Annotated[int, Field(ge=1)]
 
 
 class SampleOptions(Options):

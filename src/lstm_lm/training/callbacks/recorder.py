@@ -1,7 +1,9 @@
 """What a run records while it trains: losses, rate, throughput, gradient norm, and what the machine is doing."""
 
 import math
+import statistics
 import time
+from collections import deque
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,6 +14,11 @@ from lstm_lm.evaluation.scores import Scores
 from lstm_lm.training.callbacks.clock import StepClock
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.run_logger import RunLogger
+
+SPIKE = 1.5
+"""A loss that is so many times the median of the logged ones before it is one."""
+LOOKED_BACK = 20
+FEWEST_BEFORE = 10
 
 
 class Recorder(pl.Callback):
@@ -29,6 +36,9 @@ class Recorder(pl.Callback):
         self._logged_step = -1
         self._epoch_began = time.perf_counter()
         self._gpu_percents: list[float] = []
+        self._recent: deque[float] = deque(maxlen=LOOKED_BACK)
+        self.spikes: list[tuple[int, float, float]] = []
+        """(step, median of the losses before it, loss) where the logged training loss jumped."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The first call of psutil's meter starts it."""
@@ -66,6 +76,12 @@ class Recorder(pl.Callback):
             self._logger.log_metrics(named(pl_module.scores, "val"), trainer.global_step)
             self._logger.save()
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """What a checkpoint has behind it is not logged again: it must be on the disk before the checkpoint is."""
+        self._logger.save()
+
     @property
     def idle_gpu_percent(self) -> float | None:
         """Mean GPU use where it was measured and under 50 %: worth a hint."""
@@ -79,6 +95,7 @@ class Recorder(pl.Callback):
         assert pl_module.train_loss is not None
         self._logged_step = trainer.global_step
         loss = float(pl_module.train_loss)
+        self._note_spike(trainer.global_step, loss)
         values = {
             "epoch": trainer.global_step / self._steps_per_epoch,
             "train/loss": loss,
@@ -96,6 +113,12 @@ class Recorder(pl.Callback):
         if self._system:
             values |= self._machine(pl_module.device)
         self._logger.log_metrics(values, trainer.global_step)
+
+    def _note_spike(self, step: int, loss: float) -> None:
+        if len(self._recent) >= FEWEST_BEFORE and loss > SPIKE * statistics.median(self._recent):
+            self.spikes.append((step, statistics.median(self._recent), loss))
+        if math.isfinite(loss):
+            self._recent.append(loss)
 
     def _machine(self, device: torch.device) -> dict[str, float]:
         values = {

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a run between two steps, with a checkpoint and without an evaluation."""
+"""SIGINT and SIGTERM (and SLURM's warning) end a run between two steps, with a checkpoint and without an evaluation."""
 
 import signal
 import threading
@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from rich.console import Console
 
 from lstm_lm.errors import Interrupted
+from lstm_lm.training import requeue
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.distributed import ALONE, Team
@@ -39,12 +40,14 @@ class StopOnSignal(pl.Callback):
         self._training = False
         self._steps_to_lose = False
         """Whether steps have been taken since last.ckpt was written, or may have been."""
+        warning = requeue.warning_signal()
+        self._signals = SIGNALS if warning is None else (*SIGNALS, warning)
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":
         """Listen. Only a process's main thread can."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in SIGNALS}
+            self._before = {number: signal.getsignal(number) for number in self._signals}
             self._listen()
         return self
 
@@ -94,19 +97,20 @@ class StopOnSignal(pl.Callback):
         if received:
             if self._checkpoints is not None:
                 self._checkpoints.write_last(trainer)
+                self._checkpoints.refuse_unsaved()
             raise Interrupted(received)
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """last.ckpt was written when the validation began."""
-        self.check()
+        self._check_together()
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """last.ckpt was written when training ended."""
-        self.check()
+        self._check_together()
 
     def check(self) -> None:
         """Stop here if a signal came.
@@ -117,12 +121,21 @@ class StopOnSignal(pl.Callback):
         if self._received is not None:
             raise Interrupted(self._received)
 
+    def _check_together(self) -> None:
+        """Where all processes are: what process 0 has heard counts, so that none is left waiting for another."""
+        received = self._team.decide(self._received or 0) if self._team.connected else self._received
+        if received:
+            raise Interrupted(received)
+
     def _listen(self) -> None:
-        for number in SIGNALS:
+        for number in self._signals:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received = number
+        if self._team.rank > 0:  # process 0 has had it too, and decides
+            signal.signal(number, signal.SIG_DFL)
+            return
         if not self._training:  # text is being read or downloaded: there is nothing to save
             raise Interrupted(number)
         if self._compilation is not None and self._compilation.at_work:

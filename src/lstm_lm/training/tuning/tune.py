@@ -11,8 +11,8 @@ from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic, checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.cluster import lead
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import lead
 from lstm_lm.training.tuning import table
 from lstm_lm.training.tuning.choice import chosen_config, of_before
 from lstm_lm.training.tuning.learning_rate import tune_learning_rate

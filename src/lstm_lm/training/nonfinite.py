@@ -1,0 +1,169 @@
+"""What happens when a gradient or a loss is no longer a finite number: `on_nonfinite=stop|skip|rewind`.
+
+One bad update makes every weight NaN, and training goes on with nothing. So the norm of the gradient, which is taken
+anyway, is looked at in every step: before the update where it could still be left out (`skip`, `rewind`), and on a GPU
+with `stop` one step later, when the number has long been there, so that nobody waits for it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lstm_lm.errors import RunError
+from lstm_lm.tokenizers import Tokenizer
+
+Action = Literal["stop", "skip", "rewind"]
+
+MOST_SKIPPED_IN_A_ROW = 10
+MOST_REWINDS = 10
+MOST_OVERFLOWS_IN_A_ROW = 50
+"""Of a gradient scaler: it halves its scale each time, from 2**16."""
+TOKENS_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """What can be told of an optimizer step."""
+
+    step: int
+    """Counted from 1."""
+    learning_rate: float
+    names: Sequence[str]
+    norms: Sequence[Tensor]
+    """Of each parameter's gradient, by `names`."""
+    loss: Tensor
+    """float[]; must be finite."""
+    gradient_norm: Tensor
+    """float[]; must be finite, too, if not `scaled`."""
+    scaled: bool
+    """Whether a gradient scaler tries until gradients overflow, and leaves those steps out itself."""
+    epoch: int
+    window: int
+    """Of the epoch, counted from 1; where windows are accumulated, the last one."""
+    inputs: Tensor
+    """int64[T, B] of that window."""
+
+    def finite(self) -> Tensor:
+        """bool[]: whether all that must be finite is."""
+        finite = self.loss.isfinite()
+        return finite if self.scaled else finite & self.gradient_norm.to(finite.device).isfinite()
+
+
+class NonFinite:
+    """Watches the steps of one run."""
+
+    def __init__(self, action: Action, tokenizer: Tokenizer) -> None:
+        self._action = action
+        self._tokenizer = tokenizer
+        self._in_a_row = 0
+        self._overflows = 0
+        self._pending: tuple[StepFacts, Tensor, torch.cuda.Event] | None = None
+        self.checkpoint: Callable[[], Path | None] = lambda: None
+        """Gives what is gone back to: the newest that is whole."""
+        self.left_out: list[int] = []
+        """Steps whose update was left out."""
+        self.rewinds: list[int] = []
+        """Steps after which the weights were taken back to the last checkpoint's."""
+        self.rewind_is_due = False
+        self.tell: Callable[[str, int], object] = lambda *_: None
+        """Hears at once of a step whose update is not made."""
+
+    def leaves_out(self, facts: StepFacts) -> bool:
+        """Whether the update that is about to be made must not be.
+
+        Raises:
+            RunError: training must stop, here or since the step before.
+        """
+        self.settle()
+        self._count_overflows(facts)
+        if self._action == "stop" and facts.loss.is_cuda:
+            self._look_later(facts)
+            return False
+        if bool(facts.finite()):
+            self._in_a_row = 0
+            return False
+        self._in_a_row += 1
+        if self._action == "stop":
+            raise self._error(facts)
+        if self._action == "rewind":
+            if self.checkpoint() is None:
+                raise self._error(facts, "there is no checkpoint yet to rewind to")
+            if len(self.rewinds) == MOST_REWINDS:
+                raise self._error(facts, f"it has been rewound {MOST_REWINDS} times already")
+            self.rewinds.append(facts.step)
+            self.rewind_is_due = True
+            self.tell(f"{self._what(facts)}: back to the weights of the last checkpoint", facts.step)
+        elif self._in_a_row > MOST_SKIPPED_IN_A_ROW:
+            raise self._error(facts, f"{MOST_SKIPPED_IN_A_ROW} steps in a row were left out before it")
+        else:
+            self.left_out.append(facts.step)
+            self.tell(f"{self._what(facts)}: its update is left out", facts.step)
+        return True
+
+    def settle(self) -> None:
+        """Look at the last step now: before its weights are kept or scored.
+
+        Raises:
+            RunError: they are not finite.
+        """
+        if self._pending is None:
+            return
+        facts, finite, event = self._pending
+        self._pending = None
+        event.synchronize()
+        if not bool(finite):
+            raise self._error(facts)
+
+    def hints(self) -> list[str]:
+        """What a person should know when training has ended."""
+        hints: list[str] = []
+        for steps, what in ((self.left_out, "was left out"), (self.rewinds, "took the weights back to last.ckpt")):
+            if steps:
+                shown = ", ".join(f"{step:,}" for step in steps[:5]) + (", ..." if len(steps) > 5 else "")
+                count = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
+                hints.append(f"a loss or gradient that was not finite {what}: {count} ({shown})")
+        return hints
+
+    def _count_overflows(self, facts: StepFacts) -> None:
+        if facts.scaled:  # the scaler waits for the same number
+            self._overflows = 0 if bool(facts.gradient_norm.isfinite()) else self._overflows + 1
+            if self._overflows > MOST_OVERFLOWS_IN_A_ROW:
+                raise self._error(facts, f"as in the {MOST_OVERFLOWS_IN_A_ROW} steps before, whatever its scale")
+
+    def _look_later(self, facts: StepFacts) -> None:
+        finite = facts.finite()
+        on_host = torch.empty((), dtype=torch.bool, pin_memory=True)
+        on_host.copy_(finite, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        self._pending = facts, on_host, event
+
+    def _what(self, facts: StepFacts, why: str = "") -> str:
+        """One line: step, parameter, learning rate and window."""
+        text = self._tokenizer.decode([int(token) for token in facts.inputs[:TOKENS_SHOWN, 0]])
+        what = "loss" if not bool(facts.loss.isfinite()) else "gradient"
+        return (
+            f"step {facts.step:,}: the {what} is not a finite number{why} ({largest(facts.names, facts.norms)}; "
+            f"learning rate {facts.learning_rate:.3g}; window {facts.window:,} of epoch {facts.epoch + 1:,}, "
+            f"whose first stream begins {text!r})"
+        )
+
+    def _error(self, facts: StepFacts, why: str | None = None) -> RunError:
+        return RunError(
+            f"{self._what(facts, '' if why is None else f', {why}')}\n"
+            "no checkpoint holds it; try a lower optimizer.lr or trainer.gradient_clip_val, or precision=32-true,\n"
+            "or go on without such steps: on_nonfinite=skip, or on_nonfinite=rewind"
+        )
+
+
+def largest(names: Sequence[str], norms: Sequence[Tensor]) -> str:
+    """The parameter with the largest gradient, as `largest gradient: head.bias, nan`; that is larger than any."""
+    values = [(name, float(norm)) for name, norm in zip(names, norms, strict=True)]
+    if not values:
+        return "there is no gradient"
+    name, norm = max(values, key=lambda entry: float("inf") if entry[1] != entry[1] else entry[1])
+    return f"largest gradient: {name}, {norm:.3g}"

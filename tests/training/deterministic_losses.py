@@ -1,0 +1,59 @@
+"""Fifty steps on a synthetic text, for every forward strategy: what a run's losses are, to be compared with kept ones.
+
+`python tests/training/deterministic_losses.py` trains them anew and writes `deterministic_losses.json`. It is for a
+change that is meant to change what is trained; any other one must leave the file as it is.
+"""
+
+import json
+import random
+import tempfile
+from pathlib import Path
+
+import lstm_lm
+from lstm_lm.runs import metrics_file
+
+KEPT = Path(__file__).with_suffix(".json")
+STRATEGIES = ("fused", "stepwise", "pipelined", "wavefront")
+PRECISIONS = ("32-true", "64-true")
+
+
+def synthetic_text() -> str:
+    """5,000 characters: words in an order that has something to learn."""
+    chance = random.Random(7)
+    words = ["one", "two", "three", "four", "five", "six"]
+    at, text = 0, ""
+    while len(text) < 5000:
+        at = (at + chance.choice([1, 1, 1, 2])) % len(words)
+        text += words[at] + chance.choice([" ", " ", "\n"])
+    return text
+
+
+def train(forward: str, precision: str, folder: Path) -> list[float]:
+    """The losses of 50 steps, nats per token; the run lies in `folder`/run."""
+    text = folder / "synthetic.txt"
+    text.write_text(synthetic_text())
+    config = lstm_lm.compose(
+        "data=text",
+        f"data.path='{text}'",
+        f"data.cache_dir='{folder / 'cache'}'",
+        *("data.batch_size=4", "data.seq_len=16", "data.eval_batch_size=2", "data.eval_context=8"),
+        *("model.embedding_size=8", "model.hidden_size=16", "model.num_layers=2", "model.dropout=0.2"),
+        *("model.embedding_dropout=0.1", "callbacks.samples.length=0", "trainer.log_every_n_steps=1"),
+        *("trainer.max_steps=50", "trainer.max_epochs=-1", "device=cpu", "runtime.threads=2", "deterministic=true"),
+        *(f"forward={forward}", f"precision={precision}"),
+    )
+    lstm_lm.train(config, folder / "run")
+    return [row["train/loss"] for row in metrics_file.read(folder / "run" / "metrics.csv") if "train/loss" in row]
+
+
+def main() -> None:
+    losses = {}
+    for precision in PRECISIONS:
+        for forward in STRATEGIES:
+            with tempfile.TemporaryDirectory() as folder:
+                losses[f"{forward} {precision}"] = train(forward, precision, Path(folder))
+    KEPT.write_text(json.dumps(losses, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Too little memory: the warning before training, and what is told instead of a traceback."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+import lstm_lm
+from lstm_lm.errors import RunError
+from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
+from lstm_lm.training import memory_advice
+
+Config = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def room_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A machine on which a model runs out of memory beyond a number of streams (in training, or whenever)."""
+
+    def make(streams: int, *, scoring_too: bool = True) -> None:
+        for name in ("forward", "forward_with_hidden"):
+            whole = getattr(RecurrentLanguageModel, name)
+
+            def small(self: Any, ids: torch.Tensor, state: Any, whole: Any = whole) -> Any:
+                if ids.shape[1] > streams and (scoring_too or self.training):
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+                return whole(self, ids, state)
+
+            monkeypatch.setattr(RecurrentLanguageModel, name, small)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("streams", "accumulated", "told"),
+    [
+        (4, 1, "data.batch_size=4 trainer.accumulate_grad_batches=4"),
+        (7, 1, "data.batch_size=4 trainer.accumulate_grad_batches=4"),
+        (8, 3, "data.batch_size=8 trainer.accumulate_grad_batches=6"),
+        (1, 1, "data.batch_size=1 trainer.accumulate_grad_batches=16"),
+        (0, 1, "not even a batch of 1 fits"),
+    ],
+)
+def test_the_batch_that_fits_is_found_by_halving(
+    streams: int, accumulated: int, told: str, small_config: Config, tmp_path: Path, room_for: Any
+) -> None:
+    room_for(streams)
+    config = small_config("data.batch_size=16", f"trainer.accumulate_grad_batches={accumulated}", "trainer.max_steps=2")
+    with pytest.raises(RunError, match=r"out of memory with data\.batch_size=16") as caught:
+        lstm_lm.train(config, tmp_path / "run")
+    assert told in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 4
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(("batch_size", "streams", "fits"), [(6, 4, 3), (50, 20, 10), (7, 3, 1), (12, 5, 3)])
+def test_what_is_advised_divides_the_batch(
+    batch_size: int, streams: int, fits: int, small_config: Config, tmp_path: Path, room_for: Any
+) -> None:
+    """Else the accumulated windows would not be the batch that was asked for."""
+    room_for(streams)
+    with pytest.raises(RunError) as caught:
+        lstm_lm.train(small_config(f"data.batch_size={batch_size}", "trainer.max_steps=2"), tmp_path / "run")
+    assert f"data.batch_size={fits} trainer.accumulate_grad_batches={batch_size // fits}" in str(caught.value)
+
+
+def test_what_is_advised_trains_the_effective_batch(small_config: Config, tmp_path: Path, room_for: Any) -> None:
+    room_for(4)
+    config = small_config("data.batch_size=4", "trainer.accumulate_grad_batches=4", "trainer.max_steps=2")
+    assert lstm_lm.train(config, tmp_path / "run").status == "completed"
+
+
+def test_validation_that_needs_too_much_is_told_apart(small_config: Config, tmp_path: Path, room_for: Any) -> None:
+    room_for(4)
+    config = small_config("data.batch_size=4", "data.eval_batch_size=8", "trainer.max_steps=2")
+    advice = r"out of memory while scoring with data\.eval_batch_size=8\ndata\.eval_batch_size=4 fits\n.*resume=force"
+    with pytest.raises(RunError, match=advice):
+        lstm_lm.train(config, tmp_path / "run")
+    followed = config["data"] | {"eval_batch_size": 4}
+    assert lstm_lm.train(config | {"data": followed, "resume": "force"}, tmp_path / "run").status == "completed"
+
+
+def test_a_cpu_with_too_little_memory_is_told_before_training(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the system ends the process, and nobody says why."""
+    memory = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(memory_advice.psutil, "virtual_memory", lambda: memory)
+    summary = lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
+    assert summary.runtime.warnings is not None
+    assert any("training takes about" in line and "are free on cpu" in line for line in summary.runtime.warnings)
+
+
+def test_where_there_is_enough_nothing_is_said(small_config: Config, tmp_path: Path) -> None:
+    summary = lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
+    assert not any("memory" in line for line in summary.runtime.warnings or [])
