@@ -65,12 +65,21 @@ class StandIn:
 
     def __init__(self) -> None:
         self.calls: list[tuple[dict[str, Any], Path, str]] = []
+        self.goes_on: list[bool] = []
         self.error: Callable[[dict[str, Any]], BaseException | None] = lambda config: None
 
     def __call__(
-        self, config: dict[str, Any], run_dir: Path, *, console: object, command: str, started_at: float | None
+        self,
+        config: dict[str, Any],
+        run_dir: Path,
+        *,
+        console: object,
+        command: str,
+        started_at: float | None,
+        goes_on: bool,
     ) -> Summary:
         self.calls.append((config, run_dir, command))
+        self.goes_on.append(goes_on)
         done = Summary.begin(command, config["seed"])
         if (error := self.error(config)) is not None:
             raise error

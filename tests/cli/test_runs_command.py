@@ -190,3 +190,9 @@ def test_a_list_needs_neither_torch_nor_matplotlib() -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
     ).stdout
     assert out.endswith("[]\n")
+
+
+def test_a_status_that_there_is_not_is_refused(runs: Callable[..., Said]) -> None:
+    said = runs("status=complete")
+    assert said.status == 2
+    assert "status=complete is none of running, completed" in said.err

@@ -1,12 +1,17 @@
 """A sweep goes on whatever becomes of its jobs, and says at the end what became of each."""
 
+import signal
 from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
 from cli_commands import TINY, Here, StandIn, apart
 
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import summary
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.module import LanguageModelTask
 
 
 def jobs(folder: Path) -> list[Path]:
@@ -85,8 +90,10 @@ def test_free_text_beside_a_sweep(stand_in: StandIn, here: Here) -> None:
     assert [config["callbacks"]["samples"]["prompt"] for config, _, _ in stand_in.calls] == [prompt, prompt]
 
 
-def test_a_job_whose_directory_holds_a_run_leaves_it_as_it_was(stand_in: StandIn, here: Here, own_folder: Path) -> None:
-    command = ("train", "-m", "hydra.sweep.dir=my sweep", "seed=1,2")
+def test_resume_never_leaves_a_directory_that_holds_a_run_as_it_was(
+    stand_in: StandIn, here: Here, own_folder: Path
+) -> None:
+    command = ("train", "-m", "hydra.sweep.dir=my sweep", "seed=1,2", "resume=never")
     assert here(*command).status == 0
     kept = {path: path.read_bytes() for path in own_folder.glob("my sweep/*/**/*") if path.is_file()}
     assert len(kept) == 2 * 4
@@ -104,6 +111,50 @@ def test_a_job_that_failed_at_once_can_be_run_again(stand_in: StandIn, here: Her
     assert here(*command).status == 1
     said = [summary.read(path) for path in sorted(own_folder.glob("swept/*/summary.json"))]
     assert [(run.status, run.reason) for run in said] == [("completed", None), ("failed", "text.txt: empty")]
+
+
+def test_the_same_sweep_again_does_what_is_missing(
+    here: Here, own_folder: Path, corpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three jobs one is finished, one had failed and one is half done: skipped, tried again and continued."""
+    texts = [own_folder / name for name in ("one.txt", "two.txt", "three.txt")]
+    for text in (texts[0], texts[2]):
+        text.write_text("to be or not to be, that is the question. " * 40)
+    steps = steps_taken(monkeypatch, end_at=9 + 6)
+    arguments = [line for line in (*TINY, *corpus) if not line.startswith(("data.path", "trainer.max_steps"))]
+    more = "trainer.max_steps=9", "data.path=one.txt,two.txt,three.txt", "hydra.sweep.dir=swept"
+    command = ["train", "-m", *arguments, *more]
+    first = here(*command)
+    assert first.status == 128 + signal.SIGTERM
+    one, two, three = (RunDirectory(path) for path in sorted(own_folder.glob("swept/*/")))
+    assert [summary.read(run.summary).status for run in (one, two, three)] == ["completed", "failed", "interrupted"]
+    assert steps == [*range(9), *range(6)]
+    finished = {path: path.read_bytes() for path in one.path.rglob("*") if path.is_file()}
+    texts[1].write_text("a text that has come in the meantime, with some words in it. " * 40)
+    steps.clear()
+    again = here(*command)
+    assert again.status == 0, again.err
+    assert again.out.count("complete, nothing left to do") == 1
+    assert again.out.count("continued from") == 1
+    assert steps == [*range(9), *range(6, 9)], "of the third, the steps that were not taken yet"
+    assert {path: path.read_bytes() for path in one.path.rglob("*") if path.is_file()} == finished
+    done = [summary.read(run.summary) for run in (one, two, three)]
+    assert [(run.status, run.train.steps) for run in done] == [("completed", 9)] * 3
+
+
+def steps_taken(monkeypatch: pytest.MonkeyPatch, end_at: int) -> list[int]:
+    """The numbers of the steps, as they are taken; SIGTERM comes in the `end_at`th."""
+    steps: list[int] = []
+    whole = LanguageModelTask.training_step
+
+    def noted(task: LanguageModelTask, *arguments: Any) -> torch.Tensor:
+        steps.append(task.global_step)
+        if len(steps) == end_at:
+            signal.raise_signal(signal.SIGTERM)
+        return whole(task, *arguments)
+
+    monkeypatch.setattr(LanguageModelTask, "training_step", noted)
+    return steps
 
 
 def test_a_job_whose_text_is_missing_leaves_why(own_folder: Path, corpus: list[str]) -> None:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from lstm_lm import __version__
 from lstm_lm.cli import resolvers
+from lstm_lm.cli.allowed_targets import only_allowed_targets
 from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.cli.free_text import FREE_TEXT
 from lstm_lm.cli.hydra_errors import check_overrides, explain
@@ -84,7 +85,7 @@ def run_app(
     resolvers.register(fresh, program)
     runs = not (args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
     hydra.version.setbase("1.3")
-    with _raising_hydra(), fresh.claiming() if runs else contextlib.nullcontext():
+    with _raising_hydra(), only_allowed_targets(), fresh.claiming() if runs else contextlib.nullcontext():
         try:
             _run_hydra(
                 args=args,

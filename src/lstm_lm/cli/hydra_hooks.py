@@ -1,7 +1,7 @@
 """What happens between Hydra's composing a configuration and its making the run directory."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lstm_lm.cli import sweep_plan
 from lstm_lm.cli.hydra_app import Refused
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.quoting import quote_text
+from lstm_lm.cli.submitted import wait_for_all
 from lstm_lm.errors import UserError
 from lstm_lm.runs.directory import RunDirectory, make_writable
 from lstm_lm.runs.footprint import Footprint
@@ -54,27 +55,30 @@ class RefuseEarly(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose every job of a sweep, and make the sweep's directory; the jobs check themselves, one by one."""
         with _refusing():
-            plan = sweep_plan.make_plan(config)
-            _refuse_several_devices(config, plan)
-            sweep_plan.CURRENT.set(plan)
+            jobs = sweep_plan.plan_jobs(config)
+            _refuse_several_devices(config, jobs)
             sweep_dir = str(config.hydra.sweep.dir)
             make_writable(Path(sweep_dir), "hydra.sweep.dir")
+            plan = sweep_plan.SweepPlan(jobs, Path(sweep_dir), str(config.hydra.runtime.choices["hydra/launcher"]))
+            if plan.launcher.startswith("submitit"):
+                wait_for_all()
             # The jobs' configurations are composed from these once more, perhaps in other processes.
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quote_text(sweep_dir)}")
-            if plan is not None and len(plan.jobs) > 1:
+            if len(jobs) > 1:
                 excluded = {*plan.shared, *config.hydra.job.config.override_dirname.exclude_keys}
                 keys = ",".join(quote_text(key) for key in sorted(excluded))
                 config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
+            sweep_plan.CURRENT.set(plan)
 
 
-def _refuse_several_devices(config: DictConfig, plan: sweep_plan.SweepPlan | None) -> None:
+def _refuse_several_devices(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
     """A sweep's jobs share one process, and that one cannot lead other processes again and again.
 
     Raises:
         UserError: a job, or what all jobs start from, asks for several devices.
     """
     loader = GlobalHydra.instance().config_loader()
-    choices = {tuple(filter(_DEVICE_CHOICE.match, job)) for job in plan.jobs} if plan else {()}
+    choices = {tuple(filter(_DEVICE_CHOICE.match, job)) for job in jobs} or {()}
     for overrides in sorted(choices):
         if _asks_for_several(loader.load_sweep_config(config, list(overrides))):
             raise UserError(

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from omegaconf import DictConfig
 from pydantic import BeforeValidator, Field, field_validator
@@ -21,9 +21,10 @@ from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 from lstm_lm.reports import run_list
 from lstm_lm.reports.run_list import Format
-from lstm_lm.runs.listing import Entry, entry_of, list_runs
+from lstm_lm.runs.listing import DAMAGED, DIED, UNKNOWN, Entry, entry_of, list_runs
 from lstm_lm.runs.lookup import named_run
 from lstm_lm.runs.selection import Where, select
+from lstm_lm.runs.summary import Status
 
 NO_SWEEP = "runs only looks at runs, and has no sweeps (-m)"
 ROWS_OF_A_TABLE = 30
@@ -45,6 +46,14 @@ class WhereOptions(Options):
     model: Texts
     folder: Texts
     match: Texts
+
+    @field_validator("status")
+    @classmethod
+    def _is_one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = (*get_args(Status), DIED, DAMAGED, UNKNOWN)
+        if wrong := [name for name in value if name not in known]:
+            raise ValueError(f"status={wrong[0]} is none of {', '.join(known)}")
+        return value
 
 
 class RunsOptions(Options):

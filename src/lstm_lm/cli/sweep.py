@@ -2,45 +2,25 @@
 
 import shlex
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.cli.resolvers import key_of, readable_name
 from lstm_lm.cli.shell import FAILED, Told, tell
+from lstm_lm.cli.sweep_outcome import GOOD, UNFINISHED, Job, Letterbox, Outcome
+from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
 from lstm_lm.cli.wording import shown
 from lstm_lm.errors import UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import Summary
 
-GOOD = ("completed", "stopped", "skipped")
 ERROR_LOG = "error.log"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep."""
-
-    number: int
-    """Counted from 1."""
-    overrides: Sequence[str]
-    """What tells it from the others, as a person would type it."""
-    directory: Path
-    command: str
-    seed: int | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended."""
-
-    job: Job
-    status: str
-    exit_status: int
-    summary: Summary | None = None
+KILLED = "its process has ended without a word: killed, perhaps for lack of memory"
+LOST = "its process has ended before the job began"
 
 
 class Sweep:
@@ -52,19 +32,31 @@ class Sweep:
         self._errors = errors
         self.outcomes: list[Outcome] = []
 
-    def run(self, job: Job, total: int | None, work: Callable[[], Summary]) -> None:
-        """Do `work`; an error of it is told and recorded, and that is all. An interruption ends the sweep."""
+    def run(self, job: Job, total: int | None, work: Callable[[], Summary], letters: Letterbox | None = None) -> None:
+        """Do `work`; an error of it is told and recorded, and that is all. An interruption ends the sweep.
+
+        Args:
+            job: what is done.
+            total: how many jobs there are, if that is known.
+            work: does it.
+            letters: where another process learns of it; None: this process runs the whole sweep.
+
+        Raises:
+            SystemExit: in a process that a launcher has started, `work` was told to exit: submitit does so where its
+                job is pre-empted, and starts it again.
+        """
         count = f"{job.number}/{total}" if total else str(job.number)
         self._console.print(Text(f"\n[{count}] {' '.join(job.overrides)}", style="bold"))
+        if letters is not None:
+            letters.leave(Outcome(job, UNFINISHED, FAILED))
         try:
-            summary = work()
-        except (Exception, SystemExit) as error:
-            self.outcomes.append(Outcome(job, "failed", self._report(job, error)))
-        except BaseException:
-            self.outcomes.append(Outcome(job, "interrupted", FAILED))
+            outcome = self._outcome(job, work, may_exit=letters is not None)
+        except SystemExit:
             raise
-        else:
-            self.outcomes.append(Outcome(job, summary.status, 0 if summary.status in GOOD else FAILED, summary))
+        except BaseException:
+            self._keep(Outcome(job, "interrupted", FAILED), letters)
+            raise
+        self._keep(outcome, letters)
 
     def exit_status(self) -> int:
         """0: all jobs are well; 2: all were refused before training; 1: any other failure."""
@@ -73,11 +65,66 @@ class Sweep:
             return 0
         return UserError.exit_status if statuses == {UserError.exit_status} else FAILED
 
-    def conclude(self) -> None:
-        """Print the table of all jobs, and where they lie."""
-        if not self.outcomes:
+    def conclude(self, plan: SweepPlan, attempt: str, *, ended: bool) -> None:
+        """Print the table of all jobs, and where they lie.
+
+        Args:
+            plan: of the sweep.
+            attempt: which those in other processes belong to.
+            ended: whether every job has had its turn, and none is still at work.
+        """
+        letters = Letterbox(plan.directory, attempt)
+        self._collect(letters, ended)
+        if ended:
+            letters.remove()
+        if not ended and not self.outcomes:  # it did not come to a first job: there is nothing to tell of
             return
-        folder = self.outcomes[0].job.directory.parent
+        self._add_missing(plan, ended)
+        self._print_table()
+        self._console.print(
+            Text(
+                f"\nthe sweep lies in {plan.directory}\n"
+                f"compare: tensorboard --logdir {shlex.quote(str(plan.directory))}"
+            )
+        )
+
+    def _outcome(self, job: Job, work: Callable[[], Summary], *, may_exit: bool) -> Outcome:
+        try:
+            return Outcome.of(job, work())
+        except (Exception, SystemExit) as error:
+            if may_exit and isinstance(error, SystemExit):
+                raise
+            told = self._report(job, error)
+            return Outcome(job, "failed", told.exit_status, error=told.text)
+
+    def _keep(self, outcome: Outcome, letters: Letterbox | None) -> None:
+        self.outcomes.append(outcome)
+        if letters is not None:
+            letters.leave(outcome)
+
+    def _collect(self, letters: Letterbox, ended: bool) -> None:
+        """Add the jobs of other processes; tell their errors, which may have gone to some log."""
+        for outcome in sorted(letters.collect(), key=lambda outcome: outcome.job.number):
+            if ended and outcome.status == UNFINISHED:
+                outcome = replace(outcome, status="killed", error=KILLED)
+            self._add(outcome)
+
+    def _add(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        if outcome.error is not None:
+            self._errors.print(Text(f"error: job {outcome.job.number}: {outcome.error}"), soft_wrap=True)
+
+    def _add_missing(self, plan: SweepPlan, ended: bool) -> None:
+        known = {outcome.job.number for outcome in self.outcomes}
+        for number, overrides in enumerate(plan.jobs, 1):
+            if number not in known:
+                telling = [line for line in overrides if key_of(line) not in plan.shared]
+                name = readable_name(number, telling if len(plan.jobs) > 1 else list(overrides))
+                job = Job(number, [as_typed(line) for line in telling or overrides], plan.directory / name, "", None)
+                self._add(Outcome(job, "not run", FAILED, error=LOST if ended else None))
+        self.outcomes.sort(key=lambda outcome: outcome.job.number)
+
+    def _print_table(self) -> None:
         table = Table("job", "overrides", "status", box=None, pad_edge=False)
         table.add_column("val loss", justify="right")
         table.add_column("tokens/s", justify="right")
@@ -96,12 +143,9 @@ class Sweep:
             )
         self._console.print()
         self._console.print(table)
-        self._console.print(
-            Text(f"\nthe sweep lies in {folder}\ncompare: tensorboard --logdir {shlex.quote(str(folder))}")
-        )
 
-    def _report(self, job: Job, error: BaseException) -> int:
-        """Tell a job's error, leave a summary where there is none; gives the job's exit status."""
+    def _report(self, job: Job, error: BaseException) -> Told:
+        """Tell a job's error, leave a summary where there is none."""
         told = tell(error)
         if told is None:
             log = job.directory / ERROR_LOG
@@ -110,7 +154,7 @@ class Sweep:
             told = Told(FAILED, f"{cause} (an error in the program; its traceback is in {log})")
         self._errors.print(Text(f"error: {told.text}"), soft_wrap=True)
         _leave_summary(job, told.text)
-        return told.exit_status
+        return told
 
 
 def _leave_summary(job: Job, reason: str) -> None:

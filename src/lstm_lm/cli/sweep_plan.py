@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -19,9 +20,13 @@ CURRENT: ContextVar["SweepPlan | None"] = ContextVar("sweep plan", default=None)
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """The jobs of a sweep, each as the overrides that it is given, quoted for Hydra."""
+    """What is known of a sweep before its first job."""
 
     jobs: Sequence[Sequence[str]]
+    """Each as the overrides that it is given, quoted for Hydra; none, where the sweeper plans as it goes."""
+    directory: Path
+    launcher: str
+    """The option of `hydra/launcher`: `basic` runs the jobs in this process."""
 
     @property
     def shared(self) -> list[str]:
@@ -33,14 +38,14 @@ class SweepPlan:
         return sorted(key for key, found in values.items() if len(found) == 1)
 
 
-def make_plan(config: DictConfig) -> SweepPlan | None:
-    """The plan of Hydra's own sweeper, which runs all combinations; None: another one, which plans as it goes.
+def plan_jobs(config: DictConfig) -> Sequence[Sequence[str]]:
+    """The jobs of Hydra's own sweeper, which runs all combinations; none of another one, which plans as it goes.
 
     Raises:
         HydraException: a job's configuration cannot be composed.
     """
     if not str(config.hydra.sweeper.get("_target_")).endswith(f".{BasicSweeper.__name__}"):
-        return None
+        return []
     loader = GlobalHydra.instance().config_loader()
     arguments = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     arguments += OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # type: ignore[arg-type]
@@ -48,7 +53,7 @@ def make_plan(config: DictConfig) -> SweepPlan | None:
     [jobs] = BasicSweeper.split_arguments(overrides, None)
     for job in jobs:
         loader.load_sweep_config(config, list(job))
-    return SweepPlan(jobs)
+    return jobs
 
 
 def as_typed(override: str) -> str:

@@ -1,5 +1,7 @@
 """`train`: one run, or with -m a sweep of them."""
 
+import os
+import secrets
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +14,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from lstm_lm.cli import study, sweep_plan
+from lstm_lm.cli import resolvers, same_again, study, sweep_plan
 from lstm_lm.cli.hydra_app import parse_flags, run_app
 from lstm_lm.cli.hydra_record import write_record
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
-from lstm_lm.cli.sweep import GOOD, Job, Sweep
+from lstm_lm.cli.sweep import Sweep
+from lstm_lm.cli.sweep_outcome import GOOD, Job, Letterbox
+from lstm_lm.cli.wording import shown
+from lstm_lm.errors import RunError, UserError
+from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import only_one
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
+
+STARTED_WITH_OTHERS = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID")
+"""Environment variables of processes that torchrun and srun have started (see `training.cluster`)."""
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
@@ -36,35 +45,104 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
         UserError: something is not as it must be.
         Interrupted: a signal came; what there was to save is saved.
     """
-    command = shlex.join([*program, *argv])
-    console = Console(highlight=False)
+    if not any(name in os.environ for name in STARTED_WITH_OTHERS):
+        return _run(argv, program)
+    from lstm_lm.training import cluster, meeting_place  # seconds of imports
+
+    member = meeting_place.membership()
+    if member is None:
+        return _run(argv, program)
+    if {"-m", "--multirun"} & set(argv):
+        raise UserError(f"-m: {member.size} processes were started for one sweep; start one, or leave -m out")
+    if member.rank > 0:
+        return cluster.follow_along(member)
+    meeting_place.meeting_place(member)  # before anything can fail: the others wait there
+    try:
+        return _run(argv, program)
+    finally:
+        cluster.dismiss(member)
+
+
+def _run(argv: Sequence[str], program: Sequence[str]) -> int:
     if any(key_of(word) == "study" for word in argv):
         flags = parse_flags(get_args_parser(), argv)
         if study.is_asked_for(flags, program):
-            return study.run(flags, console)
-    sweep = Sweep(console, Console(stderr=True, highlight=False))
-    statuses: list[int] = []
+            return study.run(flags, Console(highlight=False))
+    task = TrainTask(shlex.join([*program, *argv]), program)
     sweep_plan.CURRENT.set(None)
-
-    def task(config: DictConfig) -> None:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            _sweep_job(sweep, config, console, command)
-        else:
-            summary = _train(config, _run_dir(), console, command)
-            statuses.append(0 if summary.status in GOOD else FAILED)
-
+    ended = False
     try:
         run_app("train", task, argv, program)
+        ended = True
+    except UserError:
+        raise
+    except Exception as error:  # no job's: theirs are told, and that is all
+        plan = sweep_plan.CURRENT.get()
+        if plan is None or plan.launcher == "basic":
+            raise
+        raise _of_launcher(error, plan) from error
     finally:
-        sweep.conclude()
-    return max([*statuses, sweep.exit_status()])
+        plan = sweep_plan.CURRENT.get()
+        if plan is not None:
+            task.sweep.conclude(plan, task.attempt, ended=ended)
+    return max([*task.statuses, task.sweep.exit_status()])
 
 
-def _sweep_job(sweep: Sweep, config: DictConfig, console: Console, command: str) -> None:
-    plan = sweep_plan.CURRENT.get()
+def _of_launcher(error: Exception, plan: sweep_plan.SweepPlan) -> RunError:
+    """The short form of an error of a launcher that runs jobs in other processes."""
+    cause = next(iter(str(error).splitlines()), "")
+    return RunError(
+        f"hydra/launcher={plan.launcher} has ended the sweep: {type(error).__name__}: {shown(cause)}\n"
+        f"the same command with hydra.sweep.dir={shlex.quote(str(plan.directory))} does what is missing\n"
+        "HYDRA_FULL_ERROR=1 shows where it happened"
+    )
+
+
+class TrainTask:
+    """What Hydra calls with each configuration: in this process or, by some launchers, in others.
+
+    A launcher pickles it; what arrives there is made anew from what was typed.
+    """
+
+    def __init__(self, command: str, program: Sequence[str]) -> None:
+        self._command = command
+        self._program = program
+        self._elsewhere = False
+        self.attempt = secrets.token_hex(4)
+        """What a sweep's jobs in other processes have in common (see `Letterbox`)."""
+        self._console = Console(highlight=False)
+        self.sweep = Sweep(self._console, Console(stderr=True, highlight=False))
+        self.statuses: list[int] = []
+        """Exit status of a single run."""
+
+    def __call__(self, config: DictConfig) -> None:
+        """Train as `config` says."""
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            letters = Letterbox(Path(HydraConfig.get().sweep.dir), self.attempt) if self._elsewhere else None
+            _sweep_job(self.sweep, config, self._console, self._command, letters)
+        else:
+            goes_on = same_again.run_goes_on(config)
+            summary = _train(config, _run_dir(), self._console, self._command, goes_on=goes_on)
+            self.statuses.append(0 if summary.status in GOOD else FAILED)
+
+    def __getstate__(self) -> tuple[str, list[str], str]:
+        return self._command, list(self._program), self.attempt
+
+    def __setstate__(self, state: tuple[str, list[str], str]) -> None:
+        command, program, attempt = state
+        self.__init__(command, program)  # type: ignore[misc]
+        self._elsewhere, self.attempt = True, attempt
+        self._console = Console(highlight=False, force_terminal=False)  # several live bars would overwrite each other
+        self.sweep = Sweep(self._console, Console(stderr=True, highlight=False))
+        resolvers.register(resolvers.FreshDirectories(), self._program)
+
+
+def _sweep_job(sweep: Sweep, config: DictConfig, console: Console, command: str, letters: Letterbox | None) -> None:
+    plan = sweep_plan.CURRENT.get()  # None in other processes, which know only what the jobs' names leave out
+    shared = plan.shared if plan else HydraConfig.get().job.config.override_dirname.exclude_keys
     overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(overrides, list)
-    telling = [line for line in map(str, overrides) if plan is None or key_of(line) not in plan.shared]
+    telling = [line for line in map(str, overrides) if key_of(line) not in shared]
     job = Job(
         number=int(HydraConfig.get().job.num) + 1,
         overrides=[sweep_plan.as_typed(line) for line in telling or map(str, overrides)],
@@ -72,11 +150,18 @@ def _sweep_job(sweep: Sweep, config: DictConfig, console: Console, command: str)
         command=command,
         seed=config.seed if isinstance(config.seed, int) else None,
     )
-    total = len(plan.jobs) if plan else None
-    sweep.run(job, total, lambda: _checked_train(config, job.directory, console, command))
+    total = len(plan.jobs) if plan and plan.jobs else None
+    asked = any(key_of(line) == "resume" for line in map(str, overrides))
+    # The same sweep in the same folder: what is finished is skipped, the rest goes on.
+    resume = "auto" if not asked and config.resume == "never" else config.resume
+    goes_on = same_again.job_goes_on(config, resume)
+    if not RunDirectory(job.directory).is_empty():
+        config = config.copy()
+        config.resume = resume
+    sweep.run(job, total, lambda: _checked_train(config, job.directory, console, command, goes_on=goes_on), letters)
 
 
-def _checked_train(config: DictConfig, run_dir: Path, console: Console, command: str) -> "Summary":
+def _checked_train(config: DictConfig, run_dir: Path, console: Console, command: str, *, goes_on: bool) -> "Summary":
     """A sweep's job: checked here, where one that is refused does not hold up the others."""
     from lstm_lm.training.config import TrainConfig
     from lstm_lm.training.resume import refuse_early
@@ -84,10 +169,10 @@ def _checked_train(config: DictConfig, run_dir: Path, console: Console, command:
     plain = plain_config(config)
     TrainConfig.parse(plain)
     refuse_early(plain, run_dir)
-    return _train(config, run_dir, console, command)
+    return _train(config, run_dir, console, command, goes_on=goes_on)
 
 
-def _train(config: DictConfig, run_dir: Path, console: Console, command: str) -> "Summary":
+def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *, goes_on: bool) -> "Summary":
     from lstm_lm.training.resume import refuse_early
     from lstm_lm.training.train import train  # seconds of imports, which --help and --cfg do without
 
@@ -95,9 +180,9 @@ def _train(config: DictConfig, run_dir: Path, console: Console, command: str) ->
     alone = HydraConfig.get().mode == RunMode.RUN
     began = psutil.Process().create_time() if alone else None  # a sweep's later jobs don't wait for the imports
     with only_one(run_dir):
-        refuse_early(plain, run_dir)  # once more: another process may have been faster
-        write_record(config, run_dir)
-        return train(plain, run_dir, console=console, command=command, started_at=began)
+        if not refuse_early(plain, run_dir).complete:  # once more: another process may have been faster
+            write_record(config, run_dir)
+        return train(plain, run_dir, console=console, command=command, started_at=began, goes_on=goes_on)
 
 
 def _run_dir() -> Path:

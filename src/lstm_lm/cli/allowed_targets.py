@@ -1,0 +1,66 @@
+"""What a configuration may have Hydra make: the parts that this project uses, and nothing else.
+
+Hydra makes objects from any `_target_` in its own section, and Python's logging any handler's `class` or `()`: both
+would import a module that a configuration names, and run it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import DictConfig, OmegaConf
+
+from lstm_lm.errors import UserError
+
+TARGETS = (
+    "lstm_lm.cli.hydra_hooks.RefuseEarly",
+    "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+    "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
+)
+LOGGING = (
+    *("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler", "logging.Formatter"),
+    "logging.handlers.RotatingFileHandler",
+    "colorlog.ColoredFormatter",
+)
+STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+
+
+@contextmanager
+def only_allowed_targets() -> Iterator[None]:
+    """Every configuration that Hydra composes in here, a sweep's jobs included, is checked before it is used."""
+    compose = ConfigLoaderImpl.load_configuration
+
+    def checked(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
+        config = compose(self, *args, **kwargs)
+        check_targets(OmegaConf.to_container(config, resolve=False))
+        return config
+
+    ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = compose  # type: ignore[method-assign]
+
+
+def check_targets(node: Any, where: str = "") -> None:
+    """Refuse what is not in the lists above; an interpolation is not resolved, so it is none of them.
+
+    Raises:
+        UserError: names the key.
+    """
+    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    logs = where.startswith(("hydra.job_logging", "hydra.hydra_logging"))
+    for key, value in entries:
+        name = f"{where}.{key}" if where else str(key)
+        refused = (
+            (key == "_target_" and value not in TARGETS)
+            or (logs and key in ("class", "()") and value not in LOGGING)
+            or (logs and isinstance(value, str) and "://" in value and value not in STREAMS)
+        )
+        if refused:
+            raise UserError(f"{name}={value}: not allowed: it could run any code\nleave it out")
+        check_targets(value, name)

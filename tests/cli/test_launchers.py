@@ -1,0 +1,219 @@
+"""A sweep whose jobs a launcher runs in other processes tells of them as one whose jobs it runs itself."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from cli_commands import ROOT, TINY, Here, Said, apart
+from rich.console import Console
+
+from lstm_lm.cli.sweep import Sweep
+from lstm_lm.cli.sweep_outcome import Job, Letterbox
+from lstm_lm.cli.sweep_plan import SweepPlan
+from lstm_lm.runs import checkpoint_file, lock, summary
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.summary import Summary
+
+pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+
+LAUNCHERS = {
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+}
+LONG = [
+    *("trainer.max_steps=1500", "trainer.max_epochs=-1", "trainer.check_val_every_n_epoch=20"),
+    "callbacks.checkpoint.every_n_steps=100",
+]
+"""Seconds: time to end a job between its first checkpoint and its last step."""
+
+
+class Underway:
+    """A sweep that runs in a process of its own; what is left of it and its jobs ends with the block."""
+
+    def __init__(self, argv: list[str], cwd: Path) -> None:
+        self._folder = cwd
+        self._process = subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *argv],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"},
+        )
+
+    def __enter__(self) -> "Underway":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            for process in self._descendants():
+                process.kill()
+            self._process.kill()
+            self._process.communicate()
+
+    def send(self, number: signal.Signals) -> RunDirectory:
+        """Send a signal to the process that trains job 1, once there is a checkpoint."""
+        deadline = time.monotonic() + 60
+        while not (found := list(self._folder.glob("swept/1_*/checkpoints/last.ckpt"))):
+            assert self._process.poll() is None, self.end()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        run = RunDirectory(found[0].parents[1])
+        [trains] = [process for process in self._descendants() if _holds(process, run)]
+        trains.send_signal(number)
+        return run
+
+    def end(self) -> Said:
+        """Wait for it."""
+        out, err = self._process.communicate(timeout=120)
+        return Said(self._process.returncode, out, err)
+
+    def _descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+
+def _holds(process: psutil.Process, run: RunDirectory) -> bool:
+    """Whether it has the run's lock open (see `only_one`)."""
+    try:
+        return lock._lock(run.path).lock_file in [file.path for file in process.open_files()]
+    except psutil.Error:
+        return False
+
+
+def table_of(said: Said) -> list[str]:
+    """The lines of the table at the end, with its header."""
+    lines = [line.rstrip() for line in said.out.splitlines()]
+    begin = max(number for number, line in enumerate(lines) if re.match(r"job +overrides", line))
+    return lines[begin : lines.index("", begin)]
+
+
+def command_of(launcher: str, *more: str) -> list[str]:
+    return ["-m", *LAUNCHERS[launcher], *more, "hydra.sweep.dir=swept"]
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_launcher_may_run_the_jobs_in_other_processes(launcher: str, own_folder: Path, corpus: list[str]) -> None:
+    """Side by side; table and exit status tell of all of them, and the same again does what is missing."""
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher.split('_')[0]}_launcher")
+    more = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else ["hydra.launcher.timeout_min=5"]
+    arguments = [line for line in TINY if not line.startswith("precision")]
+    command = ["-m", f"hydra/launcher={launcher}", *more, *arguments, *corpus, "hydra.sweep.dir=swept"]
+    said = apart("train.py", *command, "precision=32-true,16-mixed", cwd=own_folder, COLUMNS="200")
+    assert said.status == 1, said.err
+    names = "1_precision=32-true", "2_precision=16-mixed"
+    good, bad = (summary.read(own_folder / "swept" / name / "summary.json") for name in names)
+    assert (good.status, bad.status) == ("completed", "failed")
+    assert good.val is not None
+    assert f"{good.val.loss:.4f}" in said.out
+    assert re.search(r"precision=16-mixed +failed", said.out)
+    again = apart("train.py", *command, "precision=32-true,16-mixed", cwd=own_folder, COLUMNS="200")
+    assert again.status == 1, again.err
+    assert summary.read(own_folder / "swept" / "1_precision=32-true" / "summary.json") == good
+
+
+def test_what_an_earlier_sweep_has_left_is_not_taken_for_this_ones(
+    here: Here, own_folder: Path, corpus: list[str]
+) -> None:
+    """Jobs that are refused, in directories whose runs were completed with other settings."""
+    typed = [*TINY, *corpus, "seed=1,2"]
+    assert here("train", "-m", *typed, "hydra.sweep.dir=swept").status == 0
+    typed.append("model.num_layers=3")
+    itself = here("train", "-m", *typed, "hydra.sweep.dir=swept")
+    assert itself.status == 2
+    assert [row.split()[2] for row in table_of(itself)[1:]] == ["failed", "failed"]
+    for launcher in LAUNCHERS:
+        said = apart("train.py", *command_of(launcher, *typed), cwd=own_folder, COLUMNS="200")
+        assert said.status == itself.status, said
+        assert table_of(said) == table_of(itself)
+        assert "error: job 2: " in said.err, "submitit's jobs say it to a file only"
+        assert "was trained with other settings" in said.err
+        assert list(own_folder.glob("swept/.outcomes*")) == []
+
+
+def test_with_submitit_a_job_that_is_killed_leaves_the_others_alone(own_folder: Path, corpus: list[str]) -> None:
+    command = command_of("submitit_local", *TINY, *corpus, *LONG, "seed=1,2")
+    with Underway(command, own_folder) as sweep:
+        killed = sweep.send(signal.SIGKILL)
+        said = sweep.end()
+    assert said.status == 1
+    assert [row.split()[:3] for row in table_of(said)[1:]] == [["1", "seed=1", "killed"], ["2", "seed=2", "completed"]]
+    assert said.err.startswith("error: job 1: its process has ended without a word: killed")
+    assert "Traceback" not in said.err
+    reached = checkpoint_file.load(killed.last)["global_step"]
+    assert 0 < reached < 1500
+    again = apart("train.py", *command, cwd=own_folder, COLUMNS="200")
+    assert again.status == 0, again.err
+    assert [summary.read(path).train.steps for path in own_folder.glob("swept/*/summary.json")] == [1500, 1500]
+    assert logged_by(own_folder, "complete, nothing left to do") == 1
+    assert logged_by(own_folder, "continued from") == 1
+
+
+def logged_by(folder: Path, words: str) -> int:
+    """How often submitit's jobs have said `words`."""
+    return sum(log.read_text().count(words) for log in folder.glob("swept/.submitit/**/*_log.out"))
+
+
+def test_with_joblib_a_job_that_is_killed_ends_the_sweep_with_a_word(own_folder: Path, corpus: list[str]) -> None:
+    with Underway(command_of("joblib", *TINY, *corpus, *LONG, "seed=1,2"), own_folder) as sweep:
+        sweep.send(signal.SIGKILL)
+        said = sweep.end()
+    assert said.status == 1
+    assert [row.split()[2] for row in table_of(said)[1:]] == ["unfinished", "unfinished"]
+    assert "Traceback" not in said.err
+    told = said.err[said.err.index("error: ") :].splitlines()
+    assert len(told) <= 4
+    assert told[0].startswith("error: hydra/launcher=joblib has ended the sweep: TerminatedWorkerError")
+    assert "hydra.sweep.dir=swept does what is missing" in told[1]
+
+
+def test_a_job_that_submitit_is_told_to_pre_empt_is_started_again_and_goes_on(
+    own_folder: Path, corpus: list[str]
+) -> None:
+    """SIGUSR2 is what submitit has SLURM send; its answer is to exit, with a status that says: start this again."""
+    with Underway(command_of("submitit_local", *TINY, *corpus, *LONG, "seed=1"), own_folder) as sweep:
+        run = sweep.send(signal.SIGUSR2)
+        said = sweep.end()
+    assert said.status == 0, said
+    assert summary.read(run.summary).train.steps == 1500
+    assert logged_by(own_folder, "continued from") == 1
+    assert " completed " in table_of(said)[1]
+
+
+def test_a_sweep_whose_jobs_have_not_even_begun_is_no_success(
+    own_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their processes could not read what the launcher had handed them, say."""
+    sweep = Sweep(Console(width=200), Console(stderr=True, width=200))
+    sweep.conclude(SweepPlan([["seed=1"], ["seed=2"]], own_folder, "submitit_slurm"), "attempt", ended=True)
+    out, err = capfd.readouterr()
+    assert sweep.exit_status() == 1
+    assert out.count("not run") == 2
+    assert err.splitlines()[1] == "error: job 2: its process has ended before the job began"
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_only_the_process_of_another_job_may_be_told_to_exit(elsewhere: bool, own_folder: Path) -> None:
+    console = Console(quiet=True)
+    sweep = Sweep(console, console)
+    letters = Letterbox(own_folder, "attempt") if elsewhere else None
+    job = Job(1, ["seed=1"], own_folder, "train", 1)
+
+    def work() -> Summary:
+        sys.exit(144)
+
+    if not elsewhere:
+        sweep.run(job, 1, work)
+        assert [outcome.status for outcome in sweep.outcomes] == ["failed"]
+        return
+    with pytest.raises(SystemExit):
+        sweep.run(job, 1, work, letters)
+    assert letters is not None
+    assert [outcome.status for outcome in letters.collect()] == ["unfinished"], "it may be started again"

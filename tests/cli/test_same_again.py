@@ -1,0 +1,38 @@
+"""Which commands, typed again, go on with what they have left: only those are worth SLURM's queueing them again."""
+
+import pytest
+from cli_commands import Here, StandIn
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes_on"),
+    [
+        ("resume=auto hydra.run.dir=runs/big", True),
+        ("resume=force hydra.run.dir=runs/big", True),
+        ("resume=auto hydra.run.dir=runs/seed-${seed}", True),
+        ("hydra.run.dir=runs/big", False),
+        ("resume=auto", False),
+        ("resume=auto hydra.run.dir=runs/${now:%H-%M}", False),
+        ("resume=auto hydra.sweep.dir=swept", False),
+    ],
+)
+def test_a_run(typed: str, goes_on: bool, stand_in: StandIn, here: Here) -> None:
+    assert here("train", *typed.split()).status == 0
+    assert stand_in.goes_on == [goes_on]
+
+
+@pytest.mark.parametrize(
+    ("typed", "goes_on"),
+    [
+        ("hydra.sweep.dir=swept", True),
+        ("hydra.sweep.dir=swept resume=auto", True),
+        ("hydra.sweep.dir=swept resume=never", False),
+        ("hydra.sweep.dir=swept/${now:%H-%M}", False),
+        ("hydra.run.dir=runs/big resume=auto", False),
+        ("resume=auto", False),
+        ("", False),
+    ],
+)
+def test_a_sweeps_jobs(typed: str, goes_on: bool, stand_in: StandIn, here: Here) -> None:
+    assert here("train", "-m", "seed=1,2", *typed.split()).status == 0
+    assert stand_in.goes_on == [goes_on] * 2
