@@ -47,6 +47,7 @@ def page() -> str:
             generation(),
             evaluation(),
             dropout(),
+            encoding(),
             *limits(),
         ]
     )
@@ -192,6 +193,31 @@ def dropout() -> str:
         "dropout.py",
         table(["shape", "the project's, ms", "torch's `bernoulli_`, ms", "times faster"], rows),
         "[Why masks are the project's own](decisions/0001-dropout-masks.md).",
+    )
+
+
+def encoding() -> str:
+    """A text of a gibibyte; measured where memory is: see docs/reliability.md."""
+    files = {name: read(f"reliability/encoding_{name}") for name in ("char", "byte", "bpe")}
+    rows = [
+        [
+            name,
+            f"{figures['mebibytes']:,}",
+            f"{figures['mebibytes'] / figures['seconds']:.1f}",
+            f"{figures['tokens'] / figures['seconds'] / 1e6:.1f}",
+        ]
+        for name, figures in files.items()
+    ]
+    figures = next(iter(files.values()))
+    machine, versions = figures["machine"], figures["versions"]
+    return (
+        "## Encoding a text\n\n"
+        f"`pytest -m slow -n 0 tests/reliability/test_large_text.py`; {machine['cpu']}, {machine['cores']} cores; "
+        f"Python {versions['python']}, torch {versions['torch']}; {figures['date']}.\n\n"
+        + table(["tokenizer", "MiB of text", "MiB a second", "million tokens a second"], rows)
+        + "\nReading, decoding, fitting the tokenizer, encoding, digests and cache, once each. The words are of "
+        "a made-up language, some of their letters of two and three bytes. What memory that takes: "
+        "[reliability](reliability.md).\n"
     )
 
 

@@ -42,6 +42,12 @@ SMALL = (
 
 
 @pytest.fixture(scope="session")
+def small_overrides() -> tuple[str, ...]:
+    """What `small_config` begins with, for those that need it more than once."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
 def small_text() -> str:
     """3,000 characters with something to learn: words of a small language, in lines."""
     chance = random.Random(0)
@@ -58,6 +64,14 @@ def small_file(tmp_path: Path, small_text: str) -> Path:
     path = tmp_path / "small.txt"
     path.write_text(small_text, encoding="utf-8")
     return path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--keep-figures",
+        action="store_true",
+        help="write what the slow tests count to benchmarks/results/reliability",
+    )
 
 
 @pytest.fixture

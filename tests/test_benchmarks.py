@@ -51,6 +51,11 @@ def test_the_page_is_made_from_the_figures(page: ModuleType) -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.page()
 
 
+def test_the_page_of_reliability_is_made_from_the_figures(script: Callable[[str], ModuleType]) -> None:
+    reliability = script("reliability_page")
+    assert reliability.PAGE.read_text(encoding="utf-8") == reliability.page()
+
+
 def test_the_readme_quotes_the_figures() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     quick = figures("whole_process")["runs"]["shakespeare_quick"]

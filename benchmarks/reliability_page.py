@@ -1,0 +1,183 @@
+"""`docs/reliability.md`, made from what the slow tests have counted, so that page and figures cannot differ.
+
+pytest -m slow -n 0 --keep-figures && python benchmarks/reliability_page.py
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from page_parts import table
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "benchmarks" / "results" / "reliability"
+PAGE = ROOT / "docs" / "reliability.md"
+
+Figures = dict[str, Any]
+
+INTRODUCTION = """# Reliability
+
+Whatever happens to a run, no training is lost beyond the last checkpoint interval, nothing wrong is silently
+continued, and nothing that is loaded can run code. This page says how often that was tried, and what came of it. Why it
+is done so: [decision 24](decisions/0024-nothing-lost.md); what is trusted: [SECURITY.md](../SECURITY.md).
+
+The figures are those of `pytest -m slow -n 0 --keep-figures`, kept in `benchmarks/results/reliability/`; each table
+names the part of it that makes its rows again. `python benchmarks/reliability_page.py` makes this page from them. The
+default tests try the same on every change, at small size.
+"""
+
+MODELS = {
+    "lstm": "LSTM, every dropout there is",
+    "fused": "LSTM on the vendor's kernel",
+    "transformer": "Transformer",
+}
+PLACES = ("between forward and backward", "in a checkpoint write", "in a validation", "at start-up")
+
+INPUTS = {
+    "checkpoints": (
+        "checkpoints with bytes flipped, overwritten, cut off, cut out, doubled, appended",
+        {"refused": "refused, in a line or two", "identical": "loaded identically"},
+    ),
+    "configurations": (
+        "configurations, any value in any field",
+        {"refused": "refused, naming the key", "taken": "taken"},
+    ),
+    "trained_configurations": (
+        "the same, plausible values, trained for two steps where they are taken",
+        {
+            "trained": "trained",
+            "refused": "refused before",
+            "refused_later": "refused by the part that they concern",
+        },
+    ),
+    "prompts": (
+        "prompts: empty, long, control characters, lone surrogates, right-to-left, random",
+        {"continued": "continued", "refused": "refused, naming what is unknown"},
+    ),
+    "tokenizers": (
+        "descriptions of tokenizers with something replaced, left out, doubled",
+        {"taken": "taken, and can encode and decode", "refused": "refused"},
+    ),
+    "manifests": ("manifests, in the same way, with a digest that fits", {"read": "read", "made_anew": "made anew"}),
+    "caches": (
+        "token caches with a bit flipped, cut off, extended",
+        {"noticed": "noticed: made anew, the same losses"},
+    ),
+}
+
+ELSEWHERE = {
+    "resume within an epoch, at its end, under accumulation; another model, text or split refused by name": "resume",
+    "a damaged newest checkpoint is named, set aside, and the one before it continued": "resume",
+    "a full disk: warned, gone on, the earlier checkpoint whole": "full_disk",
+    "SIGTERM and Ctrl-C save and end the run; a second Ctrl-C ends it at once": "signals",
+    "SLURM's warning signal queues the job again": "requeue",
+    "loss or gradient not finite: stop, skip, rewind; a jump of the loss is told": "nonfinite",
+    "out of memory: the batch that fits": "memory_advice",
+    "several processes: single-process losses within 1e-5, a killed one ends the others, resume": "distributed",
+    "torchrun and SLURM's srun start the processes": "cluster",
+    "one of those is killed, never comes, or cannot be reached; signals to all; restarts": "cluster_failures",
+    "the same run twice, to the bit, and the losses of fifty steps": "deterministic",
+}
+"""What `tests/training/test_*.py` try beside."""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([INTRODUCTION, kills(), inputs(), large_text(), elsewhere()])
+
+
+def kills() -> str:
+    """A table with a column a model."""
+    of = {name: read(f"kills_{name}") for name in MODELS}
+    rows: list[list[str]] = [
+        ["SIGKILLs sent", *(str(figures["sent"]) for figures in of.values())],
+        *([place, *(str(figures["places"].get(place, 0)) for figures in of.values())] for place in PLACES),
+        [
+            "half-written files found, and none of them read",
+            *(str(figures["partial_files"]) for figures in of.values()),
+        ],
+        ["processes that went on from a checkpoint", *(str(len(figures["resumed_from"])) for figures in of.values())],
+        ["earliest step that one went on from", *(str(min(figures["resumed_from"])) for figures in of.values())],
+        ["rows of metrics.csv compared", *(str(figures["rows"]) for figures in of.values())],
+        ["rows that differ", *(str(figures["differing_rows"]) for figures in of.values())],
+        ["points of TensorBoard compared", *(str(figures["points"]) for figures in of.values())],
+        ["points that differ, or are there twice", *(str(figures["differing_points"]) for figures in of.values())],
+        ["largest difference of a weight", *(repr(figures["largest_weight_difference"]) for figures in of.values())],
+    ]
+    note = (
+        "A run of 150 steps with a checkpoint every 4, killed at random steps of its own (read from the run, not from "
+        "a clock), and resumed each time; beside it one that nobody disturbs. Columns that tell of the machine "
+        "(seconds, throughput) are left out of the comparison, everything else must be equal to the last bit."
+    )
+    return f"## Killed and resumed\n\n{source(of['lstm'])}\n\n{table(['', *MODELS.values()], rows)}\n{note}\n"
+
+
+def inputs() -> str:
+    """A row for each kind."""
+    rows = []
+    for name, (what, outcomes) in INPUTS.items():
+        figures = read(name)
+        counts = {key: figures.get(key, 0) for key in outcomes}
+        told = ", ".join(f"{counts[key]:,} {words}" for key, words in outcomes.items())
+        rows.append([what, f"{sum(counts.values()):,}", told, f"`{figures['settings']['command']}`"])
+    head = ["input", "tried", "handled", "command"]
+    note = (
+        "A traceback, a message of more than four lines, or another model, text or loss than the right one fails the "
+        "test: so none of these inputs ended in one. Inputs are hypothesis' (derandomized, so the same each time); "
+        "a coverage-guided fuzzer of native code would find nothing of this project's own to guide it, as all parsing "
+        "of untrusted bytes is done by json, csv, pydantic and torch's unpickler behind a digest."
+    )
+    return f"## Bad input\n\n{source(read('checkpoints'))}\n\n{table(head, rows)}\n{note}\n"
+
+
+def large_text() -> str:
+    """Memory; the speed is a benchmark's."""
+    rows = []
+    for name in ("char", "byte", "bpe"):
+        figures = read(f"encoding_{name}")
+        rows.append([name, f"{figures['mebibytes']:,}", f"{figures['more_bytes'] / 1e6:.0f}", f"{figures['tokens']:,}"])
+    trained = read("large_text")
+    small, large = trained["seconds_to_first_step"].values()
+    note = (
+        f"Training on it ({trained['steps']:,} steps, `tokenizer=byte`): anonymous memory at each tenth of the run is "
+        f"at most {trained['growth']:.2%} more than at the first one, {trained['anonymous_bytes'][0] / 1e6:.0f} MB. "
+        f"From its start to its first step a run from the cache takes {large:.1f} s, with a text of 1 MiB "
+        f"{small:.1f} s: the difference is that all its tokens are checked against damage. How fast texts are "
+        "encoded: [benchmarks](benchmarks.md)."
+    )
+    head = ["tokenizer", "MiB of text", "MB of anonymous memory beyond the imports", "tokens"]
+    return f"## Large text\n\n{source(trained)}\n\n{table(head, rows)}\n{note}\n"
+
+
+def elsewhere() -> str:
+    """What has no figures."""
+    rows = [[what, f"`tests/training/test_{name}.py`"] for what, name in ELSEWHERE.items()]
+    rows += [["a sweep that goes on, with a failed or interrupted job", "`tests/cli/test_sweep.py`"]]
+    rows += [["jobs in other processes, refused, killed, pre-empted", "`tests/cli/test_launchers.py`"]]
+    rows += [["no module that a configuration names is imported", "`tests/cli/test_allowed_targets.py`"]]
+    rows += [["a checkpoint with a real payload is refused", "`tests/reliability/test_fuzzed_checkpoints.py`"]]
+    return f"## What else is tried on every change\n\n{table(['promise', 'test'], rows)}"
+
+
+def source(figures: Figures) -> str:
+    """Where figures are from."""
+    machine, versions = figures["machine"], figures["versions"]
+    command = figures["settings"]["command"].split(" -k ")[0]
+    return (
+        f"`{command}`; {machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, "
+        f"torch {versions['torch']}; {figures['date']}."
+    )
+
+
+def read(name: str) -> Figures:
+    """One test's figures."""
+    figures: Figures = json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
+    return figures
+
+
+def main() -> None:
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
