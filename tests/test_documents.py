@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
@@ -32,7 +32,8 @@ def relative_links(text: str) -> list[str]:
 def test_links_are_found() -> None:
     text = '[a](one.md) and ![b](two.png "title"), [`c`](three/#part) `[d](code)` [e](https://x.org) [f](#here)\n'
     assert relative_links(text + "```bash\n[g](block)\n```\n") == ["one.md", "two.png", "three/#part"]
-    assert {"docs/architecture.md", "docs/images/loss.png"} <= set(relative_links(DOCUMENTS[0].read_text("utf-8")))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {"docs/architecture.md", "docs/images/loss.png"} <= set(relative_links(readme))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
