@@ -185,6 +185,23 @@ def test_what_is_gone_back_to_is_what_was_continued_until_there_is_a_newer_one(
     assert (summary.status, summary.train.steps) == ("completed", 9)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("model.hidden_size=8", r"its weights are of another model: stack\.weight_ih_l0 is \[64, 8\] there, \[32, 8\]"),
+        ("model=gru", "its weights are of another model"),
+        ("tokenizer=byte", r"another tokenizer: tokenizer\.name: 'char' then, 'byte' now"),
+    ],
+)
+def test_what_force_cannot_do_is_refused(change: str, told: str, small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    before = contents(tmp_path / "run")
+    with pytest.raises(UserError, match=told) as caught:
+        lstm_lm.train(small_config("trainer.max_steps=4", change, "resume=force"), tmp_path / "run")
+    assert len(str(caught.value).splitlines()) <= 4
+    assert contents(tmp_path / "run") == before
+
+
 def test_the_same_text_in_another_place_goes_on(small_config: Config, small_file: Path, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
     moved = small_file.rename(tmp_path / "moved.txt")

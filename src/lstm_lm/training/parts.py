@@ -19,6 +19,7 @@ from lstm_lm.forward.interface import Workload
 from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
+from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 from lstm_lm.training import distributed
@@ -29,7 +30,7 @@ from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.nonfinite import NonFinite
 from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.origin import find_origin, section_of, start_from
-from lstm_lm.training.resume import refuse_other_text
+from lstm_lm.training.resume import refuse_other_shapes, refuse_other_text
 from lstm_lm.training.schedulers import ConstantOptions
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -66,7 +67,8 @@ def build_parts(
         UserError: a device or precision that is not there, unusable text, weights that do not fit.
         RunError: the disk is full.
     """
-    saved = checkpoint_file.load(checkpoint)["lstm_lm"] if checkpoint is not None else None
+    loaded = None if checkpoint is None else checkpoint_file.load(checkpoint)
+    saved = None if loaded is None else loaded["lstm_lm"]
     if saved is not None and checkpoint is not None:
         _check_number(1 + len(saved.get("other_processes", [])), team, checkpoint)
     machine = _same_choices(_of_rank(hardware.resolve(config.trainer), config.trainer, team), saved, config)
@@ -79,6 +81,8 @@ def build_parts(
         refuse_other_text(saved["data"], data.manifest.model_dump(mode="json"), checkpoint, config.plain)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
+    if loaded is not None and checkpoint is not None:
+        refuse_other_shapes(model_weights(loaded), model, checkpoint)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
     choice = _forward(model, machine, saved, config)
     _check_placement(config.forward.get("devices"), machine.precision, team)

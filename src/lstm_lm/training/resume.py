@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lstm_lm import hardware
 from lstm_lm.data.corpora.interface import YOUNGER_KEYS
 from lstm_lm.errors import UserError
@@ -113,6 +115,12 @@ def _continue(config: Mapping[str, Any], path: Path) -> Start:
     if tuning is not None:  # what was chosen then is chosen again
         config = chosen_config(config, tuning["chosen"])
     changed = differences(saved["config"], config)
+    other_tokens = [line for line in changed if line.startswith("tokenizer.")]
+    if other_tokens and config["resume"] == "force":
+        raise UserError(
+            f"{path}: was trained with another tokenizer: {other_tokens[0]}\n"
+            "its weights belong to its tokens, whatever resume= says: bring back that tokenizer, or start a new run"
+        )
     if changed and config["resume"] != "force":
         shown = changed[:MOST_DIFFERENCES_SHOWN]
         if len(changed) > len(shown):
@@ -159,7 +167,7 @@ def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
         then, now = (_value(section, path, WHAT_IT_WAS.get(name)) for section in (saved, config))
         if name not in NOT_WHAT and then != now:
             found.append(f"{name}: {then!r} then, {now!r} now")
-    return found
+    return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
 
 
 def refuse_other_text(
@@ -177,6 +185,23 @@ def refuse_other_text(
         raise UserError(
             f"{checkpoint}: was trained on another text\n{found[0]}\n"
             "bring back that text, use resume=force to continue on this one, or init_from= to start a new run"
+        )
+
+
+def refuse_other_shapes(weights: Mapping[str, torch.Tensor], model: torch.nn.Module, checkpoint: Path) -> None:
+    """Compare a checkpoint's weights with those that `model` has.
+
+    Raises:
+        UserError: they are others, or of other shapes: not even resume=force makes one model of another.
+    """
+    own = {name: list(weight.shape) for name, weight in model.state_dict().items()}
+    then = {name: list(weight.shape) for name, weight in weights.items()}
+    different = [name for name in {**then, **own} if then.get(name) != own.get(name)]
+    if different:
+        name = different[0]
+        raise UserError(
+            f"{checkpoint}: its weights are of another model: {name} is {then.get(name)} there, {own.get(name)} here\n"
+            "resume=force cannot change that: bring back the model's keys, or start a run in another hydra.run.dir"
         )
 
 
