@@ -39,7 +39,7 @@ class Underway:
 
     def __init__(self, argv: list[str], cwd: Path) -> None:
         self._folder = cwd
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "train.py"), *argv],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -53,31 +53,35 @@ class Underway:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            for process in self._descendants():
+        if self.process.poll() is None:
+            for process in self.descendants():
                 process.kill()
-            self._process.kill()
-            self._process.communicate()
+            self.process.kill()
+            self.process.communicate()
 
     def send(self, number: signal.Signals) -> RunDirectory:
         """Send a signal to the process that trains job 1, once there is a checkpoint."""
-        deadline = time.monotonic() + 60
-        while not (found := list(self._folder.glob("swept/1_*/checkpoints/last.ckpt"))):
-            assert self._process.poll() is None, self.end()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        run = RunDirectory(found[0].parents[1])
-        [trains] = [process for process in self._descendants() if _holds(process, run)]
+        run = self.wait_for_a_checkpoint()
+        [trains] = [process for process in self.descendants() if _holds(process, run)]
         trains.send_signal(number)
         return run
 
+    def wait_for_a_checkpoint(self) -> RunDirectory:
+        """Of job 1, whose directory is given."""
+        deadline = time.monotonic() + 60
+        while not (found := list(self._folder.glob("swept/1_*/checkpoints/last.ckpt"))):
+            assert self.process.poll() is None, self.end()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return RunDirectory(found[0].parents[1])
+
     def end(self) -> Said:
         """Wait for it."""
-        out, err = self._process.communicate(timeout=120)
-        return Said(self._process.returncode, out, err)
+        out, err = self.process.communicate(timeout=120)
+        return Said(self.process.returncode, out, err)
 
-    def _descendants(self) -> list[psutil.Process]:
-        return psutil.Process(self._process.pid).children(recursive=True)
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
 
 
 def _holds(process: psutil.Process, run: RunDirectory) -> bool:
@@ -217,3 +221,16 @@ def test_only_the_process_of_another_job_may_be_told_to_exit(elsewhere: bool, ow
         sweep.run(job, 1, work, letters)
     assert letters is not None
     assert [outcome.status for outcome in letters.collect()] == ["unfinished"], "it may be started again"
+
+
+def test_a_sweep_that_is_terminated_leaves_no_job_at_work(own_folder: Path, corpus: list[str]) -> None:
+    command = command_of("joblib", *TINY, *corpus, *LONG, "seed=1,2")
+    with Underway(command, own_folder) as sweep:
+        sweep.wait_for_a_checkpoint()
+        jobs = sweep.descendants()
+        sweep.process.send_signal(signal.SIGTERM)
+        said = sweep.end()
+    assert said.status == 143
+    assert "Traceback" not in said.err
+    assert len(jobs) >= 2
+    assert psutil.wait_procs(jobs, timeout=20)[1] == []

@@ -54,3 +54,19 @@ def test_full_error_adds_the_traceback(capsys: pytest.CaptureFixture[str], monke
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert err.endswith("error: wrong\n")
+
+
+def test_sigterm_ends_a_command_at_any_moment_as_ctrl_c_does() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    tidied: list[bool] = []
+
+    def command() -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            tidied.append(True)
+        return 0
+
+    assert run_in_shell(command) == 143
+    assert tidied == [True]
+    assert signal.getsignal(signal.SIGTERM) == before

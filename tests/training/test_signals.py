@@ -9,7 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lstm_lm.runs import checkpoint_file
+
+ENDS_WITH_ITS_STATUS = """
+import sys
+from lstm_lm.errors import Interrupted
+sys.excepthook = lambda kind, error, trace: __import__("os")._exit(getattr(error, "exit_status", 1))
+"""
 
 SCRIPT = """
 import json, sys, time
@@ -29,6 +37,34 @@ def endless(self, *arguments):
 LanguageModelTask.training_step = endless
 lstm_lm.train(order["config"], order["run_dir"])
 """
+
+
+@pytest.mark.parametrize(("prefix", "status"), [((), 129), (("nohup",), None)], ids=["alone", "with nohup"])
+def test_a_terminal_that_is_closed_ends_a_run_with_a_checkpoint(
+    prefix: tuple[str, ...], status: int | None, small_config: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    config = small_config("trainer.max_steps=100000", "trainer.max_epochs=-1", "callbacks.checkpoint.every_n_steps=5")
+    train = "import json, sys, lstm_lm; lstm_lm.train(json.loads(sys.argv[1]), sys.argv[2])"
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-c", f"{ENDS_WITH_ITS_STATUS}\n{train}", json.dumps(config), str(run)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (run / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        if status is None:
+            time.sleep(1)
+            assert process.poll() is None, "it goes on"
+        else:
+            assert process.wait(timeout=20) == status
+            assert json.loads((run / "summary.json").read_text())["status"] == "interrupted"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_second_ctrl_c_ends_a_run_at_once(small_config: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ import errno
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import NamedTuple
 
 from lstm_lm.cli.error_file import leave_word
@@ -40,7 +43,8 @@ def run_in_shell(command: Callable[[], int]) -> int:
     """Run `command`; gives the exit status. `HYDRA_FULL_ERROR=1` shows the tracebacks of all errors."""
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told to raise
     try:
-        status = command()
+        with _ending_on_sigterm():
+            status = command()
         sys.stdout.flush()  # here, where a closed pipe is expected
         return status
     except Interrupted as stop:
@@ -63,3 +67,20 @@ def run_in_shell(command: Callable[[], int]) -> int:
             return FAILED
         print(f"error: {told.text}", file=sys.stderr)
         return told.exit_status
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """As Ctrl-C does, at any moment: what was begun is tidied up, and other processes that were started end, too."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

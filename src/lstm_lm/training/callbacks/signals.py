@@ -42,6 +42,8 @@ class StopOnSignal(pl.Callback):
         """Whether steps have been taken since last.ckpt was written, or may have been."""
         warning = requeue.warning_signal()
         self._signals = SIGNALS if warning is None else (*SIGNALS, warning)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal is closed; under nohup that is no matter
+            self._signals = (*self._signals, signal.SIGHUP)
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":
