@@ -155,8 +155,12 @@ class NonFinite:
     def _error(self, facts: StepFacts, why: str | None = None) -> RunError:
         return RunError(
             f"{self._what(facts, '' if why is None else f', {why}')}\n"
-            "no checkpoint holds it; try a lower optimizer.lr or trainer.gradient_clip_val, or precision=32-true,\n"
-            "or go on without such steps: on_nonfinite=skip, or on_nonfinite=rewind"
+            "the checkpoints are of before; try a lower optimizer.lr or trainer.gradient_clip_val, or precision=32-true"
+            + (
+                "\nor go on without such steps: on_nonfinite=skip, or on_nonfinite=rewind"
+                if self._action == "stop"
+                else ""
+            )
         )
 
 
