@@ -14,6 +14,8 @@ from lstm_lm.errors import UserError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_TYPES = frozenset({"bool", "int", "float", "str"})
+"""What pydantic adds to the place of a problem with one of several types."""
 MOST_PROBLEMS_SHOWN = 3
 LONGEST_VALUE_SHOWN = 200
 """Characters."""
@@ -48,7 +50,8 @@ def _explain(error: ValidationError, where: str, known: list[str]) -> str:
     lines: dict[str, str] = {}
     for problem in error.errors():
         name = str(problem["loc"][0]) if problem["loc"] else ""
-        key = prefix + ".".join(part for part in map(str, problem["loc"]) if part.isidentifier() and part[0].islower())
+        parts = [part for part in map(str, problem["loc"]) if part.isidentifier() and part not in _TYPES]
+        key = prefix + ".".join(part for part in parts if part[0].islower())
         if problem["type"] == "extra_forbidden":
             line = f"{prefix}{shown_key(name)}: no such key (known: {', '.join(known)})"
         elif problem["type"] == "missing":
