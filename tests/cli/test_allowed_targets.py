@@ -43,3 +43,17 @@ def test_what_is_refused_is_named_wherever_it_lies() -> None:
     with pytest.raises(UserError, match=r"^hydra\.job_logging\.handlers\.e\.\(\)=evil\.f: not allowed"):
         check_targets({"hydra": {"job_logging": {"handlers": {"e": {"()": "evil.f"}}}}})
     check_targets({"model": {"class": "any", "path": "ext://somewhere"}})
+
+
+@pytest.mark.parametrize("typed", [["hydra.searchpath=[pkg://evil]"], ["--config-path", "pkg://evil"]], ids=" ".join)
+def test_no_package_is_looked_into(
+    typed: list[str], here: Callable[..., Any], own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_folder / "evil").mkdir()
+    (own_folder / "evil" / "__init__.py").write_text("import pathlib; pathlib.Path('it ran').touch()\n")
+    monkeypatch.syspath_prepend(str(own_folder))
+    said = here("train", *typed, "model.hidden_size=0")
+    assert said.status == 2
+    assert "pkg://evil: not allowed: looking into a package runs its code" in said.err
+    assert len(said.err.splitlines()) <= 4
+    assert not (own_folder / "it ran").exists()

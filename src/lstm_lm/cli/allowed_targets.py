@@ -1,7 +1,7 @@
 """What a configuration may have Hydra make: the parts that this project uses, and nothing else.
 
-Hydra makes objects from any `_target_` in its own section, and Python's logging any handler's `class` or `()`: both
-would import a module that a configuration names, and run it.
+Hydra makes objects from any `_target_` in its own section, Python's logging any handler's `class` or `()`, and Hydra
+looks for YAML files in any package of `hydra.searchpath`: each would import a module that is named, and run it.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_lm.errors import UserError
@@ -27,6 +29,8 @@ LOGGING = (
     "colorlog.ColoredFormatter",
 )
 STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+PACKAGES = ("hydra.conf", "hydra_plugins.")
+"""What begins so may be looked into for YAML files."""
 
 
 @contextmanager
@@ -39,11 +43,24 @@ def only_allowed_targets() -> Iterator[None]:
         check_targets(OmegaConf.to_container(config, resolve=False))
         return config
 
+    look_into = ConfigRepository.initialize_sources
+
+    def looked_into(self: ConfigRepository, config_search_path: ConfigSearchPath) -> None:
+        for entry in config_search_path.get_path():
+            if entry.path.startswith("pkg://") and not entry.path.removeprefix("pkg://").startswith(PACKAGES):
+                raise UserError(
+                    f"{entry.path}: not allowed: looking into a package runs its code\n"
+                    "name a folder: --config-dir DIR, or hydra.searchpath=[file://DIR]"
+                )
+        look_into(self, config_search_path)
+
     ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
+    ConfigRepository.initialize_sources = looked_into  # type: ignore[method-assign]
     try:
         yield
     finally:
         ConfigLoaderImpl.load_configuration = compose  # type: ignore[method-assign]
+        ConfigRepository.initialize_sources = look_into  # type: ignore[method-assign]
 
 
 def check_targets(node: Any, where: str = "") -> None:
