@@ -21,9 +21,9 @@ Whatever happens to a run, no training is lost beyond the last checkpoint interv
 continued, and nothing that is loaded can run code. This page says how often that was tried, and what came of it. Why it
 is done so: [decision 24](decisions/0024-nothing-lost.md); what is trusted: [SECURITY.md](../SECURITY.md).
 
-The figures are those of `pytest -m slow -n 0 --keep-figures`, kept in `benchmarks/results/reliability/`; each table
-names the part of it that makes its rows again. `python benchmarks/reliability_page.py` makes this page from them. The
-default tests try the same on every change, at small size.
+The figures are kept in `benchmarks/results/reliability/` by `pytest -m slow -n 0 --keep-figures`, run in parts, on
+several commits of one day; each table names the part that makes its rows again. `python benchmarks/reliability_page.py`
+makes this page from them. The default tests try the same on every change, at small size.
 """
 
 MODELS = {
@@ -141,6 +141,8 @@ def large_text() -> str:
     note = (
         f"Training on it ({trained['steps']:,} steps, `tokenizer=byte`): anonymous memory at each tenth of the run is "
         f"at most {trained['growth']:.2%} more than at the first one, {trained['anonymous_bytes'][0] / 1e6:.0f} MB. "
+        "A checkpoint is written every 20 steps, so that what the first one takes, once, is there by then: with the "
+        "first after 1,000 steps that one rise would count as growth, and exceed 1 %. "
         f"From its start to its first step a run from the cache takes {large:.1f} s, with a text of 1 MiB "
         f"{small:.1f} s: the difference is that all its tokens are checked against damage. How fast texts are "
         "encoded: [benchmarks](benchmarks.md)."
