@@ -21,7 +21,7 @@ def counted(handled: Handled, examples: int, **inputs: st.SearchStrategy[Any]) -
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
     @given(**inputs)
     def every(**drawn: Any) -> None:
