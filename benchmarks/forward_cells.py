@@ -119,7 +119,7 @@ def _contender(
         torch.manual_seed(1)
         model = build_model(section, VOCABULARY).to(device)
         model.masks.seed(1)
-        choice = model.use_forward(strategy, device, torch.float32, workload(case))
+        choice = model.use_forward(strategy, device, workload(case))
     except UserError as error:
         raise NotComparable(" ".join(str(error).split())) from error
     if mode is not None and isinstance(choice, Choice):

@@ -140,7 +140,7 @@ class Stacks:
 
     def auto(self) -> str:
         """The strategy that `forward=auto` takes here."""
-        choice = choose("auto", self.stack.spec, self.device, torch.float32, workload(self.case))
+        choice = choose("auto", self.stack.spec, self.device, workload(self.case))
         choice.strategy.close()
         return choice.strategy.name
 

@@ -7,6 +7,8 @@ import torch
 
 from lstm_lm import hardware
 from lstm_lm.errors import UserError
+from lstm_lm.forward import trials
+from lstm_lm.forward.trials import Trial
 
 
 def trainer(**changes: Any) -> dict[str, Any]:
@@ -23,11 +25,30 @@ def test_auto_precision_on_a_cpu_is_what_it_computes_natively(
     assert "bfloat16" in found.precision_reason
 
 
-def test_bfloat16_is_recognised_by_the_cpus_own_flags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True, "avx512_bf16": False})
-    assert not hardware.cpu_has_bfloat16()
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    assert hardware.cpu_has_bfloat16()
+@pytest.mark.parametrize(
+    ("flags", "tried", "native"),
+    [
+        ({"avx512_bf16": True}, True, True),
+        ({"amx_bf16": True}, True, True),
+        ({"avx512_f": True, "avx512_bf16": False}, True, False),  # oneDNN runs it there, slower than float32
+        ({"avx512_bf16": True}, False, False),  # a hypervisor keeps the instructions back, or ONEDNN_MAX_CPU_ISA does
+    ],
+)
+def test_bfloat16_is_native_where_the_cpu_says_so_and_a_trial_agrees(
+    flags: dict[str, bool], tried: bool, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+    monkeypatch.setattr(trials, "run_once", lambda cell, device, dtype: Trial("oneDNN" if tried else None, None))
+    assert hardware.cpu_has_bfloat16() == native
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_type_in_software_is_trained_in_and_said_to_be_slow(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "cpu_has_bfloat16", lambda: native)
+    found = hardware.resolve(trainer(precision="bf16-mixed"))
+    assert found.precision == "bf16-mixed"
+    assert ("in software" in found.precision_reason) != native
+    assert "software" not in hardware.resolve(trainer(precision="32-true")).precision_reason
 
 
 def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +56,7 @@ def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+    monkeypatch.setattr(trials, "run_once", lambda cell, device, dtype: Trial("cuDNN", None))
     found = hardware.resolve(trainer(accelerator="auto", devices=[1]))
     assert (found.accelerator, str(found.device), found.precision) == ("cuda", "cuda:1", "16-mixed")
     with pytest.raises(UserError, match="no GPU number 2: this machine has 2"):

@@ -5,7 +5,9 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from lstm_lm.cells.lstm import LSTM
 from lstm_lm.errors import Unavailable, UserError
+from lstm_lm.forward import trials
 
 TYPES: dict[str, tuple[torch.dtype, torch.dtype]] = {
     "32-true": (torch.float32, torch.float32),
@@ -60,7 +62,7 @@ def resolve(trainer: Mapping[str, Any]) -> Hardware:
     if precision == "auto":
         precision, reason = native_precision(device)
     else:
-        reason = "asked for"
+        reason = f"asked for{_drawback(precision, device)}"
     return Hardware(device.type, device, precision, reason, _label(device))
 
 
@@ -108,20 +110,33 @@ def native_precision(device: torch.device) -> tuple[str, str]:
     """The fastest precision that trains well and that `device` computes in hardware, with the reason."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-        if torch.cuda.get_device_capability(device) >= (7, 0):
-            return "16-mixed", f"{name} computes float16 in hardware, and cuDNN's LSTM knows no other 16-bit type"
-        return "32-true", f"{name} has no fast 16-bit type"
+        fast = torch.cuda.get_device_capability(device) >= (7, 0)
+        if fast and trials.computed_in(LSTM, device, torch.float16) == torch.float16:
+            return "16-mixed", f"{name} computes float16 in hardware, the type of cuDNN's fastest LSTM kernels"
+        return "32-true", f"{name} has no fast 16-bit LSTM"
     if device.type == "cpu":
         if cpu_has_bfloat16():
             return "bf16-mixed", "this CPU computes bfloat16 in hardware"
-        return "32-true", "this CPU has no bfloat16 instructions"
+        return "32-true", "this CPU computes no bfloat16 in hardware"
     return "32-true", f"the safe choice on {device.type}"
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16, AMX-BF16, or Arm's BF16)."""
+    """Whether the CPU multiplies bfloat16 natively: it says so (AVX512-BF16, AMX-BF16, Arm's BF16), and oneDNN does it.
+
+    Neither alone is enough: a hypervisor or a setting may keep instructions back that the CPU has, and oneDNN also runs
+    bfloat16 on AVX-512 without such instructions, slower than float32.
+    """
     have = torch.cpu.get_capabilities()
-    return any(bool(have.get(feature)) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
+    said = any(bool(have.get(feature)) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
+    return said and trials.computed_in(LSTM, torch.device("cpu"), torch.bfloat16) == torch.bfloat16
+
+
+def _drawback(precision: str, device: torch.device) -> str:
+    """What a person who asks for it should know."""
+    if device.type == "cpu" and TYPES[precision][1] == torch.bfloat16 and not cpu_has_bfloat16():
+        return "; this CPU computes bfloat16 in software, many times slower than 32-true"
+    return ""
 
 
 def read_devices(devices: Any) -> int | list[int] | Literal["auto"]:

@@ -91,7 +91,7 @@ def load(
     model.to(weights_dtype).load_state_dict(weights)
     model.to(where).eval()
     sampling = Workload(batch_size=1, steps=1, dtype=autocast or weights_dtype, training=False)
-    choice = model.use_forward(forward, where, weights_dtype, sampling)
+    choice = model.use_forward(forward, where, sampling)
 
     loaded = Loaded(model, tokenizer)
     loaded.config = dict(config)

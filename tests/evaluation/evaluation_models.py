@@ -41,9 +41,7 @@ class Planned(LanguageModel):
     def forward(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         return self.bias.expand(*tokens.shape, -1), state
 
-    def use_forward(
-        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
-    ) -> Choice:
+    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
         return Choice(Fused(), "there is nothing to choose")
 
     def activation_floats(self, tokens: int) -> int:
@@ -119,7 +117,7 @@ def subject(
         device=CPU,
         dtype=torch.float32,
         autocast=None,
-        use_forward=lambda workload: model.use_forward(forward, CPU, torch.float32, workload),
+        use_forward=lambda workload: model.use_forward(forward, CPU, workload),
     )
 
 

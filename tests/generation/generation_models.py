@@ -61,9 +61,7 @@ class Scripted(LanguageModel):
         logits = torch.nn.functional.one_hot(self.script[places % len(self.script)], self.vocabulary_size)
         return logits * self.scale, state + len(tokens)
 
-    def use_forward(
-        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
-    ) -> Choice:
+    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
         raise NotImplementedError
 
     def activation_floats(self, tokens: int) -> int:

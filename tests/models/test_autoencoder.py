@@ -127,7 +127,7 @@ def test_every_strategy_computes_the_same(forward: str, bidirectional: bool) -> 
     def run(how: str) -> tuple[torch.Tensor, ...]:
         both = model(bidirectional=bidirectional, hidden_size=8, dropout=0.2).train()
         both.masks.seed(1)
-        both.use_forward(how, CPU, torch.float32, Workload(4, 5, torch.float32, training=True))
+        both.use_forward(how, CPU, Workload(4, 5, torch.float32, training=True))
         vector = both.encode(TOKENS, torch.tensor([5, 1, 3, 2]))
         logits, _ = both(TOKENS, both.decoding(vector))
         logits.square().sum().backward()
@@ -142,14 +142,14 @@ def test_every_strategy_computes_the_same(forward: str, bidirectional: bool) -> 
 def test_what_is_chosen_for_the_decoder_runs_the_encoder() -> None:
     both = model(hidden_size=8)
     work = Workload(4, 5, torch.float32, training=False)
-    said = both.use_forward("auto", CPU, torch.float32, work)
-    assert said.reason == choose("auto", both.decoder.spec, CPU, torch.float32, work).reason
+    said = both.use_forward("auto", CPU, work)
+    assert said.reason == choose("auto", both.decoder.spec, CPU, work).reason
     assert both.from_the_end is not None
     stacks = (both.encoder, both.from_the_end, both.decoder)
     assert {stack.strategy.name for stack in stacks} == {said.strategy.name}
     assert len({id(stack.strategy) for stack in stacks}) == 3
     with pytest.raises(UserError, match="unequal width"):
-        model(hidden_size=[8, 3]).use_forward("wavefront", CPU, torch.float32, work)
+        model(hidden_size=[8, 3]).use_forward("wavefront", CPU, work)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_dropout_under_every_strategy() -> None:
         lm = model(dropout=0.4)
         lm.masks.seed(3)
         workload = Workload(batch_size=4, steps=len(TOKENS), dtype=torch.float32, training=True)
-        lm.use_forward(name, torch.device("cpu"), torch.float32, workload)
+        lm.use_forward(name, torch.device("cpu"), workload)
         losses.append(lm(TOKENS, lm.initial_state(4))[0])
         lm.close()
     for loss in losses[1:]:

@@ -186,11 +186,11 @@ def test_in_evaluation_nothing_is_dropped_and_zoneout_is_its_expectation() -> No
 def test_trained_with_recurrent_dropout_it_is_evaluated_by_the_vendors_kernel() -> None:
     lm = model(recurrent_dropout=0.3, dropout=0.3, weight_drop=0.3)
     workload = Workload(batch_size=4, steps=len(TOKENS), dtype=torch.float32, training=True)
-    assert lm.use_forward("auto", CPU, torch.float32, workload).strategy.name != "fused"
+    assert lm.use_forward("auto", CPU, workload).strategy.name != "fused"
     assert lm.stack.spec.deviations == ("recurrent_dropout=0.3",)
     expected = lm.eval()(TOKENS, lm.initial_state(4))[0]
     scoring = dataclasses.replace(workload, training=False)
-    assert lm.use_forward("fused", CPU, torch.float32, scoring).strategy.name == "fused"
+    assert lm.use_forward("fused", CPU, scoring).strategy.name == "fused"
     assert not lm.stack.spec.layer_dropout
     torch.testing.assert_close(lm(TOKENS, lm.initial_state(4))[0], expected)
 

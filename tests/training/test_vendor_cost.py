@@ -12,9 +12,11 @@ from rich.console import Console
 
 import lstm_lm
 from lstm_lm.cells.lstm import LSTM, lstm_cell
+from lstm_lm.forward import trials
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import StackSpec
 from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.trials import Trial
 from lstm_lm.training import vendor_cost
 from lstm_lm.training.vendor_cost import Place, Window, compare, vendor_warnings
 
@@ -116,6 +118,7 @@ def test_cudnns_persistent_kernel_is_named_where_it_would_be_faster(
     monkeypatch.setattr(vendor_cost, "compare", lambda one, other: seconds[0] / seconds[1])
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(trials, "run_once", lambda cell, device, dtype: Trial("cuDNN", None))
     gpu = Place(torch.device("cuda"), torch.float32, torch.float16, batch_size=20, seq_len=10)
     warnings = vendor_warnings(Fused(), StackSpec(LSTM, 128, (200,)), gpu)
     assert len(warnings) == count
@@ -126,13 +129,3 @@ def test_cudnns_persistent_kernel_is_named_where_it_would_be_faster(
     (_, first), (larger, second) = measured
     assert (first.batch_size, second.batch_size) == (20, 24)
     assert larger.hidden_sizes == (256,)
-
-
-def test_bfloat16_weights_on_a_gpu_are_compared_with_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    places: list[Place] = []
-    monkeypatch.setattr(vendor_cost, "Window", lambda strategy, spec, place: places.append(place))
-    monkeypatch.setattr(vendor_cost, "compare", lambda one, other: 1.0)
-    gpu = Place(torch.device("cuda"), torch.bfloat16, torch.bfloat16, batch_size=8, seq_len=10)
-    (warning,) = vendor_warnings(Stepwise(), PLAIN, gpu)
-    assert "bfloat16 weights" in warning
-    assert [place.parameter_dtype for place in places] == [torch.bfloat16, torch.float32]

@@ -76,7 +76,7 @@ def embed(
     embedder = embedder_of(loaded.model, str(loaded.config["model"]["name"]), steps)
     like = next(loaded.model.parameters())
     work = Workload(batch_size, steps, loaded.autocast or like.dtype, training=False)
-    loaded.model.use_forward(forward, like.device, like.dtype, work)
+    loaded.model.use_forward(forward, like.device, work)
     if unit == "line":
         pieces = texts.lines(source, loaded.tokenizer, unknown)
     else:

@@ -69,7 +69,7 @@ def evaluate_loaded(
     device, dtype = place_of(model)
 
     def use_forward(workload: Workload) -> Way:
-        return model.use_forward(forward, device, dtype, workload)
+        return model.use_forward(forward, device, workload)
 
     subject = Subject(
         model=model,

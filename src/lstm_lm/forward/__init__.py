@@ -4,5 +4,8 @@ The folder is the registry: `forward=NAME` is the module NAME here, with a const
 """
 
 NOT_OPTIONS = frozenset(
-    {"interface", "choose", "costs", "cudnn_layout", "deferred", "diagonals", "grid", "vendor", "vendor_limits"}
+    {
+        *("interface", "choose", "costs", "cudnn_layout", "deferred", "diagonals"),
+        *("grid", "trials", "vendor", "vendor_limits"),
+    }
 )

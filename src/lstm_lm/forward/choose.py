@@ -59,16 +59,13 @@ def check_forward(section: Mapping[str, Any]) -> None:
     _make(section)
 
 
-def choose(
-    forward: str | Mapping[str, Any], spec: StackSpec, device: torch.device, dtype: torch.dtype, workload: Workload
-) -> Choice:
+def choose(forward: str | Mapping[str, Any], spec: StackSpec, device: torch.device, workload: Workload) -> Choice:
     """The strategy that `forward` asks for, or with `auto` the fastest of those that can run `spec` there.
 
     Args:
         forward: the `forward` section, or a strategy's name: all else as it decides by itself.
         spec: the stack.
         device: where the model is.
-        dtype: the type of its parameters.
         workload: what it will be asked to do.
 
     Raises:
@@ -77,19 +74,19 @@ def choose(
     section = {"name": forward} if isinstance(forward, str) else forward
     name = str(section["name"])
     if name == AUTO:
-        return _fastest(spec, device, dtype, workload)
+        return _fastest(spec, device, workload)
     strategy = _make(section)
-    reason = strategy.supports(spec, device, dtype)
+    reason = strategy.supports(spec, device, workload.dtype)
     if reason is not None:
-        able = [other for other, refusal in _refusals(spec, device, dtype).items() if refusal is None]
+        able = [other for other, refusal in _refusals(spec, device, workload.dtype).items() if refusal is None]
         raise Unavailable(f"forward={name}: {reason}\nuse forward=auto, or one of: {', '.join(able)}")
     details = strategy.details(spec, device, workload)
     return Choice(strategy, f"asked for: {details}" if details else "asked for")
 
 
-def _fastest(spec: StackSpec, device: torch.device, dtype: torch.dtype, workload: Workload) -> Choice:
+def _fastest(spec: StackSpec, device: torch.device, workload: Workload) -> Choice:
     """By each strategy's own estimate."""
-    refusals = _refusals(spec, device, dtype)
+    refusals = _refusals(spec, device, workload.dtype)
     able = {name: _strategy_class(name)() for name, refusal in refusals.items() if refusal is None}
     costs = {name: strategy.cost(spec, device, workload) for name, strategy in able.items()}
     if "fused" in costs:

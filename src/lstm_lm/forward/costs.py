@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 import torch
 
+from lstm_lm.forward import trials
 from lstm_lm.forward.interface import StackSpec, Workload
 from lstm_lm.forward.vendor import VENDORS
+
+CPU = torch.device("cpu")
 
 VENDOR_RATE = {2: 374e3, 4: 246e3, 8: 123e3}
 """By item size in bytes: operations a microsecond that the vendor's kernel does on one core."""
@@ -56,6 +59,12 @@ TRAINING = 2.6
 """A step forwards and backwards, in steps forwards."""
 GRID = 340.0
 """Of a pass over the grid: threads woken, OpenMP's put to sleep."""
+LAUNCHES = {1: (4, 7), 3: (9, 27), 4: (12, 27)}
+"""By gates: operations that a step of one layer launches, in inference and in training. Counted, as the next two."""
+LAUNCHES_BATCHED = (1, 5)
+"""What a diagonal of layers launches more than a step."""
+LAUNCHES_LAYER = {1: (8, 20), 3: (6, 17), 4: (11, 29)}
+"""By gates: what stacking the weights of a layer, and taking its state apart again, launches for a window."""
 
 
 class Layer(NamedTuple):
@@ -75,7 +84,7 @@ class Layer(NamedTuple):
 
 def layers(spec: StackSpec) -> list[Layer]:
     """Each layer of a stack that a vendor's kernel computes, or PyTorch in its place."""
-    onednn = spec.cell.name in VENDORS and VENDORS[spec.cell.name].on_onednn
+    onednn = spec.cell.name in VENDORS and trials.run_once(spec.cell, CPU, torch.float32).kernel == "oneDNN"
     return [
         Layer(inputs, width, spec.cell.gates, onednn)
         for inputs, width in zip(spec.input_sizes, spec.hidden_sizes, strict=True)
@@ -118,6 +127,20 @@ def _aten_step(layer: Layer, workload: Workload, threads: int) -> float:
 def _loop_rate(workload: Workload, threads: int) -> float:
     """That of 16-bit products is double."""
     return (LOOP_RATE if threads > 1 else LOOP_RATE_ALONE) * (2 if workload.dtype.itemsize == 2 else 1)
+
+
+def launches(spec: StackSpec, workload: Workload, *, batched: bool) -> float:
+    """Operations that a loop in Python launches for a window: on a GPU that, not arithmetic, is what it waits for.
+
+    Counted for the plain cells on a CPU; no GPU has been timed. `batched` as in `loop`.
+    """
+    training = int(workload.training)
+    gates = min(LAUNCHES, key=lambda known: abs(known - spec.cell.gates))
+    step = LAUNCHES[gates][training]
+    if not batched:
+        return workload.steps * spec.num_layers * step
+    diagonals = workload.steps + spec.num_layers - 1
+    return diagonals * (step + LAUNCHES_BATCHED[training]) + spec.num_layers * LAUNCHES_LAYER[gates][training]
 
 
 def loop(spec: StackSpec, workload: Workload, *, batched: bool) -> float:

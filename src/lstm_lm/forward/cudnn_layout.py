@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lstm_lm.forward.interface import LayerWeights, Stack
-from lstm_lm.forward.vendor import VENDORS
+from lstm_lm.cells.interface import Cell
+from lstm_lm.forward import trials
+from lstm_lm.forward.interface import Stack
+from lstm_lm.forward.vendor import flatten
 
 
 def lay_out(stack: Stack, *, whole: bool) -> None:
@@ -27,12 +29,12 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
     """
     layout = "whole" if whole else "layers"
     spec = stack.spec
-    if stack.vendor_layout == layout or spec.cell.name not in VENDORS:
+    if stack.vendor_layout == layout:
         return
     stack.vendor_layout = layout
     layers = list(stack.layers())
     weight = layers[0].weight_hh
-    if not torch.backends.cudnn.is_acceptable(weight):  # type: ignore[no-untyped-call]
+    if not takes_one_block(spec.cell, weight):
         return
     with torch.cuda.device(weight.device), torch.inference_mode(False), torch.no_grad():
         if whole:
@@ -42,12 +44,35 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
             flatten(spec.cell.name, list(weights), 1)
 
 
-def flatten(cell: str, tensors: list[Tensor], num_layers: int) -> None:
-    """All parameters of some layers of one width, of the vendor's `cell`; one direction, no projection."""
-    (_, inputs), (_, width) = tensors[0].shape, tensors[1].shape
-    torch._cudnn_rnn_flatten_weight(
-        tensors, len(LayerWeights._fields), inputs, VENDORS[cell].mode, width, 0, num_layers, False, False
-    )
+def takes_one_block(cell: Cell, weight: Tensor) -> bool:
+    """Whether a call's weights must lie in one block: cuDNN wants that, ROCm's MIOpen raises at it."""
+    return weight.is_cuda and trials.run_once(cell, weight.device, weight.dtype).kernel == "cuDNN"
+
+
+def cast_in_one_block(cell: Cell, weights: Sequence[Tensor], dtype: torch.dtype, num_layers: int) -> Sequence[Tensor]:
+    """The weights of a call in `dtype`, those that are of another type as copies that lie as cuDNN wants them.
+
+    Gradients pass, each in the type of what it is the gradient of.
+    """
+    if weights[0].dtype == dtype:
+        return weights
+    copies: Sequence[Tensor] = _CastInOneBlock.apply(cell, dtype, num_layers, *weights)  # type: ignore[no-untyped-call]
+    return copies
+
+
+class _CastInOneBlock(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, cell: Cell, dtype: torch.dtype, num_layers: int, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.types = [weight.dtype for weight in weights]
+        copies = [weight.to(dtype) for weight in weights]
+        if takes_one_block(cell, copies[0]):
+            flatten(cell.name, copies, num_layers)
+        return tuple(copies)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, None, *(given.to(kind) for given, kind in zip(gradients, ctx.types, strict=True))
 
 
 def laid_out_like(tensors: Sequence[Tensor], pattern: Sequence[Tensor]) -> tuple[Tensor, ...]:

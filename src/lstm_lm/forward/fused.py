@@ -4,38 +4,61 @@ has in its place (`lstm_lm.forward.vendor`).
 One call runs the whole stack where nothing stands between the layers, else one call runs each layer. A single step
 without gradients, which is what sampling does, takes the vendor's cell instead: on a CPU, oneDNN re-packs all weights
 on every call, which is most of what a step costs (benchmarks/generation.py).
+
+A type that no kernel here computes is computed in float32, and a line says so (`lstm_lm.forward.trials`).
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from lstm_lm.cells.interface import LayerState
-from lstm_lm.forward import costs
-from lstm_lm.forward.cudnn_layout import lay_out
-from lstm_lm.forward.interface import ONE_DIRECTION, Masks, Stack, StackSpec, StackState, Strategy, Workload
+from lstm_lm.cells.interface import Cell, LayerState
+from lstm_lm.forward import costs, trials
+from lstm_lm.forward.cudnn_layout import cast_in_one_block, lay_out
+from lstm_lm.forward.interface import (
+    ONE_DIRECTION,
+    ForwardOptions,
+    Masks,
+    Stack,
+    StackSpec,
+    StackState,
+    Strategy,
+    Workload,
+)
 from lstm_lm.forward.vendor import run_layers, run_step, why_not
-from lstm_lm.forward.vendor_limits import in_one_call
+from lstm_lm.forward.vendor_limits import in_one_call, persistent_by_layer
+
+Calls = Literal["auto", "stack", "layer"]
+
+
+class FusedOptions(ForwardOptions):
+    """`forward=fused`."""
+
+    calls: Calls
 
 
 class Fused(Strategy):
     """The vendor's kernel."""
 
     name: ClassVar[str] = "fused"
+    OptionsType = FusedOptions
+
+    def __init__(self, calls: Calls = "auto") -> None:
+        """Decide how often the kernel is called for a window.
+
+        Args:
+            calls: "stack": once, where nothing stands between the layers; "layer": once a layer; "auto": once a layer
+                where cuDNN then has its persistent kernel and would not otherwise, else "stack".
+        """
+        self._calls = calls
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
-        """Only the vendor's own cells; cuDNN and MPS take no bfloat16 weights."""
+        """Only the vendor's own cells, in a type that was tried here."""
         if spec.bidirectional:
             return ONE_DIRECTION
-        if (reason := why_not(spec)) is not None:
-            return reason
-        if device.type == "cuda" and dtype == torch.bfloat16:
-            return "PyTorch takes no cuDNN kernel for bfloat16 weights (use precision=16-mixed or bf16-mixed)"
-        if device.type == "mps" and dtype not in (torch.float32, torch.float16):
-            return f"the MPS kernel does not take {str(dtype).removeprefix('torch.')}"
-        return None
+        return why_not(spec) or trials.refusal(spec.cell, device, dtype)
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
         """As in `Strategy.cost`. On GPUs cuDNN runs a stack's layers as a wavefront itself: nothing else comes near."""
@@ -43,11 +66,27 @@ class Fused(Strategy):
             return 1.0
         if workload.steps == 1 and not workload.training:
             return costs.VENDOR_CELL[spec.cell.gates] * spec.num_layers
+        workload = trials.as_computed(spec.cell, device, workload)
         threads = costs.threads()
         return sum(
             costs.vendor_call(layer, workload) + workload.steps * costs.vendor_step(layer, workload, threads)
             for layer in costs.layers(spec)
         )
+
+    def details(self, spec: StackSpec, device: torch.device, workload: Workload) -> str:
+        """The type where it is another than the one asked for, and whether layers are called one by one."""
+        kind = trials.as_computed(spec.cell, device, workload).dtype
+        parts = [trials.said(spec.cell, device, workload.dtype)]
+        if in_one_call(spec) and not self.calls_once(spec, device, kind, workload.batch_size):
+            parts.append("one call a layer")
+        return ", ".join(part for part in parts if part)
+
+    def other_calls(self, spec: StackSpec, device: torch.device, workload: Workload) -> Calls | None:
+        """The way to call that this one does not take, for whoever times both; None: it makes no difference."""
+        if device.type != "cuda" or not in_one_call(spec) or spec.num_layers == 1:
+            return None
+        kind = trials.as_computed(spec.cell, device, workload).dtype
+        return "layer" if self.calls_once(spec, device, kind, workload.batch_size) else "stack"
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
         """As in `Strategy.run`.
@@ -59,15 +98,29 @@ class Fused(Strategy):
             raise ValueError("forward=fused cannot apply masks inside a step: choose the strategy for training anew")
         if _is_sampling_step(x):
             return _one_step(stack, x, state)
-        # decided by the stack, not by the call: moving the weights at every change from training to scoring would cost
-        whole = in_one_call(stack.spec) and not masks.between
+        asked = asked_of(x)
+        kind = trials.computed_in(stack.spec.cell, x.device, asked) or asked
+        # by the stack, not by the call: moving the weights at every change from training to scoring would cost
+        whole = not masks.between and self.calls_once(stack.spec, x.device, kind, x.shape[1])
         if x.device.type == "cuda":
             lay_out(stack.stored, whole=whole)
         if not whole:
-            return _layer_by_layer(stack, x, state, masks)
+            return _layer_by_layer(stack, x, state, masks, kind)
         stacked = tuple(torch.stack(tensors) for tensors in zip(*state, strict=True))
-        y, after = _vendor_layers(stack, x, stacked, stack.flat_weights(), num_layers=stack.spec.num_layers)
+        y, after = _vendor_layers(stack.spec.cell, x, stacked, stack.flat_weights(), kind, stack.spec.num_layers)
         return y, tuple(zip(*(tensor.unbind(0) for tensor in after), strict=True))
+
+    def calls_once(self, spec: StackSpec, device: torch.device, dtype: torch.dtype, batch_size: int) -> bool:
+        """Whether one call runs all layers, computed in `dtype`."""
+        if self._calls == "layer" or not in_one_call(spec):
+            return False
+        return self._calls == "stack" or not persistent_by_layer(spec, batch_size, dtype, device)
+
+
+def asked_of(x: Tensor) -> torch.dtype:
+    """The type that whoever gives `x` asks for: autocast's where it is on, else its own."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 def _is_sampling_step(x: Tensor) -> bool:
@@ -84,38 +137,41 @@ def _one_step(stack: Stack, x: Tensor, state: StackState) -> tuple[Tensor, Stack
     y = x[0]
     after: list[LayerState] = []
     for weights, layer in zip(stack.layers(), state, strict=True):
-        after.append(run_step(stack.spec.cell.name, y, layer, weights))
+        given = tuple(tensor.to(y.dtype) for tensor in layer)
+        after.append(run_step(stack.spec.cell.name, y, given, weights))
         y = after[-1][0]
     return y.unsqueeze(0), tuple(after)
 
 
-def _layer_by_layer(stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
+def _layer_by_layer(
+    stack: Stack, x: Tensor, state: StackState, masks: Masks, kind: torch.dtype
+) -> tuple[Tensor, StackState]:
     y = x
     after: list[LayerState] = []
     for index, (weights, layer) in enumerate(zip(stack.layers(), state, strict=True)):
         if index and masks.between:
             y = y * masks.between[index - 1].to(y.dtype)
-        y, ended = _vendor_layers(stack, y, tuple(tensor.unsqueeze(0) for tensor in layer), weights, num_layers=1)
+        given = tuple(tensor.unsqueeze(0) for tensor in layer)
+        y, ended = _vendor_layers(stack.spec.cell, y, given, weights, kind, num_layers=1)
         after.append(tuple(tensor[0] for tensor in ended))
     return y, tuple(after)
 
 
 def _vendor_layers(
-    stack: Stack, x: Tensor, state: LayerState, weights: Sequence[Tensor], *, num_layers: int
+    cell: Cell, x: Tensor, state: LayerState, weights: Sequence[Tensor], kind: torch.dtype, num_layers: int
 ) -> tuple[Tensor, LayerState]:
-    """x `[T, B, I]`, the state's tensors `[L, B, H]`; training mode keeps what the backward pass needs."""
-    device, name, train = x.device.type, stack.spec.cell.name, torch.is_grad_enabled()
-    if torch.is_autocast_enabled(device):
-        # PyTorch's autocast runs cuDNN's recurrent kernels in float16 whatever type it was asked for (AutocastRNN.cpp).
-        # Where that was bfloat16, float16 without a scaled loss would be a silent swap: the stack stays in float32.
-        if device == "cuda" and torch.get_autocast_dtype(device) == torch.bfloat16:
-            kind = weights[0].dtype
-            with torch.autocast(device, enabled=False):
-                state = tuple(tensor.to(kind) for tensor in state)
-                return run_layers(name, x.to(kind), state, weights, num_layers=num_layers, train=train)
-    else:
-        state = tuple(tensor.to(x.dtype) for tensor in state)
-    return run_layers(name, x, state, weights, num_layers=num_layers, train=train)
+    """x `[T, B, I]`, the state's tensors `[L, B, H]`, computed in `kind`."""
+    device, train = x.device.type, torch.is_grad_enabled()
+    autocast = torch.is_autocast_enabled(device)
+    # PyTorch's autocast keeps its copies of the weights for further calls; it runs cuDNN's recurrent kernels in float16
+    # whatever type it was asked for (AutocastRNN.cpp)
+    if autocast and kind == torch.get_autocast_dtype(device) and (device, kind) != ("cuda", torch.bfloat16):
+        return run_layers(cell.name, x, state, weights, num_layers=num_layers, train=train)
+    with torch.autocast(device, enabled=False):
+        state = tuple(tensor.to(kind) for tensor in state)
+        weights = cast_in_one_block(cell, weights, kind, num_layers)
+        y, after = run_layers(cell.name, x.to(kind), state, weights, num_layers=num_layers, train=train)
+    return (y if autocast else y.to(x.dtype)), after
 
 
 STRATEGY = Fused

@@ -14,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lstm_lm.cells.interface import Cell
 from lstm_lm.errors import UserError
-from lstm_lm.forward import costs
-from lstm_lm.forward.fused import Fused
+from lstm_lm.forward import costs, trials
+from lstm_lm.forward.fused import Fused, asked_of
 from lstm_lm.forward.grid import schedule, window
 from lstm_lm.forward.grid.kernels import AnyVendor, OneDNN
 from lstm_lm.forward.grid.placement import balanced, find_devices
@@ -91,6 +92,7 @@ class Pipelined(Strategy):
             return (
                 math.inf
             )  # never by itself: cuDNN overlaps layers too; a single step or worker has nothing to overlap
+        workload = trials.as_computed(spec.cell, device, workload)
         plan, (step, call) = self._plan(spec, workload, workers), _dearest(spec, workload)
         passes = 2 if workload.training else 1
         return passes * costs.GRID + step * schedule.makespan(plan, spec.num_layers, workers, call / step)
@@ -107,9 +109,11 @@ class Pipelined(Strategy):
         places = self.place(spec, device)
         streams = any(place.type == "cuda" for place in places)
         threads = self._workers(spec) if self._named is None else len(self._named)
+        said = [trials.said(spec.cell, place, workload.dtype) for place in {*places}]
+        workload = trials.as_computed(spec.cell, places[0], workload)
         plan = self._plan(spec, workload, spec.num_layers if streams else threads)
         how = "CUDA streams" if streams else f"{threads} {'worker' if threads == 1 else 'workers'}"
-        told = f"{how}, chunks of {max(plan.lengths)} steps"
+        told = ", ".join([f"{how}, chunks of {max(plan.lengths)} steps", *filter(None, said)])
         if self._named is None:
             return told
         runs = zip(self._named, balanced(spec, len(self._named)), strict=True)
@@ -131,14 +135,14 @@ class Pipelined(Strategy):
         (steps, batch), training = x.shape[:2], torch.is_grad_enabled()
         if steps == 1 and not training and {*devices} == {x.device}:
             return Fused().run(stack, x, state, masks)  # a sampling step: there is nothing to do beside it
-        dtype = _computed_in(x, devices)
+        dtype = _computed_in(stack.spec.cell, x, devices)
         executor = self._executor(devices, stack.spec)
         workers = executor.count if isinstance(executor, Workers) else stack.spec.num_layers
         plan = self._plan(stack.spec, Workload(batch, steps, dtype, training), workers)
         setting = window.Setting(
             plan=plan,
             executor=executor,
-            kernel=_kernel(stack.spec.cell.name, devices, dtype, len(plan.lengths)),
+            kernel=_kernel(stack.spec.cell, devices, dtype, len(plan.lengths)),
             masks=masks,
             state_tensors=stack.spec.cell.state_tensors,
             dtype=dtype,
@@ -147,7 +151,7 @@ class Pipelined(Strategy):
         )
         with torch.autocast(x.device.type, enabled=False):
             y, after = window.run(setting, x, state, weights)
-        return y.to(x.device), after
+        return y.to(x.device, y.dtype if torch.is_autocast_enabled(x.device.type) else x.dtype), after
 
     def close(self) -> None:
         """End the worker threads."""
@@ -183,16 +187,13 @@ def _dearest(spec: StackSpec, workload: Workload) -> tuple[float, float]:
     return costs.vendor_step(layer, workload), costs.vendor_call(layer, workload)
 
 
-def _computed_in(x: Tensor, devices: Sequence[torch.device]) -> torch.dtype:
-    """The type of the products: autocast's where it is on and every vendor has a kernel in it, else float32."""
-    if not torch.is_autocast_enabled(x.device.type):
-        return x.dtype
-    asked, kinds = torch.get_autocast_dtype(x.device.type), {device.type for device in devices}
-    has_kernel = kinds == {"cuda"} if asked == torch.float16 else kinds == {"cpu"}
-    return asked if has_kernel else torch.float32
+def _computed_in(cell: Cell, x: Tensor, devices: Sequence[torch.device]) -> torch.dtype:
+    """The type of the products: the one that is asked for where every device has a kernel in it, else float32."""
+    kinds = {trials.computed_in(cell, device, asked_of(x)) for device in devices}
+    return kinds.pop() or x.dtype if len(kinds) == 1 else torch.float32
 
 
-def _kernel(cell: str, devices: tuple[torch.device, ...], dtype: torch.dtype, chunks: int) -> window.MakeKernel:
+def _kernel(cell: Cell, devices: tuple[torch.device, ...], dtype: torch.dtype, chunks: int) -> window.MakeKernel:
     if all(OneDNN.takes(cell, device, dtype) for device in {*devices}):
         return partial(OneDNN, chunks=chunks)
     return partial(AnyVendor, cell=cell)

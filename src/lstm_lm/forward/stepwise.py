@@ -41,9 +41,10 @@ class Stepwise(Strategy):
         """Every cell, everywhere."""
         return ONE_DIRECTION if spec.bidirectional else None
 
-    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:  # noqa: ARG002
+    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
         """As in `Strategy.cost`."""
-        return costs.loop(spec, workload, batched=False)
+        estimate = costs.loop if device.type == "cpu" else costs.launches
+        return estimate(spec, workload, batched=False)
 
     def compile(self, mode: str) -> bool:
         """As in `Strategy.compile`."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lstm_lm.cells.interface import LayerState
-from lstm_lm.forward.interface import StackSpec
+from lstm_lm.forward.interface import LayerWeights, StackSpec
 
 
 class Vendor(NamedTuple):
@@ -24,14 +24,12 @@ class Vendor(NamedTuple):
     """`torch.lstm_cell` or its like: one step of one layer."""
     mode: int
     """Its number in ATen's recurrent kernels: cudnnRNNMode_t's, and oneDNN's."""
-    on_onednn: bool = False
-    """Whether a CPU runs it by oneDNN; else by ATen's loop."""
 
 
 VENDORS: Mapping[str, Vendor] = {
     "rnn_relu": Vendor(torch.rnn_relu, torch.rnn_relu_cell, 0),
     "rnn_tanh": Vendor(torch.rnn_tanh, torch.rnn_tanh_cell, 1),
-    "lstm": Vendor(torch.lstm, torch.lstm_cell, 2, on_onednn=True),
+    "lstm": Vendor(torch.lstm, torch.lstm_cell, 2),
     "gru": Vendor(torch.gru, torch.gru_cell, 3),
 }
 """By `Cell.name`."""
@@ -61,3 +59,11 @@ def run_step(name: str, x: Tensor, state: LayerState, weights: Sequence[Tensor])
         after: LayerState = VENDORS[name].step(x, state, *weights)
         return after
     return (VENDORS[name].step(x, state[0], *weights),)
+
+
+def flatten(name: str, weights: list[Tensor], num_layers: int) -> None:
+    """Move all parameters of some layers of one width into one block, as cuDNN wants them, in place."""
+    (_, inputs), (_, width) = weights[0].shape, weights[1].shape
+    torch._cudnn_rnn_flatten_weight(
+        weights, len(LayerWeights._fields), inputs, VENDORS[name].mode, width, 0, num_layers, False, False
+    )

@@ -7,6 +7,8 @@ most 128; a simple cell of H >= 896 with a batch below 96 only, a GRU never. For
 cells up to 256) another persistent kernel takes any shape.
 """
 
+from dataclasses import replace
+
 import torch
 
 from lstm_lm.forward.interface import StackSpec
@@ -34,7 +36,7 @@ def persistent_limit(spec: StackSpec, batch_size: int, dtype: torch.dtype, capab
     Args:
         spec: a stack that the vendor's kernel computes.
         batch_size: B.
-        dtype: of the products: float16 in 16-mixed. What bf16-mixed computes is float32 (`lstm_lm.forward.fused`).
+        dtype: in which it is computed: float16 in 16-mixed; in bf16-mixed what was tried (`lstm_lm.forward.trials`).
         capability: the GPU's compute capability, as torch.cuda.get_device_capability gives it. GPUs of fewer than 98
             multiprocessors have no persistent kernel whatever it is.
     """
@@ -62,6 +64,18 @@ def persistent_limit(spec: StackSpec, batch_size: int, dtype: torch.dtype, capab
     elif _too_large_for_rnn(spec, batch_size):
         lacking.append(f"batch_size={batch_size} (less than {RNN_BATCH} from hidden_size={RNN_WIDE} on)")
     return ", ".join(lacking) or None
+
+
+def persistent_by_layer(spec: StackSpec, batch_size: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether cuDNN runs each layer of this stack on a persistent kernel, but not all of them in one call."""
+    if device.type != "cuda" or torch.version.cuda is None:
+        return False
+    capability = torch.cuda.get_device_capability(device)
+    by_layer = replace(spec, layer_dropout=True)
+    return (
+        persistent_limit(spec, batch_size, dtype, capability) is not None
+        and persistent_limit(by_layer, batch_size, dtype, capability) is None
+    )
 
 
 def persistent_neighbour(spec: StackSpec, batch_size: int) -> tuple[StackSpec, int] | None:

@@ -53,9 +53,10 @@ class Wavefront(Strategy):
             return f"layers of unequal width ({', '.join(map(str, spec.hidden_sizes))}) make no batch"
         return None
 
-    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:  # noqa: ARG002
+    def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
         """As in `Strategy.cost`."""
-        return costs.loop(spec, workload, batched=True)
+        estimate = costs.loop if device.type == "cpu" else costs.launches
+        return estimate(spec, workload, batched=True)
 
     def compile(self, mode: str) -> bool:
         """As in `Strategy.compile`."""

@@ -29,7 +29,6 @@ class DirectLanguageModel(LanguageModel):
         self,
         forward: str | Mapping[str, Any],
         device: torch.device,  # noqa: ARG002
-        dtype: torch.dtype,  # noqa: ARG002
         workload: Workload,  # noqa: ARG002
     ) -> Direct:
         """As in `LanguageModel.use_forward`."""

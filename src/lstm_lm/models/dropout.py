@@ -3,16 +3,30 @@
 Whatever executes the stack gets the same masks from the same seed, and a resumed run draws what it would have drawn.
 
 Masks are cut from raw random bits, 16 a value: on a CPU about eight times faster than a Bernoulli draw per value
-(benchmarks/dropout.py). The probability is exact to 1/65,536, and the scale is that of the exact one.
+(benchmarks/dropout.py). The probability is exact to 1/65,536, and the scale is that of the exact one. A device that
+cannot fill words with bits draws a uniform number a value instead.
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 LEVELS = 2**16
+ALL = (-(2**63), None)
+"""The range of every int64."""
+
+
+@cache
+def draws_raw_bits(device: str) -> bool:
+    """Whether this type of device fills 64 bits at once: tried. By its sources MPS does not; nothing has run on one."""
+    try:
+        torch.empty(1, dtype=torch.int64, device=device).random_(*ALL, generator=torch.Generator(device))
+    except RuntimeError:
+        return False
+    return True
 
 
 class MaskSource:
@@ -42,11 +56,14 @@ class MaskSource:
 
     def draw(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """A mask of 0 and 1 / (1 - p), for dropout with probability 0 <= p < 1; device and type are those of `like`."""
-        count = math.prod(shape)
-        words = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device)
-        words.random_(-(2**63), None, generator=self._on(like.device))
-        bits = words.view(torch.int16)[:count].view(shape)
+        generator = self._on(like.device)
         kept = max(1, round((1.0 - p) * LEVELS))
+        if not draws_raw_bits(like.device.type):
+            stays = torch.rand(shape, device=like.device, generator=generator) < kept / LEVELS
+            return stays.to(like.dtype).mul_(LEVELS / kept)
+        count = math.prod(shape)
+        words = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device).random_(*ALL, generator=generator)
+        bits = words.view(torch.int16)[:count].view(shape)
         return (bits <= kept - LEVELS // 2 - 1).to(like.dtype).mul_(LEVELS / kept)
 
     def _on(self, device: torch.device) -> torch.Generator:

@@ -86,15 +86,12 @@ class LanguageModel(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} hands out no hidden states")
 
     @abstractmethod
-    def use_forward(
-        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
-    ) -> Way:
+    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Way:
         """Run with the forward strategy that is asked for; says which, and why.
 
         Args:
             forward: the `forward` section, or a strategy's name; "auto": the fastest that can.
             device: where the model will be.
-            dtype: the type of its parameters.
             workload: what it will be asked to do.
 
         Raises:

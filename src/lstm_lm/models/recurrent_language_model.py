@@ -171,12 +171,10 @@ class RecurrentLanguageModel(LanguageModel):
         )
         return y, state, output_mask
 
-    def use_forward(
-        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
-    ) -> Choice:
+    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
         """As in `LanguageModel.use_forward`."""
         spec = self.spec_for(training=workload.training)
-        choice = choose(forward, spec, device, dtype, workload)
+        choice = choose(forward, spec, device, workload)
         self.stack.spec = spec
         self.stack.use(choice.strategy)
         return choice

@@ -210,7 +210,7 @@ def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | No
         name, section = saved["resolved"]["forward"], saved["config"]["forward"]
         asked = section if section["name"] == name else name  # what was asked for then, or what auto took
     workload = workload_of(config, machine.precision)
-    choice = model.use_forward(asked, machine.device, machine.parameter_dtype, workload)
+    choice = model.use_forward(asked, machine.device, workload)
     return choice._replace(reason="as before") if as_before else choice
 
 

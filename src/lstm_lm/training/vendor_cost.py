@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lstm_lm.cells.interface import StepMasks
+from lstm_lm.forward import trials
 from lstm_lm.forward.choose import Choice
 from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import Masks, StackSpec, Strategy
@@ -54,35 +55,32 @@ def warnings_before(parts: Parts) -> list[str]:
 
 def vendor_warnings(strategy: Strategy, spec: StackSpec, place: Place) -> list[str]:
     """One line where a setting keeps a stack that `strategy` runs off the vendor's kernel, or off its fastest one."""
-    if Fused().supports(spec, place.device, place.parameter_dtype) is not None:
+    if spec.deviations:
         return _off_the_kernel(strategy, spec, place)
-    if place.device.type == "cuda" and torch.version.cuda is not None and strategy.name == Fused.name:
-        return _off_the_persistent_one(spec, place)
+    if place.device.type == "cuda" and torch.version.cuda is not None and isinstance(strategy, Fused):
+        return _off_the_persistent_one(strategy, spec, place)
     return []
 
 
 def _off_the_kernel(strategy: Strategy, spec: StackSpec, place: Place) -> list[str]:
-    there, why = place, ", ".join(spec.deviations)
     cell = spec.cell.plain or spec.cell
     plain = dataclasses.replace(spec, cell=cell, regularised=())
-    if Fused().supports(plain, place.device, place.parameter_dtype) is not None:  # the type keeps it off, first of all
-        why = ", ".join((*spec.deviations, f"{_name(place.parameter_dtype)} weights"))
-        there = dataclasses.replace(place, parameter_dtype=torch.float32, dtype=torch.float32)
     fresh = type(strategy)()
     try:
-        ratio = compare(Window(fresh, spec, place), Window(Fused(), plain, there))
+        ratio = compare(Window(fresh, spec, place), Window(Fused(), plain, place))
     finally:
         fresh.close()
     return [
-        f"not on the vendor's kernel: {why}; here the layers take {ratio:.1f} times as long "
+        f"not on the vendor's kernel: {', '.join(spec.deviations)}; here the layers take {ratio:.1f} times as long "
         f"({strategy.name} against a plain {cell.name.partition('_')[0].upper()} on fused, both without torch.compile)"
     ]
 
 
-def _off_the_persistent_one(spec: StackSpec, place: Place) -> list[str]:
-    # fused keeps bfloat16's stack in float32
-    kind = torch.float32 if place.dtype == torch.bfloat16 else place.dtype
-    limit = persistent_limit(spec, place.batch_size, kind, torch.cuda.get_device_capability(place.device))
+def _off_the_persistent_one(fused: Fused, spec: StackSpec, place: Place) -> list[str]:
+    kind = trials.computed_in(spec.cell, place.device, place.dtype) or place.dtype
+    once = fused.calls_once(spec, place.device, kind, place.batch_size)
+    called = spec if once else dataclasses.replace(spec, layer_dropout=True)
+    limit = persistent_limit(called, place.batch_size, kind, torch.cuda.get_device_capability(place.device))
     neighbour = persistent_neighbour(spec, place.batch_size)
     if limit is None or neighbour is None:
         return []
@@ -171,7 +169,3 @@ def _autocast(place: Place) -> Iterator[None]:
         return
     with torch.autocast(place.device.type, place.dtype):
         yield
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

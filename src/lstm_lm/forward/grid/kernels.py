@@ -4,15 +4,18 @@ A kernel is made once a window and layer, so that what is done to the weights is
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from lstm_lm.cells.interface import LayerState
-from lstm_lm.forward.cudnn_layout import flatten
+from lstm_lm.cells.interface import Cell, LayerState
+from lstm_lm.cells.lstm import LSTM
+from lstm_lm.forward import trials
+from lstm_lm.forward.cudnn_layout import takes_one_block
 from lstm_lm.forward.interface import LayerWeights
-from lstm_lm.forward.vendor import VENDORS, run_layers
+from lstm_lm.forward.vendor import VENDORS, flatten, run_layers
 
 
 class Ended(NamedTuple):
@@ -49,14 +52,14 @@ class AnyVendor:
     On a CPU, autograd runs a backward pass in the thread that asks for it; on a GPU, on its forward pass's stream.
     """
 
-    def __init__(self, weights: LayerWeights, *, cell: str, training: bool) -> None:
-        """`weights` in the type of the computation, cut off from any graph; `cell` by the vendor's name."""
-        self._cell = cell
+    def __init__(self, weights: LayerWeights, *, cell: Cell, training: bool) -> None:
+        """`weights` in the type of the computation, cut off from any graph."""
+        self._cell = cell.name
         self._training = training
         own = list(weights)
-        if own[0].is_cuda:  # one block, as cuDNN wants it: once a window, or it would be made for every chunk
+        if takes_one_block(cell, own[0]):  # once a window, or it would be made for every chunk
             own = [weight.clone() for weight in own]
-            flatten(cell, own, num_layers=1)
+            flatten(cell.name, own, num_layers=1)
         self._weights = [weight.detach().requires_grad_(training) for weight in own]
 
     def forward(self, x: Tensor, state: LayerState) -> Ended:
@@ -95,16 +98,9 @@ class OneDNN:
         self._packed: LayerWeights | None = None
 
     @staticmethod
-    def takes(cell: str, device: torch.device, dtype: torch.dtype) -> bool:
-        """Whether PyTorch would give such a layer to oneDNN, and this PyTorch has these (private) operators."""
-        if not VENDORS[cell].on_onednn:
-            return False
-        if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            return False
-        if not getattr(torch.backends.mkldnn, "enabled", True):
-            return False
-        types = {torch.float32} | ({torch.bfloat16} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else set())
-        return dtype in types and all(hasattr(*operator) for operator in _OPERATORS)
+    def takes(cell: Cell, device: torch.device, dtype: torch.dtype) -> bool:
+        """Whether PyTorch gives such a layer to oneDNN, and its private operators do what they are called for here."""
+        return cell == LSTM and trials.run_once(cell, device, dtype).kernel == "oneDNN" and _operators_run(dtype)
 
     def forward(self, x: Tensor, state: LayerState) -> Ended:
         """As in `Kernel.forward`."""
@@ -154,8 +150,16 @@ class OneDNN:
         return self._packed
 
 
-_OPERATORS = (
-    (torch.ops.aten, "mkldnn_rnn_layer"),
-    (torch.ops.aten, "mkldnn_rnn_layer_backward"),
-    (torch.ops.mkldnn, "_reorder_mkldnn_rnn_layer_weight"),
-)
+@cache
+def _operators_run(dtype: torch.dtype) -> bool:
+    """Tried with both ways to hold the weights, forwards and backwards, on the smallest shape."""
+    width = trials.WIDTH
+    weights = LayerWeights(*(torch.zeros(4 * width, *rest, dtype=dtype) for rest in ((width,), (width,), (), ())))
+    x, h, c = torch.zeros(3, 1, 1, width, dtype=dtype)
+    try:
+        for chunks in (1, CALLS_WORTH_PACKING):
+            kernel = OneDNN(weights, training=True, chunks=chunks)
+            kernel.backward(kernel.forward(x, (h, c)), x, (None, None))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True

@@ -193,19 +193,17 @@ class Autoencoder(LanguageModel):
         p = self.options.dropout
         return self.masks.draw(p, tuple(shape), self.embedding.weight) if self.training and p else None
 
-    def use_forward(
-        self, forward: str | Mapping[str, Any], device: torch.device, dtype: torch.dtype, workload: Workload
-    ) -> Choice:
+    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
         """As in `LanguageModel.use_forward`: what is chosen for the decoder also runs the encoder."""
         dropout = workload.training and self.options.dropout > 0
         stacks = {stack: StackSpec(LSTM, stack.spec.input_size, stack.spec.hidden_sizes, dropout)
                   for stack in self._stacks()}  # fmt: skip
-        chosen = choose(forward, stacks[self.decoder], device, dtype, workload)
+        chosen = choose(forward, stacks[self.decoder], device, workload)
         name = forward if isinstance(forward, str) else forward["name"]
         same = chosen.strategy.name if name == AUTO else forward
         # a strategy may have threads of its own: each stack has one to itself
         strategies = [
-            chosen.strategy if stack is self.decoder else choose(same, spec, device, dtype, workload).strategy
+            chosen.strategy if stack is self.decoder else choose(same, spec, device, workload).strategy
             for stack, spec in stacks.items()
         ]
         for (stack, spec), strategy in zip(stacks.items(), strategies, strict=True):

@@ -17,6 +17,8 @@ EAGER = "none"
 
 Resolve = Callable[[str, str], str]
 """(strategy or auto, precision) -> the strategy that runs; raises UserError where it cannot run this model here."""
+OtherCalls = Callable[[str, str], str | None]
+"""(strategy, precision) -> the `forward.calls` that is not what auto takes; None: nothing else to try."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Candidate:
     compile: str
     """A mode of torch.compile, or "none"."""
     threads: int
+    calls: str | None = None
+    """`forward.calls`, where it is another than auto's."""
 
     def settings(self) -> dict[str, Any]:
         """The keys of the configuration that say so."""
@@ -38,6 +42,7 @@ class Candidate:
             "trainer.precision": self.precision,
             "precision.name": self.precision,
             **({} if self.forward == DIRECT else {"forward.name": self.forward}),
+            **({} if self.calls is None else {"forward.calls": self.calls}),
             **compiled,
             "runtime.threads": self.threads,
         }
@@ -58,7 +63,11 @@ class Machine:
 
 
 def sensible(
-    config: Mapping[str, Any], options: SpeedOptions, machine: Machine, resolve: Resolve
+    config: Mapping[str, Any],
+    options: SpeedOptions,
+    machine: Machine,
+    resolve: Resolve,
+    other_calls: OtherCalls | None = None,
 ) -> tuple[list[Candidate], list[tuple[Candidate, str]]]:
     """The candidates, what would run without tuning first, and those that cannot run here, with the reason.
 
@@ -72,7 +81,12 @@ def sensible(
     for precision in dict.fromkeys(precisions):
         able, unable = _forwards(config["forward"]["name"], options.forwards, precision, resolve)
         threads = _threads(config["runtime"]["threads"], options.threads, machine)
-        good += [Candidate(precision, name, compiled, count) for name in able for count in threads]
+        good += [
+            Candidate(precision, name, compiled, count, calls)
+            for name in able
+            for count in threads
+            for calls in dict.fromkeys([None, other_calls and other_calls(name, precision)])
+        ]
         bad += [(Candidate(precision, name, compiled, threads[0]), reason) for name, reason in unable]
     return good, bad
 

@@ -16,7 +16,9 @@ def open_keys(config: Mapping[str, Any]) -> set[str]:
         if str(config["trainer"]["precision"]) == "auto":
             found |= {"trainer.precision", "precision.name"}
         if config["forward"]["name"] == "auto":
-            found.add("forward.name")
+            found |= {"forward.name", "forward.calls"}
+        elif config["forward"].get("calls") == "auto":
+            found.add("forward.calls")
         if tune["compile"] and not config["compile"]["enabled"]:
             found |= {"compile.enabled", "compile.mode"}
         if config["runtime"]["threads"] is None:
@@ -49,5 +51,5 @@ def as_typed(chosen: Mapping[str, Any]) -> str:
         words.append(f"forward={chosen['forward.name']}")
     if "compile.enabled" in chosen:
         words.append(f"compile={chosen['compile.mode'] if chosen['compile.enabled'] else 'none'}")
-    words += [f"{key}={chosen[key]}" for key in ("runtime.threads", LEARNING_RATE) if key in chosen]
+    words += [f"{key}={chosen[key]}" for key in ("forward.calls", "runtime.threads", LEARNING_RATE) if key in chosen]
     return " ".join(words)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lstm_lm.training.tuning.candidates import Candidate, Machine, Resolve, compile_modes, sensible
+from lstm_lm.training.tuning.candidates import Candidate, Machine, OtherCalls, Resolve, compile_modes, sensible
 from lstm_lm.training.tuning.options import SpeedOptions
 from lstm_lm.training.tuning.race import Deadline, Race, Result, Start
 
@@ -38,6 +38,7 @@ def find_fastest(
     planned_steps: int | None,
     start: Start,
     deadline: Deadline,
+    other_calls: OtherCalls | None = None,
 ) -> Found:
     """Time what is sensible, and choose.
 
@@ -50,8 +51,9 @@ def find_fastest(
         planned_steps: optimizer steps of the whole run; None: no limit is known.
         start: makes a candidate ready to be timed.
         deadline: when to end.
+        other_calls: tells how else a strategy may call its kernel.
     """
-    candidates, unable = sensible(config, options, machine, resolve)
+    candidates, unable = sensible(config, options, machine, resolve, other_calls)
     if config["compile"]["enabled"]:
         results = _one_by_one(candidates, options, start, deadline)
     else:

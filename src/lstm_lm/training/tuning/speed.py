@@ -6,6 +6,8 @@ from typing import Any
 import torch
 
 from lstm_lm import hardware, limits
+from lstm_lm.forward.fused import Fused
+from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.training import together
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE
@@ -34,9 +36,12 @@ def tune_speed(config: TrainConfig, options: SpeedOptions, checkpoint: Path | No
 
     def resolve(name: str, precision: str) -> str:
         hardware.check_precision(precision, machine.device)
-        kind = hardware.TYPES[precision][0]
-        workload = workload_of(config, precision)
-        return parts.model.use_forward(name, machine.device, kind, workload).name
+        return parts.model.use_forward(name, machine.device, workload_of(config, precision)).name
+
+    def other_calls(name: str, precision: str) -> str | None:
+        if name != Fused.name or not isinstance(parts.model, RecurrentLanguageModel):
+            return None
+        return Fused().other_calls(parts.model.stack.spec, machine.device, workload_of(config, precision))
 
     def start(candidate: Candidate) -> StepTrial:
         plain = chosen_config(config.plain, candidate.settings())
@@ -58,6 +63,7 @@ def tune_speed(config: TrainConfig, options: SpeedOptions, checkpoint: Path | No
         parts.total_steps,
         start,
         deadline,
+        other_calls,
     )
     return record(found, config, machine.device.type, options.max_seconds - deadline.left)
 
@@ -90,7 +96,7 @@ def _row(result: Result, found: Found) -> dict[str, Any]:
     candidate, seconds = result.candidate, result.seconds
     return {
         "precision": candidate.precision,
-        "forward": candidate.forward,
+        "forward": candidate.forward if candidate.calls is None else f"{candidate.forward}, {candidate.calls}",
         "compile": candidate.compile,
         "threads": candidate.threads,
         "step_ms": None if seconds is None else seconds * 1e3,
