@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from lstm_lm.errors import ERROR_FILE
-from lstm_lm.studies.process_group import end_group
+from lstm_lm.process_group import OWN_GROUP, end_group, pass_on
 from lstm_lm.studies.stopping import StopRequest
 
 SECONDS_TO_STOP = 60.0
@@ -57,7 +57,8 @@ def run(arguments: Sequence[str], log: Path, timeout: float, stop: StopRequest) 
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(told),
-                process_group=0 if os.name == "posix" else None,  # a terminal's Ctrl-C is passed on by `stop`, once
+                process_group=0,  # a terminal's Ctrl-C is passed on by `stop`, once
+                creationflags=OWN_GROUP,
             )
             stop.watch(child)
             try:
@@ -84,7 +85,7 @@ def _wait(child: subprocess.Popen[bytes], timeout: float, stop: StopRequest) -> 
             child.wait(SECONDS_BETWEEN_LOOKS)
             return True
     if timed_out := not stop.came:
-        child.terminate()
+        pass_on(child, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(SECONDS_TO_STOP)
     return not timed_out

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while other processes work: those are asked to end, and who waits for them learns of it."""
+"""Ctrl-C or SIGTERM while other processes work: those are asked to end, and who waits for them learns of it."""
 
 import signal
 import subprocess
@@ -7,9 +7,8 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from lstm_lm.errors import Interrupted
-from lstm_lm.studies.process_group import end_group
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from lstm_lm.process_group import end_group, pass_on
+from lstm_lm.stop_signals import stop_signals
 
 
 class StopRequest:
@@ -22,7 +21,7 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._on_signal) for number in stop_signals()}
         return self
 
     def __exit__(
@@ -40,7 +39,7 @@ class StopRequest:
         """From now on, `child` is the process at work; None: there is none."""
         self._child = child
         if child is not None and self.signal_number is not None:  # it came while the process was being started
-            child.send_signal(self.signal_number)
+            pass_on(child, self.signal_number)
 
     def check(self) -> None:
         """Say so if a signal came.
@@ -58,4 +57,4 @@ class StopRequest:
             if again:
                 end_group(self._child)
             else:
-                self._child.send_signal(number)
+                pass_on(self._child, number)

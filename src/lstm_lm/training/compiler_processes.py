@@ -5,14 +5,12 @@ where it was asked to stop after the step that is being compiled; so compilers g
 they must be ended with the run: TorchInductor waits for them in threads, which hold up a process's end for minutes.
 """
 
-import contextlib
-import os
 import signal
 import subprocess
 from types import TracebackType
 from typing import Any, Self
 
-_POSIX = os.name == "posix"  # elsewhere there are no process groups of this kind
+from lstm_lm.process_group import OWN_GROUP, end_group
 
 
 class CompilerProcesses:
@@ -47,14 +45,14 @@ class CompilerProcesses:
         """
         if self._ended:
             raise subprocess.CalledProcessError(-signal.SIGTERM, command, output=b"")
-        with subprocess.Popen(command, start_new_session=True, **options) as process:
+        with subprocess.Popen(command, start_new_session=True, creationflags=OWN_GROUP, **options) as process:
             self._running.add(process)
             try:
                 output, errors = process.communicate()
             finally:
                 self._running.discard(process)
                 if process.returncode is None:
-                    _kill(process)
+                    end_group(process)  # g++ is a driver of others
         if check and process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command, output=output, stderr=errors)
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
@@ -62,19 +60,10 @@ class CompilerProcesses:
     def _end(self) -> None:
         self._ended = True
         for process in [*self._running]:
-            _kill(process)
+            end_group(process)
 
 
 def _start_with(starter: Any) -> None:
     from torch._inductor import cpp_builder  # slow to import: only where it is going to be used
 
     vars(cpp_builder)["subprocess"] = starter
-
-
-def _kill(process: subprocess.Popen[Any]) -> None:
-    """With the processes that it has started itself: g++ is a driver of others."""
-    with contextlib.suppress(OSError):  # it has just ended by itself
-        if _POSIX:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()

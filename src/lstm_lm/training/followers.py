@@ -12,6 +12,7 @@ from typing import Any, Self
 import torch
 
 from lstm_lm.errors import RunError
+from lstm_lm.process_group import OWN_GROUP
 from lstm_lm.training.distributed import Team, meeting_place
 
 READY = b"ready\n"
@@ -52,6 +53,7 @@ class Followers:
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
                         start_new_session=True,
+                        creationflags=OWN_GROUP,
                     )
                 )
         return self
@@ -68,7 +70,7 @@ class Followers:
         for rank, process in enumerate(self._processes, 1):
             order = {**task, "rank": rank, "size": self._team.size, "port": self._store.port}
             assert process.stdin is not None
-            with contextlib.suppress(BrokenPipeError):  # it has ended: the next lines tell
+            with contextlib.suppress(OSError):  # it has ended: the next lines tell
                 process.stdin.write(json.dumps(order).encode() + b"\n")
                 process.stdin.flush()
         for process in self._processes:
@@ -122,7 +124,7 @@ class Followers:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdout.close()
-            with contextlib.suppress(BrokenPipeError):  # what it was not told no longer matters
+            with contextlib.suppress(OSError):  # what it was not told no longer matters
                 process.stdin.close()
         self._processes.clear()
         if self._team.size > 1:

@@ -9,15 +9,14 @@ import signal
 import subprocess
 
 from lstm_lm.errors import Interrupted
+from lstm_lm.stop_signals import those_there
 
 SECONDS_TO_ANSWER = 30.0
 
 
 def warning_signal() -> signal.Signals | None:
     """The signal that announces the end of this process's SLURM job; None outside of one."""
-    if "SLURM_JOB_ID" not in os.environ or not hasattr(signal, "SIGUSR1"):
-        return None
-    return signal.SIGUSR1
+    return next(iter(those_there("SIGUSR1")), None) if "SLURM_JOB_ID" in os.environ else None
 
 
 def is_asked_for(error: BaseException) -> bool:

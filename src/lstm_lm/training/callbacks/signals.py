@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM (and SLURM's warning) end a run between two steps, with a checkpoint and without an evaluation."""
+"""Ctrl-C and SIGTERM (and SLURM's warning) end a run between two steps, with a checkpoint and without an evaluation."""
 
 import signal
 import threading
@@ -9,13 +9,13 @@ import lightning.pytorch as pl
 from rich.console import Console
 
 from lstm_lm.errors import Interrupted
+from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.training import requeue
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPS_LATER = "stopping after this step, which is being compiled; Ctrl-C again: at once, without a checkpoint"
 
 
@@ -41,9 +41,7 @@ class StopOnSignal(pl.Callback):
         self._steps_to_lose = False
         """Whether steps have been taken since last.ckpt was written, or may have been."""
         warning = requeue.warning_signal()
-        self._signals = SIGNALS if warning is None else (*SIGNALS, warning)
-        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal is closed; under nohup that is no matter
-            self._signals = (*self._signals, signal.SIGHUP)
+        self._signals = (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":

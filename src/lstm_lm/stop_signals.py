@@ -1,0 +1,22 @@
+"""The signals that ask a process to end, as far as this system has them: the one place that knows their names.
+
+POSIX has SIGTERM and, for a terminal that is closed, SIGHUP. Windows has Ctrl-Break instead, as SIGBREAK: the one
+signal that a process there can send to another. What is done for Windows here has not been tried there.
+"""
+
+import signal
+
+
+def those_there(*names: str) -> tuple[signal.Signals, ...]:
+    """The signals called `names`, but for those that this system does not have."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """What a person or a scheduler sends to end a process: Ctrl-C, and what ends it without a terminal."""
+    return those_there("SIGINT", "SIGTERM", "SIGBREAK")
+
+
+def closed_terminal() -> tuple[signal.Signals, ...]:
+    """What tells a process that its terminal was closed; nothing where no such signal is, or nohup has it ignored."""
+    return tuple(number for number in those_there("SIGHUP") if signal.getsignal(number) == signal.SIG_DFL)
