@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
+
+from lstm_lm.renaming import rename
 
 LARGE_BYTES = 8 << 20  # below this, hashing is quicker than the memory is worth
 # A file can change twice within one tick of the file system's clock. Only older times identify a content.
@@ -64,4 +65,4 @@ def _write(note: Path, content: dict[str, object]) -> None:
     handle, temporary = tempfile.mkstemp(dir=note.parent, prefix=note.name)
     with open(handle, "w", encoding="utf-8") as file:
         json.dump(content, file)
-    os.replace(temporary, note)
+    rename(Path(temporary), note)

@@ -13,6 +13,7 @@ from lstm_lm.data.cache_folder import writing_below
 from lstm_lm.data.checksums import ChecksumMemory
 from lstm_lm.data.text_source import PIECE_BYTES, FileText
 from lstm_lm.errors import UserError
+from lstm_lm.renaming import rename
 
 STANDARD_INPUT = "-"
 TEXT_SUFFIXES = (".txt", ".md", ".rst")
@@ -100,7 +101,7 @@ def _spool(folder: Path, key: str) -> Path:
             if Path(temporary).stat().st_size == 0:
                 raise UserError(f"{key}=-: standard input is empty\npipe a text in: cat FILE | COMMAND")
             spooled = folder / f"{digest.hexdigest()}.txt"
-            os.replace(temporary, spooled)
+            rename(Path(temporary), spooled)
         finally:
             Path(temporary).unlink(missing_ok=True)
     _spooled[stream] = spooled

@@ -11,6 +11,7 @@ from io import BufferedRandom
 from pathlib import Path
 
 from lstm_lm.errors import RunError
+from lstm_lm.renaming import rename
 
 ANOTHER_FOLDER = "another folder: hydra.run.dir=DIR"
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.tmp")
@@ -41,7 +42,7 @@ def replacing(
             os.fsync(file.fileno())
         if before is not None:
             before()
-        os.replace(temporary, path)
+        rename(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error, elsewhere) from error

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from lstm_lm.errors import UserError
+from lstm_lm.renaming import rename
 from lstm_lm.runs import atomic, checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 
@@ -49,11 +50,11 @@ def make_room(last: Path, keep: int) -> None:
         return
     for age in range(keep - 2, 0, -1):
         with contextlib.suppress(FileNotFoundError):
-            os.replace(earlier(last, age), earlier(last, age + 1))
+            rename(earlier(last, age), earlier(last, age + 1))
     try:
         os.link(last, earlier(last, 1))
     except OSError:
-        os.replace(last, earlier(last, 1))
+        rename(last, earlier(last, 1))
 
 
 def newest_whole(run: RunDirectory) -> tuple[Path | None, list[str]]:
@@ -105,7 +106,7 @@ def set_aside(last: Path, used: Path) -> None:
     for path in existing(last):
         if path == used:
             return
-        os.replace(path, path.with_name(path.name + DAMAGED))
+        rename(path, path.with_name(path.name + DAMAGED))
 
 
 def forget_all_but(last: Path) -> None:
