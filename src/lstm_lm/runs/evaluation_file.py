@@ -1,10 +1,7 @@
 """`evaluation.json`: one section per method of evaluation, each the last one's result."""
 
-import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from filelock import FileLock
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
+from lstm_lm.runs.lock import lock_file
 
 SCHEMA_VERSION = 1
 
@@ -43,9 +41,7 @@ def put(path: Path, method: str, section: Mapping[str, Any]) -> None:
         UserError: as `read`.
         RunError: the file cannot be written.
     """
-    name = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    with FileLock(Path(tempfile.gettempdir()) / f"lstm-lm-{user}-{name}.lock"):  # others may be evaluating this run
+    with FileLock(lock_file(path)):  # others may be evaluating this run
         content = {**read(path), method: {"schema_version": SCHEMA_VERSION, **section}}
         atomic.write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 

@@ -61,6 +61,11 @@ def is_held(run_dir: Path) -> bool:
 
 
 def _lock(run_dir: Path) -> FileLock:
-    name = hashlib.sha256(os.fsencode(os.path.abspath(run_dir))).hexdigest()[:32]
-    user = os.getuid() if hasattr(os, "getuid") else "user"  # in a folder that users may share
-    return FileLock(Path(tempfile.gettempdir()) / f"lstm-lm-{user}-{name}.lock", timeout=0, is_singleton=True)
+    return FileLock(lock_file(run_dir), timeout=0, is_singleton=True)
+
+
+def lock_file(path: Path) -> Path:
+    """The file that stands for `path` where processes of this user wait for each other."""
+    name = hashlib.sha256(os.fsencode(os.path.normcase(os.path.abspath(path)))).hexdigest()[:32]
+    user = os.getuid() if hasattr(os, "getuid") else "user"  # in a folder that users may share; on Windows they don't
+    return Path(tempfile.gettempdir()) / f"lstm-lm-{user}-{name}.lock"
