@@ -1,6 +1,7 @@
 """The outermost layer: whatever a command raises becomes an exit status and, on standard error, a few lines."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from lstm_lm.cli.error_file import leave_word
 from lstm_lm.cli.wording import shown
 from lstm_lm.errors import Interrupted, RunError, UserError
+from lstm_lm.stop_signals import stop_signals
 
 MOST_LINES = 4
 FAILED = 1
@@ -43,7 +45,8 @@ def run_in_shell(command: Callable[[], int]) -> int:
     """Run `command`; gives the exit status. `HYDRA_FULL_ERROR=1` shows the tracebacks of all errors."""
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told to raise
     try:
-        with _ending_on_sigterm():
+        _say_what_can_be_said()
+        with _ending_on_signals():
             status = command()
         sys.stdout.flush()  # here, where a closed pipe is expected
         return status
@@ -54,11 +57,11 @@ def run_in_shell(command: Callable[[], int]) -> int:
         return 128 + signal.SIGINT
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED if stop.code else 0
-    except BrokenPipeError:
-        # Whoever read standard output has gone. Python would try once more, and complain, as it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
     except Exception as error:
+        if _nobody_reads(error):
+            # Python would try once more to write what it has, and complain, as it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _BROKEN_PIPE
         told = tell(error)
         leave_word(error, told.text if told else None)
         if told is None or full:
@@ -70,8 +73,8 @@ def run_in_shell(command: Callable[[], int]) -> int:
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """As Ctrl-C does, at any moment: what was begun is tidied up, and other processes that were started end, too."""
+def _ending_on_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-Break do as Ctrl-C does, at any moment: what was begun is tidied up, and other processes end."""
 
     def stop(number: int, _: FrameType | None) -> None:
         raise Interrupted(number)
@@ -79,8 +82,28 @@ def _ending_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in stop_signals() if number != signal.SIGINT}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say_what_can_be_said() -> None:
+    """What the terminal, or Windows' code page for a file, cannot show must not end a run: it becomes a "?"."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _nobody_reads(error: Exception) -> bool:
+    """Whether whoever read standard output has gone; Windows (not tried) says EINVAL of that, and says it again."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    if not isinstance(error, OSError) or error.errno != errno.EINVAL:
+        return False
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
