@@ -7,6 +7,7 @@ run directory and the terminal. On one machine it starts the others (`followers.
 """
 
 import io
+import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -27,6 +28,8 @@ _ACCELERATORS: dict[str, type[Accelerator]] = {"cpu": CPUAccelerator, "cuda": CU
 
 SENDING_TAKES_LESS_THAN = timedelta(seconds=30)
 """What one process sends waits at the other, whatever that is doing."""
+LIBUV = os.name == "posix"
+"""PyTorch's packages for Windows (not tried) are built without it, and refuse a store that they are not told so of."""
 _WORDS_OF_A_LOSS = (
     "gloo/transport/",
     "ncclRemoteError",
@@ -129,7 +132,7 @@ def loss_of_another(error: BaseException | None) -> str | None:
 def meeting_place(team: Team, port: int | None) -> Any:
     """Where the processes of `team` find each other; `port` None: a new one, the leader's, on a free port (`.port`)."""
     return dist.TCPStore(  # type: ignore[attr-defined]
-        ADDRESS, port or 0, team.size, is_master=port is None, wait_for_workers=False
+        ADDRESS, port or 0, team.size, is_master=port is None, wait_for_workers=False, use_libuv=LIBUV
     )
 
 

@@ -15,6 +15,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch.distributed.rendezvous import rendezvous
 
 from lstm_lm.errors import RunError, UserError
+from lstm_lm.training.distributed import LIBUV
 
 SECONDS_TO_MEET = 300.0
 """For the slowest to start and import, from a disk that all of them read at once."""
@@ -84,7 +85,12 @@ def _open_store(member: Membership) -> Any:
         store, _, _ = next(rendezvous("env://", timeout=timeout))
         return store
     return dist.TCPStore(  # type: ignore[attr-defined]
-        *_address(), member.size, is_master=member.rank == 0, wait_for_workers=False, timeout=timeout
+        *_address(),
+        member.size,
+        is_master=member.rank == 0,
+        wait_for_workers=False,
+        timeout=timeout,
+        use_libuv=LIBUV,
     )
 
 
