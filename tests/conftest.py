@@ -8,6 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import random
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,15 @@ import lstm_lm
 # Started in a shell's background, a process ignores Ctrl-C, and so would those that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what this system cannot do at all."""
+    if item.get_closest_marker("posix") and os.name != "posix":
+        pytest.skip("signals between processes, symbolic links, scripts as programs")
+    if item.get_closest_marker("linux") and not sys.platform.startswith("linux"):
+        pytest.skip("/proc, /dev/full")
+
 
 hypothesis.settings.register_profile("project", deadline=None, database=None)
 hypothesis.settings.load_profile("project")

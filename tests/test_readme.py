@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import lstm_lm
 from lstm_lm.training.config import TrainConfig
 
@@ -55,6 +57,7 @@ def test_commands_for_the_web_or_a_gpu_compose() -> None:
         TrainConfig.parse(lstm_lm.compose(*overrides))
 
 
+@pytest.mark.posix
 def test_every_other_command_runs_one_after_the_other(tmp_path: Path) -> None:
     for script in ("train.py", "generate.py"):
         (tmp_path / script).symlink_to(ROOT / script)

@@ -44,7 +44,7 @@ def _cpu_quotas() -> Iterator[float]:
 def _read(name: str, controller: str = "") -> Iterator[str]:
     """What the files `name` of the process's own group and of those around it hold (cgroup v1: of one controller)."""
     try:
-        groups = [line.split(":", 2) for line in _OWN.read_text().splitlines()]
+        groups = [line.split(":", 2) for line in os.fsdecode(_OWN.read_bytes()).splitlines()]
     except OSError:  # not Linux
         return
     for _, controllers, path in groups:
@@ -53,6 +53,6 @@ def _read(name: str, controller: str = "") -> Iterator[str]:
         group = Path(path)
         for around in (group, *group.parents):
             try:
-                yield (_CGROUPS / controller / around.relative_to("/") / name).read_text().strip()
+                yield (_CGROUPS / controller / around.relative_to("/") / name).read_text(encoding="utf-8").strip()
             except (OSError, ValueError):  # a container sees its own group as the root
                 continue

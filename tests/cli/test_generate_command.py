@@ -171,6 +171,7 @@ def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
     assert len(err.splitlines()) == 1, err
 
 
+@pytest.mark.posix
 def test_text_is_written_as_it_comes(trained: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "generate.py"), "max_new_tokens=100000000", "device=cpu"],

@@ -142,6 +142,7 @@ def test_what_an_earlier_sweep_has_left_is_not_taken_for_this_ones(
         assert list(own_folder.glob("swept/.outcomes*")) == []
 
 
+@pytest.mark.posix
 def test_with_submitit_a_job_that_is_killed_leaves_the_others_alone(own_folder: Path, corpus: list[str]) -> None:
     command = command_of("submitit_local", *TINY, *corpus, *LONG, "seed=1,2")
     with Underway(command, own_folder) as sweep:
@@ -165,6 +166,7 @@ def logged_by(folder: Path, words: str) -> int:
     return sum(log.read_text().count(words) for log in folder.glob("swept/.submitit/**/*_log.out"))
 
 
+@pytest.mark.posix
 def test_with_joblib_a_job_that_is_killed_ends_the_sweep_with_a_word(own_folder: Path, corpus: list[str]) -> None:
     with Underway(command_of("joblib", *TINY, *corpus, *LONG, "seed=1,2"), own_folder) as sweep:
         sweep.send(signal.SIGKILL)
@@ -178,6 +180,7 @@ def test_with_joblib_a_job_that_is_killed_ends_the_sweep_with_a_word(own_folder:
     assert "hydra.sweep.dir=swept does what is missing" in told[1]
 
 
+@pytest.mark.posix
 def test_a_job_that_submitit_is_told_to_pre_empt_is_started_again_and_goes_on(
     own_folder: Path, corpus: list[str]
 ) -> None:
@@ -223,6 +226,7 @@ def test_only_the_process_of_another_job_may_be_told_to_exit(elsewhere: bool, ow
     assert [outcome.status for outcome in letters.collect()] == ["unfinished"], "it may be started again"
 
 
+@pytest.mark.posix
 def test_a_sweep_that_is_terminated_leaves_no_job_at_work(own_folder: Path, corpus: list[str]) -> None:
     command = command_of("joblib", *TINY, *corpus, *LONG, "seed=1,2")
     with Underway(command, own_folder) as sweep:

@@ -115,6 +115,7 @@ def loop(trained: Path) -> Iterator[Loop]:
         loop.end()
 
 
+@pytest.mark.posix
 def test_ctrl_c_stops_the_writing_and_not_the_loop(loop: Loop) -> None:
     for turn, line in enumerate(["the fox\n", "the dog\n"], start=1):
         loop.wait_for(lambda: loop.err.count("> ") == turn)  # noqa: B023
@@ -127,6 +128,7 @@ def test_ctrl_c_stops_the_writing_and_not_the_loop(loop: Loop) -> None:
     assert loop.out.startswith("the fox")
 
 
+@pytest.mark.posix
 def test_ctrl_c_twice_ends_with_130(loop: Loop) -> None:
     loop.type("the fox\n")
     loop.wait_for(lambda: len(loop.out) > 200)

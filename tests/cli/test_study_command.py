@@ -184,7 +184,7 @@ def test_run_again_it_does_only_what_is_missing(
     assert "4 completed, 2 failed, 2 skipped" in said.out
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.posix
 def test_a_signal_ends_it_with_a_report_and_run_again_it_finishes_the_rest(tmp_path: Path, corpus: list[str]) -> None:
     argv = [*ROWS, *corpus, "precision=32-true,64-true", "compile=none", "study.repetitions=1"]
     argv[argv.index("study.repetitions=2")] = "study.timeout_minutes=2"

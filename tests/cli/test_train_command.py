@@ -255,6 +255,7 @@ def test_a_strategy_that_cannot_run_the_model_is_refused_before_training(
     assert list(own_folder.iterdir()) == [], "nothing is left"
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("number", "status", "forward"),
     [(signal.SIGINT, 130, ()), (signal.SIGTERM, 143, ()), (signal.SIGINT, 130, PIPELINED)],

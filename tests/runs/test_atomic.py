@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from lstm_lm.runs import atomic
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
+    resource = pytest.importorskip("resource")  # Windows has no limit on the size of a file
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -73,6 +73,7 @@ def test_an_error_in_the_block_leaves_the_previous_file_and_passes_on(tmp_path: 
     assert names_in(tmp_path) == ["a"]
 
 
+@pytest.mark.linux
 def test_the_file_is_synced_before_it_is_renamed_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

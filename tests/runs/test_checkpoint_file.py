@@ -4,7 +4,6 @@ import io
 import os
 import pickle
 import random
-import resource
 import struct
 import threading
 import zipfile
@@ -277,6 +276,7 @@ def test_every_single_bit_of_the_end_record_counts(whole: tuple[Path, bytes]) ->
 def test_a_full_disk_leaves_the_previous_checkpoint_whole(saved: Path, tmp_path: Path) -> None:
     before = saved.read_bytes()
     big = checkpoint(big=torch.zeros(500_000))
+    resource = pytest.importorskip("resource")  # Windows has no limit on the size of a file
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for limit in (50, 5_000, 1_000_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -291,6 +291,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(saved: Path, tmp_path:
     checkpoint_file.load(saved)
 
 
+@pytest.mark.linux
 def test_a_real_full_device_is_recognised_behind_torchs_own_error() -> None:
     with open("/dev/full", "r+b", buffering=0) as device:
         sink = checkpoint_file._Sink(device)  # type: ignore[arg-type]

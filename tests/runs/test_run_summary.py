@@ -225,6 +225,7 @@ def test_no_commit_without_git_or_before_the_first_commit(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.posix
 def test_a_git_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "__file__", str(checkout(tmp_path / "repository", "src")))
     slow = tmp_path / "bin" / "git"

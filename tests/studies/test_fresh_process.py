@@ -48,7 +48,7 @@ def test_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.seconds < 30
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.posix
 def test_a_process_that_is_asked_to_end_has_time_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     saved, ready = tmp_path / "saved", tmp_path / "ready"
     code = (

@@ -162,6 +162,7 @@ def test_which_errors_tell_of_a_process_that_is_lost(error: Exception, told: str
 # Signals
 
 
+@pytest.mark.posix
 def test_sigterm_to_all_saves_and_ends_them(machine: Cluster) -> None:
     at_once = "(time.sleep(0.2), os.kill(os.getpid(), signal.SIGTERM))"
     ended = machine.srun(*WITHOUT_END, script=troubled(machine, at_once))
@@ -171,6 +172,7 @@ def test_sigterm_to_all_saves_and_ends_them(machine: Cluster) -> None:
     assert last_step(machine.run) == losses(machine.run)[-1][0]
 
 
+@pytest.mark.posix
 def test_sigterm_to_torchrun_saves_too(machine: Cluster) -> None:
     status, words = machine.torchrun(
         *WITHOUT_END, script=troubled(machine, "rank == '0' and os.kill(os.getppid(), signal.SIGTERM)")
@@ -181,6 +183,7 @@ def test_sigterm_to_torchrun_saves_too(machine: Cluster) -> None:
     assert last_step(machine.run) == losses(machine.run)[-1][0]
 
 
+@pytest.mark.posix
 def test_slurms_warning_saves_and_queues_the_job_again_once(machine: Cluster, tmp_path: Path) -> None:
     told = tmp_path / "scontrol.log"
     scontrol = tmp_path / "bin" / "scontrol"

@@ -253,6 +253,7 @@ def test_the_command_has_one_directory_and_one_voice(small_file: Path, tmp_path:
     assert [row["step"] for row in metrics_file.read(run.metrics)] == [1, 2, 3]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("everyone", [False, True], ids=["the first process", "all processes"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_all_with_a_checkpoint(

@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -185,7 +184,7 @@ def test_a_signal_in_the_midst_of_a_grid_ends_the_run_between_steps(
         if (layer, chunk) == (1, 1):
             times += 1
             if times == 3:
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
         cell(self, layer, chunk)
 
     with monkeypatch.context() as patched:

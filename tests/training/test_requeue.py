@@ -20,6 +20,8 @@ from lstm_lm.training.module import LanguageModelTask
 
 Config = Callable[..., dict[str, Any]]
 
+pytestmark = pytest.mark.posix
+
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

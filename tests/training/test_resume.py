@@ -45,6 +45,7 @@ def test_a_checkpoint_from_elsewhere_never_begins_over_a_run(
     assert contents(two) == before
 
 
+@pytest.mark.posix
 def test_a_checkpoint_of_the_run_itself_continues_it(
     two_runs: tuple[Path, Path], small_config: Config, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ lstm_lm.train(order["config"], order["run_dir"])
 """
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("prefix", "status"), [((), 129), (("nohup",), None)], ids=["alone", "with nohup"])
 def test_a_terminal_that_is_closed_ends_a_run_with_a_checkpoint(
     prefix: tuple[str, ...], status: int | None, small_config: Callable[..., dict[str, Any]], tmp_path: Path
@@ -67,6 +68,7 @@ def test_a_terminal_that_is_closed_ends_a_run_with_a_checkpoint(
         process.wait()
 
 
+@pytest.mark.posix
 def test_a_second_ctrl_c_ends_a_run_at_once(small_config: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     config = small_config("callbacks.checkpoint.every_n_steps=2")
     there = tmp_path / "there"

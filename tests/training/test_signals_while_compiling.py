@@ -46,6 +46,7 @@ except Interrupted as error:
 """
 
 
+@pytest.mark.posix
 def test_ctrl_c_of_a_terminal_ends_the_first_compilation_at_once(small_config: Config, tmp_path: Path) -> None:
     """It goes to the compiler, too, which here would work for ten minutes."""
     compiler, started = tmp_path / "g++", tmp_path / "started"

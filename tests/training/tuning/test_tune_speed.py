@@ -1,7 +1,6 @@
 """`tune=speed`, end to end: what it leaves, that it changes nothing else, and that it is done once."""
 
 import json
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -130,7 +129,7 @@ def test_an_interruption_while_measuring_leaves_nothing(
     number: signal.Signals, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def time(self: StepTrial, steps: int) -> float:
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         return 1.0
 
     monkeypatch.setattr(StepTrial, "time", time)

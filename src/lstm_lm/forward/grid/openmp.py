@@ -5,6 +5,7 @@ core from the grid's workers meanwhile, which is longer than a cell takes.
 """
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -30,7 +31,8 @@ def _pause() -> Callable[[int], int] | None:
     maps = Path("/proc/self/maps")
     if not sys.platform.startswith("linux") or not maps.exists():
         return None
-    mapped = {line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if len(line.split(maxsplit=5)) > 5}
+    lines = os.fsdecode(maps.read_bytes()).splitlines()
+    mapped = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) > 5}
     loaded = [path for path in mapped if Path(path).name.startswith(RUNTIMES)]
     # another package may have brought its own: PyTorch's lies with PyTorch, or is the only one
     of_torch = [path for path in loaded if Path(torch.__file__).parent in Path(path).parents]
