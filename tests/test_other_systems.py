@@ -1,0 +1,206 @@
+"""What POSIX alone has is taken away: a run then begins, learns, saves and writes all the same.
+
+Nothing here has been run on Windows. Names that are asked for behind `sys.platform` are left to the type checker
+(`mypy --platform win32`).
+"""
+
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from lstm_lm import process_group, renaming, stop_signals
+from lstm_lm.cli.shell import run_in_shell
+from lstm_lm.errors import Interrupted, RunError
+from lstm_lm.runs import atomic
+from lstm_lm.runs.lock import lock_file
+from lstm_lm.training import distributed, requeue
+from lstm_lm.training.callbacks.signals import StopOnSignal
+
+WITHOUT = """
+import builtins, importlib, json, os, pkgutil, signal, sys, types
+
+ON_WINDOWS = set(
+    "SIGABRT SIGBREAK SIGFPE SIGILL SIGINT SIGSEGV SIGTERM SIG_DFL SIG_IGN CTRL_C_EVENT CTRL_BREAK_EVENT Handlers "
+    "Signals default_int_handler getsignal raise_signal set_wakeup_fd signal strsignal valid_signals".split()
+)
+POSIX_ALONE = set(
+    "O_DIRECTORY O_NOFOLLOW O_NONBLOCK WIFSIGNALED WTERMSIG chown fork forkpty getegid geteuid getgid getloadavg "
+    "getpgid getpgrp getuid kill killpg lchown mkfifo nice openpty posix_spawn sched_getaffinity sched_setaffinity "
+    "setpgid setsid statvfs sync sysconf uname wait wait3 wait4 waitid".split()
+)
+
+
+class Poorer(types.ModuleType):
+    def __init__(self, real, has):
+        super().__init__(real.__name__)
+        self.__dict__.update({name: value for name, value in vars(real).items() if name.startswith("__") or has(name)})
+
+
+POORER = {
+    "signal": Poorer(signal, lambda name: name in ON_WINDOWS),
+    "os": Poorer(os, lambda name: name not in POSIX_ALONE),
+}
+imported = builtins.__import__
+
+
+def poorer_import(name, importer=None, *rest, **named):
+    # for this project's modules alone: other packages know which system they are on
+    if (importer or {}).get("__name__", "").startswith("lstm_lm"):
+        if name in ("fcntl", "grp", "pwd", "termios"):
+            raise ImportError(name)
+        if name in POORER:
+            return POORER[name]
+    return imported(name, importer, *rest, **named)
+
+
+builtins.__import__ = poorer_import
+
+import lstm_lm
+
+for module in pkgutil.walk_packages(lstm_lm.__path__, "lstm_lm."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+
+config, run = json.loads(sys.argv[1]), sys.argv[2]
+assert lstm_lm.train(config, run).status == "completed"
+print(len(lstm_lm.generate(run, prompt="a", max_new_tokens=5)))
+"""
+
+
+def test_a_run_needs_nothing_that_posix_alone_has(small_config: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    config = small_config("trainer.max_steps=2", "trainer.max_epochs=-1")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, json.dumps(config), str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"SLURM_JOB_ID": "1"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 1
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_signals_that_a_system_lacks_are_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "SIGHUP", raising=False)
+    monkeypatch.delattr(signal, "SIGUSR1", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    assert stop_signals.closed_terminal() == ()
+    assert requeue.warning_signal() is None
+
+
+def test_windows_ctrl_break_ends_a_command_and_asks_a_run_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another signal stands in for it."""
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGABRT, raising=False)
+    before = signal.signal(signal.SIGABRT, signal.SIG_IGN)
+    try:
+        assert run_in_shell(lambda: signal.raise_signal(signal.SIGABRT) or 0) == 128 + signal.SIGABRT
+        with pytest.raises(Interrupted), StopOnSignal(None):
+            signal.raise_signal(signal.SIGABRT)
+        assert signal.getsignal(signal.SIGABRT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGABRT, before)
+
+
+def test_a_process_apart_is_asked_to_end_by_ctrl_break_where_nothing_else_can_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = Mock(spec=subprocess.Popen)
+    monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
+    process_group.pass_on(child, signal.SIGTERM)
+    child.send_signal.assert_called_once_with(1)
+
+
+def test_without_process_groups_a_process_is_ended_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "killpg", raising=False)
+    monkeypatch.delattr(signal, "SIGKILL", raising=False)
+    child = Mock(spec=subprocess.Popen)
+    process_group.end_group(child)
+    child.kill.assert_called_once_with()
+
+
+class InUse(PermissionError):
+    winerror = 32
+
+
+def test_a_file_that_a_reader_has_open_is_replaced_once_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows has it: as long as `generate` reads last.ckpt, it cannot be replaced."""
+    replace, refusals = os.replace, iter([InUse(13, "in use"), InUse(13, "in use")])
+
+    def in_use_twice(path: Path, new: Path) -> None:
+        if (refusal := next(refusals, None)) is not None:
+            raise refusal
+        replace(path, new)
+
+    monkeypatch.setattr(os, "replace", in_use_twice)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    (tmp_path / "last.ckpt").write_bytes(b"old")
+    atomic.write_bytes(tmp_path / "last.ckpt", b"new")
+    assert (tmp_path / "last.ckpt").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("refusal", [PermissionError(13, "not yours"), InUse(13, "in use")])
+def test_what_stays_refused_is_told(refusal: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, new: Path) -> None:
+        raise refusal
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(renaming, "SECONDS_TO_LET_GO", 0.0)
+    with pytest.raises(RunError, match="cannot be written"):
+        atomic.write_bytes(tmp_path / "a", b"a")
+
+
+def test_two_spellings_of_a_folder_are_one_lock_where_case_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lock_file(tmp_path / "Run") != lock_file(tmp_path / "run")
+    monkeypatch.setattr(os.path, "normcase", str.lower)
+    monkeypatch.delattr(os, "getuid", raising=False)
+    assert lock_file(tmp_path / "Run") == lock_file(tmp_path / "run")
+
+
+def test_a_letter_that_windows_code_page_lacks_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    assert run_in_shell(lambda: print("日 is a day")) is None
+    assert written.getvalue().strip() == b"? is a day"
+
+
+def test_a_pipe_that_nobody_reads_is_known_by_the_error_of_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = OSError(errno.EINVAL, "Invalid argument")
+    with (tmp_path / "pipe").open("wb") as pipe:
+        closed = Mock(**{"write.side_effect": gone, "flush.side_effect": gone, "fileno.return_value": pipe.fileno()})
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert run_in_shell(lambda: print("text") or 0) == 141
+
+
+def test_another_invalid_argument_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    assert run_in_shell(command) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("leader", [True, False])
+def test_where_pytorch_has_no_libuv_the_store_is_told_so(leader: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Mock()
+    monkeypatch.setattr("torch.distributed.TCPStore", store)
+    monkeypatch.setattr(distributed, "LIBUV", False)
+    distributed.meeting_place(distributed.Team(0, 2), None if leader else 1)
+    assert store.call_args.kwargs["use_libuv"] is False
