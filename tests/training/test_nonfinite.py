@@ -13,6 +13,7 @@ from rich.console import Console
 import lstm_lm
 from lstm_lm.errors import RunError
 from lstm_lm.runs import checkpoint_file, metrics_file
+from lstm_lm.training import nonfinite
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.nonfinite import MOST_OVERFLOWS_IN_A_ROW, MOST_SKIPPED_IN_A_ROW, NonFinite, StepFacts, largest
 
@@ -169,21 +170,38 @@ def test_a_loss_that_jumps_is_shown(small_config: Config, tmp_path: Path, monkey
     assert "the training loss jumped at step 2" in told.getvalue()
 
 
-def test_on_a_gpu_stop_looks_a_step_later_and_before_anything_is_kept() -> None:
-    """The number is copied while the device works on; here a stand-in says that it has arrived."""
-
-    class Arrived:
-        def synchronize(self) -> None:
-            pass
-
+@pytest.mark.parametrize("scaled", [False, True])
+def test_on_a_gpu_stop_looks_a_step_later_and_before_anything_is_kept(
+    monkeypatch: pytest.MonkeyPatch, scaled: bool
+) -> None:
+    """The numbers are copied while the device works on; here they are said to be on a GPU."""
+    monkeypatch.setattr(nonfinite, "looking_waits", lambda _: True)
+    bad = facts_of(loss=float("nan"), norm=float("inf"), scaled=scaled)
     watch = NonFinite("stop", Letters())  # type: ignore[arg-type]
-    facts = facts_of(loss=1.0, norm=float("inf"))
-    watch._pending = facts, torch.tensor(False), Arrived()  # type: ignore[assignment]
-    with pytest.raises(RunError, match="step 3: the gradient is not a finite number"):
+    assert not watch.leaves_out(bad)
+    with pytest.raises(RunError, match="step 3: the loss is not a finite number"):
         watch.settle()
     watch.settle()  # told once
-    watch._pending = facts, torch.tensor(True), Arrived()  # type: ignore[assignment]
+    assert not watch.leaves_out(bad)
+    with pytest.raises(RunError, match="step 3: the loss is not a finite number"):
+        watch.leaves_out(facts_of(1.0, 1.0))
+    assert not watch.leaves_out(facts_of(1.0, 1.0))
     watch.settle()
+    assert not watch.leaves_out(facts_of(1.0, float("inf"), scaled=True))
+    watch.settle()  # a scaler tries
+
+
+@pytest.mark.parametrize("action", ["skip", "rewind"])
+def test_what_may_leave_a_step_out_never_looks_later(
+    monkeypatch: pytest.MonkeyPatch, action: nonfinite.Action, tmp_path: Path
+) -> None:
+    """On a GPU it waits for the numbers: afterwards is too late."""
+    monkeypatch.setattr(nonfinite, "looking_waits", lambda _: True)
+    watch = NonFinite(action, Letters())  # type: ignore[arg-type]
+    watch.checkpoint = lambda: tmp_path
+    assert watch.leaves_out(facts_of(1.0, float("nan")))
+    assert watch.leaves_out(facts_of(float("nan"), float("nan"), scaled=True))
+    assert not watch.leaves_out(facts_of(1.0, float("inf"), scaled=True)), "the scaler's to leave out"
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(1.0, float("nan")), (float("inf"), 1.0)])
@@ -195,16 +213,23 @@ def test_a_loss_and_a_gradient_must_be_finite(loss: float, norm: float) -> None:
     assert not NonFinite("stop", Letters()).leaves_out(facts_of(1.0, 1.0))  # type: ignore[arg-type]
 
 
-def test_a_gradient_scaler_tries_but_not_for_ever() -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_a_gradient_scaler_tries_but_not_for_ever(monkeypatch: pytest.MonkeyPatch, later: bool) -> None:
     """It leaves out steps whose gradient overflows itself, and takes a smaller scale for the next one."""
+    monkeypatch.setattr(nonfinite, "looking_waits", lambda _: later)
     watch = NonFinite("stop", Letters())  # type: ignore[arg-type]
-    for _ in range(MOST_OVERFLOWS_IN_A_ROW):
+
+    def overflow() -> None:
         assert not watch.leaves_out(facts_of(1.0, float("inf"), scaled=True))
+        watch.settle()
+
+    for _ in range(MOST_OVERFLOWS_IN_A_ROW):
+        overflow()
     assert not watch.leaves_out(facts_of(1.0, 1.0, scaled=True))
     for _ in range(MOST_OVERFLOWS_IN_A_ROW):
-        assert not watch.leaves_out(facts_of(1.0, float("inf"), scaled=True))
+        overflow()
     with pytest.raises(RunError, match="as in the 50 steps before, whatever its scale"):
-        watch.leaves_out(facts_of(1.0, float("inf"), scaled=True))
+        overflow()
 
 
 def facts_of(loss: float, norm: float, scaled: bool = False) -> StepFacts:

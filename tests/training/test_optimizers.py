@@ -10,7 +10,14 @@ import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
-from lstm_lm.training.optimizers import OPTIMIZERS, beside_parameters, build_optimizer, optimizer_options
+from lstm_lm.training import optimizers
+from lstm_lm.training.optimizers import (
+    OPTIMIZERS,
+    _leaves_out_overflows,
+    beside_parameters,
+    build_optimizer,
+    optimizer_options,
+)
 
 
 def section(name: str, **changes: Any) -> dict[str, Any]:
@@ -53,10 +60,55 @@ def test_a_step_goes_downhill(name: str) -> None:
     assert model(x).square().mean().item() < before.item()
 
 
-@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", True), ("16-mixed", False)])
-def test_the_fused_kernel_is_taken_where_clipping_stays_correct(precision: str, fused: bool) -> None:
-    optimizer = build_optimizer(nn.Linear(3, 2), optimizer_options(section("adamw")), precision=precision)
-    assert bool(optimizer.defaults["fused"]) is fused
+def is_fused(model: nn.Module, precision: str, options: dict[str, Any] | None = None) -> bool:
+    optimizer = build_optimizer(model, optimizer_options(options or section("adamw")), precision=precision)
+    return bool(optimizer.defaults["fused"])
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_the_fused_kernel_is_taken_in_every_precision(precision: str) -> None:
+    assert is_fused(nn.Linear(3, 2), precision)
+
+
+def test_a_scaler_gets_a_fused_kernel_only_where_that_leaves_out_what_overflows() -> None:
+    """Else the scaler leaves the step out itself, and waits for the number that decides it."""
+    momentum = section("sgd", momentum=0.9)
+    assert is_fused(nn.Linear(3, 2), "16-mixed", section("sgd", momentum=0.0))
+    assert not is_fused(nn.Linear(3, 2), "16-mixed", momentum)
+    assert is_fused(nn.Linear(3, 2), "32-true", momentum)
+    devices = {torch.device(name) for name in ("cuda:0", "cuda:1", "mps")}
+    adamw = optimizer_options(section("adamw"))
+    assert [_leaves_out_overflows({device}, adamw) for device in sorted(devices, key=str)] == [True, True, False]
+    assert not _leaves_out_overflows({torch.device("cuda:0"), torch.device("cuda:1")}, adamw)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize(("saved", "own"), [(False, True), (True, False)])
+def test_a_checkpoint_does_not_say_which_kernel_runs(name: str, saved: bool, own: bool) -> None:
+    """It may be of an earlier version, or of several devices; a scaler goes on with what is here."""
+
+    def made(fused: bool) -> tuple[nn.Linear, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(optimizers, "_leaves_out_overflows", lambda *_: fused)
+            return model, build_optimizer(model, optimizer_options(section(name)), precision="16-mixed")
+
+    def step(model: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+        scaler = torch.amp.GradScaler("cpu")
+        scaler.scale(model(torch.ones(1, 3)).sum()).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        optimizer.zero_grad()
+
+    before, after, whole = made(saved), made(own), made(saved)
+    step(*before)
+    after[0].load_state_dict(before[0].state_dict())
+    after[1].load_state_dict(before[1].state_dict())
+    assert all(group["fused"] is own for group in after[1].param_groups)
+    step(*after)
+    for _ in range(2):
+        step(*whole)
+    torch.testing.assert_close(after[0].state_dict(), whole[0].state_dict(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """The LightningModule: truncated back-propagation through time with a carried hidden state."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.precision.amp import _optimizer_handles_unscaling
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -118,10 +119,25 @@ class LanguageModelTask(pl.LightningModule):
         scheduler = build_scheduler(optimizer, self._scheduler_options, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Lightning's step, and the average behind it, unless that step is left out."""
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Lightning's step, and the average behind it, unless that step is left out.
+
+        Lightning leaves the gradients of a fused optimizer scaled. They are unscaled right behind the backward pass, so
+        that callbacks, the norm and clipping see them as they are; torch's scaler then has the kernel itself leave out
+        a step that overflowed, and nobody waits for the device. Tried on a CPU, not on a GPU.
+        """
+        assert optimizer_closure is not None
+
+        def closure() -> Any:
+            loss = optimizer_closure()
+            if self._scaler is not None and _optimizer_handles_unscaling(optimizer.optimizer):
+                self._scaler.unscale_(optimizer.optimizer)
+            return loss
+
         self._left_out = False
-        super().optimizer_step(*args, **kwargs)
+        super().optimizer_step(epoch, batch_idx, optimizer, closure)
         if self.nonfinite is not None and self.nonfinite.rewind_is_due:
             checkpoint = self.nonfinite.checkpoint()
             assert checkpoint is not None
@@ -138,8 +154,8 @@ class LanguageModelTask(pl.LightningModule):
     ) -> None:
         """Clip, keeping the norm; a gradient that is not finite is none.
 
-        Lightning's own refuses fused optimizers under every mixed precision. Only a gradient scaler makes the two
-        incompatible, and with one (16-mixed) `build_optimizer` does not take the fused kernel.
+        Lightning's own refuses fused optimizers under every mixed precision: their gradients may be scaled still. Here
+        they are not (`optimizer_step`).
         """
         named = [(name, weight) for name, weight in self.model.named_parameters() if weight.grad is not None]
         parameters = [weight for _, weight in named]
@@ -161,7 +177,6 @@ class LanguageModelTask(pl.LightningModule):
             return False
         assert self.gradient_norm is not None
         assert self.train_loss is not None
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         facts = StepFacts(
             step=self.global_step + 1,
             learning_rate=float(optimizer.param_groups[0]["lr"]),
@@ -169,7 +184,7 @@ class LanguageModelTask(pl.LightningModule):
             norms=norms,
             loss=self.train_loss.detach(),
             gradient_norm=self.gradient_norm,
-            scaled=scaler is not None,
+            scaled=self._scaler is not None,
             epoch=self.current_epoch,
             window=self._window[1] + 1,
             inputs=self._window[0].inputs,
@@ -179,6 +194,12 @@ class LanguageModelTask(pl.LightningModule):
         self._stream_state = None  # it may not be finite either
         self._left_out = True
         return True
+
+    @property
+    def _scaler(self) -> torch.amp.GradScaler | None:
+        """Of gradients, where Lightning has one: 16-mixed."""
+        scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
+        return scaler
 
     def settle(self) -> None:
         """See that the last step's gradient was finite, where that has been put off.

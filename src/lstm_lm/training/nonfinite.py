@@ -2,7 +2,8 @@
 
 One bad update makes every weight NaN, and training goes on with nothing. So the norm of the gradient, which is taken
 anyway, is looked at in every step: before the update where it could still be left out (`skip`, `rewind`), and on a GPU
-with `stop` one step later, when the number has long been there, so that nobody waits for it.
+with `stop` one step later, when the number has long been there, so that nobody waits for it. That later
+look has been tried with numbers on the CPU; it has not run on a GPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,9 +49,33 @@ class StepFacts:
     """int64[T, B] of that window."""
 
     def finite(self) -> Tensor:
-        """bool[]: whether all that must be finite is."""
-        finite = self.loss.isfinite()
-        return finite if self.scaled else finite & self.gradient_norm.to(finite.device).isfinite()
+        """bool[2]: whether all that must be finite is, and whether the gradient is."""
+        loss = self.loss.isfinite()
+        gradient = self.gradient_norm.to(loss.device).isfinite()
+        return torch.stack((loss if self.scaled else loss & gradient, gradient))
+
+
+def looking_waits(values: Tensor) -> bool:
+    """Whether reading them waits for a device that is still at work."""
+    return values.is_cuda
+
+
+class Arriving:
+    """Booleans on their way to the host, which may do something else meanwhile."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=values.is_cuda)
+        self._values.copy_(values, non_blocking=True)
+        self._event: torch.cuda.Event | None = None
+        if values.is_cuda:
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record(torch.cuda.current_stream(values.device))
+
+    def read(self) -> list[bool]:
+        """Them; waits for those that are not there yet."""
+        if self._event is not None:
+            self._event.synchronize()
+        return [bool(value) for value in self._values.tolist()]
 
 
 class NonFinite:
@@ -61,7 +86,7 @@ class NonFinite:
         self._tokenizer = tokenizer
         self._in_a_row = 0
         self._overflows = 0
-        self._pending: tuple[StepFacts, Tensor, torch.cuda.Event] | None = None
+        self._pending: tuple[StepFacts, Arriving] | None = None
         self.checkpoint: Callable[[], Path | None] = lambda: None
         """Gives what is gone back to: the newest that is whole."""
         self.left_out: list[int] = []
@@ -79,11 +104,27 @@ class NonFinite:
             RunError: training must stop, here or since the step before.
         """
         self.settle()
-        self._count_overflows(facts)
-        if self._action == "stop" and facts.loss.is_cuda:
-            self._look_later(facts)
+        finite = facts.finite()
+        self._pending = facts, Arriving(finite)
+        if self._action == "stop" and looking_waits(finite):
             return False
-        if bool(facts.finite()):
+        return self.settle()
+
+    def settle(self) -> bool:
+        """Look at the last step now: before its weights are kept or scored. Gives whether its update is left out.
+
+        Raises:
+            RunError: training must stop.
+        """
+        if self._pending is None:
+            return False
+        facts, arriving = self._pending
+        self._pending = None
+        finite, gradient_finite = arriving.read()
+        self._overflows = self._overflows + 1 if facts.scaled and not gradient_finite else 0
+        if self._overflows > MOST_OVERFLOWS_IN_A_ROW:
+            raise self._error(facts, f"as in the {MOST_OVERFLOWS_IN_A_ROW} steps before, whatever its scale")
+        if finite:
             self._in_a_row = 0
             return False
         self._in_a_row += 1
@@ -104,20 +145,6 @@ class NonFinite:
             self.tell(f"{self._what(facts)}: its update is left out", facts.step)
         return True
 
-    def settle(self) -> None:
-        """Look at the last step now: before its weights are kept or scored.
-
-        Raises:
-            RunError: they are not finite.
-        """
-        if self._pending is None:
-            return
-        facts, finite, event = self._pending
-        self._pending = None
-        event.synchronize()
-        if not bool(finite):
-            raise self._error(facts)
-
     def hints(self) -> list[str]:
         """What a person should know when training has ended."""
         hints: list[str] = []
@@ -127,20 +154,6 @@ class NonFinite:
                 count = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
                 hints.append(f"a loss or gradient that was not finite {what}: {count} ({shown})")
         return hints
-
-    def _count_overflows(self, facts: StepFacts) -> None:
-        if facts.scaled:  # the scaler waits for the same number
-            self._overflows = 0 if bool(facts.gradient_norm.isfinite()) else self._overflows + 1
-            if self._overflows > MOST_OVERFLOWS_IN_A_ROW:
-                raise self._error(facts, f"as in the {MOST_OVERFLOWS_IN_A_ROW} steps before, whatever its scale")
-
-    def _look_later(self, facts: StepFacts) -> None:
-        finite = facts.finite()
-        on_host = torch.empty((), dtype=torch.bool, pin_memory=True)
-        on_host.copy_(finite, non_blocking=True)
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
-        self._pending = facts, on_host, event
 
     def _what(self, facts: StepFacts, why: str = "") -> str:
         """One line: step, parameter, learning rate and window."""

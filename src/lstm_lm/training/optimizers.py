@@ -87,8 +87,8 @@ def optimizer_options(section: Mapping[str, Any]) -> Options:
 def build_optimizer(model: nn.Module, options: Options, *, precision: str) -> Optimizer:
     """Make the optimizer for all of `model`'s parameters; matrices decay, biases and norms (one dimension) do not.
 
-    The fused kernel is used wherever gradient clipping stays correct: not with `16-mixed`, whose gradients a fused
-    optimizer would unscale only after they had been clipped.
+    The fused kernel is used wherever it is right; with `16-mixed` only where it can itself leave out a step whose
+    gradients overflowed. Whether to fuse is never a checkpoint's to say: it may come from other devices.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decay = cast("AdamWOptions | SGDOptions | RMSpropOptions", options).weight_decay
@@ -97,8 +97,41 @@ def build_optimizer(model: nn.Module, options: Options, *, precision: str) -> Op
         {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
     ]
     name = cast("AdamWOptions | SGDOptions | RMSpropOptions", options).name
-    fused = precision != "16-mixed" and all(parameter.device.type in ("cpu", "cuda", "mps") for parameter in parameters)
-    return OPTIMIZERS[name][1](groups, options, fused)
+    devices = {parameter.device for parameter in parameters}
+    fused = all(device.type in ("cpu", "cuda", "mps") for device in devices)
+    if precision == "16-mixed":
+        fused = fused and _leaves_out_overflows(devices, options)
+    optimizer = OPTIMIZERS[name][1](groups, options, fused)
+    optimizer.register_load_state_dict_pre_hook(_with_own_kernel)
+    return optimizer
+
+
+def _leaves_out_overflows(devices: set[torch.device], options: Options) -> bool:
+    """Whether PyTorch's fused kernel makes no step where a gradient scaler has found an overflow.
+
+    It does not on Apple's GPUs, where it looks at no such finding; nor with parameters on several devices, whose
+    findings the scaler adds up, where the kernel looks for exactly 1. And SGD's first step, if it is left out, leaves
+    a momentum that is whatever the memory held.
+    """
+    return (
+        len(devices) == 1
+        and all(device.type != "mps" for device in devices)
+        and not (isinstance(options, SGDOptions) and options.momentum)
+    )
+
+
+def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A saved state to load into `optimizer`, which stays fused or not as it was made.
+
+    A scaler goes by how it was made, and the kernel that does not look for overflows refuses to be told of them.
+    """
+    groups = [
+        {**saved, "fused": own["fused"]} if "fused" in own else saved
+        for saved, own in zip(
+            state["param_groups"], optimizer.param_groups, strict=False
+        )  # torch refuses other numbers
+    ]
+    return {**state, "param_groups": groups}
 
 
 def beside_parameters(optimizer: Optimizer) -> None:
