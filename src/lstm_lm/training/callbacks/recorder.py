@@ -36,6 +36,7 @@ class Recorder(pl.Callback):
         self._logged_step = -1
         self._epoch_began = time.perf_counter()
         self._gpu_percents: list[float] = []
+        self._missing: set[str] = set()
         self._recent: deque[float] = deque(maxlen=LOOKED_BACK)
         self.spikes: list[tuple[int, float, float]] = []
         """(step, median of the losses before it, loss) where the logged training loss jumped."""
@@ -127,11 +128,20 @@ class Recorder(pl.Callback):
         }
         if device.type == "cuda":
             values["system/gpu_memory_bytes"] = float(torch.cuda.memory_allocated(device))
-            percent = _gpu_percent(device)
-            if percent is not None:
+            try:
+                percent = float(torch.cuda.utilization(device))
+            except Exception as error:  # NVML's and amdsmi's own are nothing more special; no figure is worth a run
+                self._tell_missing("system/gpu_percent", error)
+            else:
                 values["system/gpu_percent"] = percent
                 self._gpu_percents.append(percent)
         return values
+
+    def _tell_missing(self, name: str, error: Exception) -> None:
+        """Say why a figure is not there, once, where a person would look for it."""
+        if name not in self._missing:
+            self._missing.add(name)
+            self._logger.log_text(name, f"cannot be had here: {type(error).__name__}: {error}", self._logged_step)
 
 
 def named(scores: Scores, split: str) -> dict[str, float]:
@@ -144,10 +154,3 @@ def named(scores: Scores, split: str) -> dict[str, float]:
         **{f"{split}/{name}": share for name, share in scores.shares.items()},
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _gpu_percent(device: torch.device) -> float | None:
-    try:
-        return float(torch.cuda.utilization(device))
-    except (ModuleNotFoundError, RuntimeError):  # NVIDIA's management library is optional
-        return None
