@@ -226,6 +226,17 @@ def test_a_device_that_is_not_there(saved: Path) -> None:
         checkpoint_file.load(saved, map_location="nonsense")
 
 
+def test_a_device_with_too_little_memory_is_not_the_checkpoints_fault(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        checkpoint_file.load(saved)
+
+
 # Damage at random.
 
 

@@ -20,13 +20,14 @@ Config = Callable[..., dict[str, Any]]
 def room_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A machine on which a model runs out of memory beyond a number of streams (in training, or whenever)."""
 
-    def make(streams: int, *, scoring_too: bool = True) -> None:
+    def make(streams: int, *, scoring_too: bool = True, error: RuntimeError | None = None) -> None:
+        raised = error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         for name in ("forward", "forward_with_hidden"):
             whole = getattr(RecurrentLanguageModel, name)
 
             def small(self: Any, ids: torch.Tensor, state: Any, whole: Any = whole) -> Any:
                 if ids.shape[1] > streams and (scoring_too or self.training):
-                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+                    raise raised
                 return whole(self, ids, state)
 
             monkeypatch.setattr(RecurrentLanguageModel, name, small)
@@ -54,6 +55,22 @@ def test_the_batch_that_fits_is_found_by_halving(
     assert told in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 4
     assert caught.value.__suppress_context__
+
+
+def test_a_library_that_gets_no_memory_is_told_in_the_same_way(
+    small_config: Config, tmp_path: Path, room_for: Any
+) -> None:
+    """cuBLAS, cuDNN and Apple's GPUs raise no error of their own for it; their texts: tests/test_device_memory.py."""
+    room_for(4, error=RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    with pytest.raises(RunError, match=r"out of memory with data\.batch_size=16") as caught:
+        lstm_lm.train(small_config("data.batch_size=16", "trainer.max_steps=2"), tmp_path / "run")
+    assert "data.batch_size=4 trainer.accumulate_grad_batches=4" in str(caught.value)
+
+
+def test_another_error_is_left_as_it_is(small_config: Config, tmp_path: Path, room_for: Any) -> None:
+    room_for(4, error=RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"))
+    with pytest.raises(RuntimeError, match="EXECUTION_FAILED"):
+        lstm_lm.train(small_config("data.batch_size=16", "trainer.max_steps=2"), tmp_path / "run")
 
 
 @pytest.mark.parametrize(("batch_size", "streams", "fits"), [(6, 4, 3), (50, 20, 10), (7, 3, 1), (12, 5, 3)])

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from lstm_lm.cli.wording import shown
+from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.errors import ERROR_FILE, Unavailable
 
-_NO_MEMORY = ("OutOfMemoryError", "MemoryError")
 _NO_MEMORY_ON_A_CPU = "DefaultCPUAllocator: can't allocate memory"
 
 
@@ -28,5 +28,5 @@ def leave_word(error: Exception, text: str | None) -> None:
 
 
 def _is_short_of_memory(error: Exception) -> bool:
-    """By name: torch, whose error it may be, need not have been imported."""
-    return type(error).__name__ in _NO_MEMORY or _NO_MEMORY_ON_A_CPU in str(error)
+    """On a device, or on this side of it."""
+    return isinstance(error, MemoryError) or lacks_device_memory(error) or _NO_MEMORY_ON_A_CPU in str(error)

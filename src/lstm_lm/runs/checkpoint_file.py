@@ -19,6 +19,7 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
 
@@ -107,9 +108,11 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
                 f"{path}: refused: it holds more than tensors and plain values, and loading that could run code\n"
                 "load only checkpoints that lstm-lm has written"
             ) from None
-        except (MemoryError, torch.OutOfMemoryError, OSError):
+        except (MemoryError, OSError):
             raise
         except Exception as error:  # a forged archive can fail anywhere in torch's reader
+            if lacks_device_memory(error):
+                raise
             cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(f"{path}: the checkpoint cannot be loaded onto {map_location}\ncause: {cause}") from error
     return _checked(checkpoint, path), digest

@@ -11,6 +11,7 @@ import torch
 
 from lstm_lm import limits
 from lstm_lm.data.streams import Batch
+from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.errors import RunError
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.parts import Parts
@@ -60,11 +61,13 @@ def instead_of_a_traceback(trainer: pl.Trainer, config: TrainConfig, parts: Part
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not lacks_device_memory(error):
+            raise
         raise out_of_memory(error, trainer, config, parts) from None
 
 
-def out_of_memory(error: torch.OutOfMemoryError, trainer: pl.Trainer, config: TrainConfig, parts: Parts) -> RunError:
+def out_of_memory(error: RuntimeError, trainer: pl.Trainer, config: TrainConfig, parts: Parts) -> RunError:
     """What to tell instead of `error`: the batch that fits, found by halving, and what keeps the effective batch."""
     _forget(error)
     data = parts.data.options
@@ -107,7 +110,9 @@ def largest_that_fits(whole: int, run: Callable[[int], None], *, dividing: bool)
             continue
         try:
             run(size)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not lacks_device_memory(error):
+                raise
             _forget(error)
             size //= 2
         else:
@@ -155,3 +160,5 @@ def _forget(error: BaseException) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
