@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from test_parity import PLAIN, TOLERANCE, Shape, assert_close, example, reference, run, values_and_gradient
+from rounding import assert_close, bound
+from test_parity import PLAIN, Shape, example, reference, results, run, values
 from torch import Tensor
 
 import lstm_lm
@@ -40,15 +41,16 @@ def test_every_type_is_computed_by_cudnn_or_bfloat16_in_float32(cell: Cell, dtyp
 
 
 @needs_gpu
+@pytest.mark.usefixtures("exact_products")
 @pytest.mark.parametrize("cell", [LSTM, GRU], ids=lambda cell: cell.name)
 @pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize(
-    ("asked", "tolerance"),
-    [(torch.float16, 5e-3), (torch.bfloat16, 2e-2), (None, 1e-5)],
+    "asked",
+    [torch.float16, torch.bfloat16, None],
     ids=str,
 )
 def test_autocast_computes_what_it_says_and_agrees_with_float64(
-    asked: torch.dtype | None, tolerance: float, dropout: bool, cell: Cell, exact_products: None
+    asked: torch.dtype | None, dropout: bool, cell: Cell
 ) -> None:
     torch.manual_seed(0)
     stack = RecurrentStack(cell, 16, [16, 16], layer_dropout=dropout)
@@ -65,15 +67,9 @@ def test_autocast_computes_what_it_says_and_agrees_with_float64(
         y, state = stack(x.to(CUDA), stack.initial_state(4), on_gpu)
     y.float().sum().backward()
     assert y.dtype == trials.computed_in(cell, CUDA, asked or torch.float32)
-    pairs = [
-        (y, expected),
-        *zip(itertools.chain(*state), itertools.chain(*after), strict=True),
-        *((mine.grad, other.grad) for mine, other in zip(stack.parameters(), exact.parameters(), strict=True)),
-    ]
-    for got, want in pairs:
-        assert got is not None
-        assert want is not None
-        assert (got.double().cpu() - want).norm() <= tolerance * want.norm()
+    found = results([y, *itertools.chain(*state)], [], stack.parameters())
+    exactly = results([expected, *itertools.chain(*after)], [], exact.parameters())
+    assert_close(found, exactly, bound(stack.spec, x, asked))
 
 
 @needs_gpu
@@ -105,15 +101,14 @@ def exact_products(monkeypatch: pytest.MonkeyPatch) -> None:
 class Case(NamedTuple):
     parameters: torch.dtype
     autocast: torch.dtype | None
-    tolerance: float
 
 
 CASES = {
-    "64-true": Case(torch.float64, None, 1e-10),
-    "32-true": Case(torch.float32, None, 1e-5),
-    "bf16-true": Case(torch.bfloat16, None, 2e-2),
-    "16-mixed": Case(torch.float32, torch.float16, 5e-3),
-    "bf16-mixed": Case(torch.float32, torch.bfloat16, 2e-2),
+    "64-true": Case(torch.float64, None),
+    "32-true": Case(torch.float32, None),
+    "bf16-true": Case(torch.bfloat16, None),
+    "16-mixed": Case(torch.float32, torch.float16),
+    "bf16-mixed": Case(torch.float32, torch.bfloat16),
 }
 SHAPE = Shape(13, 4, 16, (32, 32, 32))
 DEEP = Shape(96, 16, 64, (128, 128, 128, 128))
@@ -132,7 +127,7 @@ def on_gpu(given: tuple[Tensor, StackState, Masks]) -> tuple[Tensor, StackState,
 @pytest.mark.parametrize("name", names("lstm_lm.forward"))
 @pytest.mark.parametrize("cell", PLAIN)
 def test_every_strategy_agrees_with_float64_on_the_cpu(cell: str, name: str, precision: str, dropout: float) -> None:
-    parameters, autocast, tolerance = CASES[precision]
+    parameters, autocast = CASES[precision]
     strategy: Strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
     stack, *given = example(SHAPE, parameters, dropout=dropout, cell=PLAIN[cell])
     if (reason := strategy.supports(stack.spec, CUDA, autocast or parameters)) is not None:
@@ -141,10 +136,8 @@ def test_every_strategy_agrees_with_float64_on_the_cpu(cell: str, name: str, pre
     stack.to(CUDA).use(strategy)
     with torch.autocast("cuda", autocast or torch.float16, enabled=autocast is not None):
         found = run(stack, *on_gpu((given[0], given[1], given[2])))
-    assert all(tensor.is_cuda for tensor in found)
-    if stack.spec.cell.gates == 1 and tolerance > TOLERANCE[torch.float32]:
-        found, expected = values_and_gradient(found, stack), values_and_gradient(expected, stack)
-    assert_close(found, expected, tolerance)
+    assert all(tensor.is_cuda for tensor in itertools.chain(*found))
+    assert_close(found, expected, bound(stack.spec, given[0], autocast))
 
 
 # Layers at the same time
@@ -164,7 +157,7 @@ def test_streams_give_the_same_every_time(chunk: int | None, callers: str) -> No
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(10):
-            assert_close(run(stack, x, state, masks), expected, 1e-10)
+            assert_close(run(stack, x, state, masks), expected, bound(stack.spec, x))
     stack.strategy.close()
 
 
@@ -180,7 +173,7 @@ def test_streams_without_gradients_and_in_windows_that_follow_each_other() -> No
         for window in x.split([40, 40, 16]):
             y, state = stack(window, state)
             parts.append(y)
-    assert_close([torch.cat(parts), *itertools.chain(*state)], [expected, *itertools.chain(*after)], 1e-10)
+    assert_close(values(torch.cat(parts), state), values(expected, after), bound(stack.spec, x))
 
 
 @needs_gpu
@@ -230,7 +223,7 @@ def test_layers_on_cpu_and_gpu_agree_with_float64(root: str, dropout: float) -> 
         assert parameter.grad is not None
         assert parameter.grad.device == parameter.device
     stack.strategy.close()
-    assert_close(found, expected, 1e-10)
+    assert_close(found, expected, bound(stack.spec, x))
 
 
 @needs_gpu

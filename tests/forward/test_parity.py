@@ -1,12 +1,13 @@
 """Every strategy computes what torch.nn.LSTM, GRU and RNN compute: outputs, final states, and every gradient."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
 import pytest
 import torch
+from rounding import Results, assert_close, bound
 from torch import Tensor, nn
 
 from lstm_lm.cells.gru import GRU
@@ -26,7 +27,7 @@ MODULES: dict[str, Callable[[int, int], nn.RNNBase]] = {
     "rnn_tanh": nn.RNN,
     "rnn_relu": partial(nn.RNN, nonlinearity="relu"),
 }
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 2e-2}
+DTYPES = (torch.float64, torch.float32, torch.bfloat16)
 
 
 class Shape(NamedTuple):
@@ -45,43 +46,31 @@ SHAPES = [
 ]
 
 
-def run(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> list[Tensor]:
+def run(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> Results:
     """Outputs, states, and the gradients of input, initial state and parameters, under one scalar of them all."""
     stack.zero_grad()
     x = x.clone().requires_grad_()
     state = tuple(tuple(tensor.clone().requires_grad_() for tensor in layer) for layer in state)
     y, after = stack(x, state, masks)
-    results = [y, *itertools.chain(*after)]
+    ends = [*itertools.chain(*after)]
     weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype, device=y.device)
-    ((y * weight).sum() + sum(tensor.square().sum() for tensor in results[1:])).backward()
-    gradients = [x.grad, *(tensor.grad for layer in state for tensor in layer), *(p.grad for p in stack.parameters())]
-    assert all(gradient is not None for gradient in gradients)
-    return [tensor.detach() for tensor in [*results, *gradients] if tensor is not None]
+    ((y * weight).sum() + sum(tensor.square().sum() for tensor in ends)).backward()
+    return results([y, *ends], [x, *itertools.chain(*state)], stack.parameters())
 
 
-def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
-    """Relative to each tensor's own norm."""
-    assert len(got) == len(expected)
-    for one, other in zip(got, expected, strict=True):
-        assert one.shape == other.shape
-        difference = (one.double().cpu() - other.double().cpu()).norm() / other.double().norm().cpu().clamp(min=1e-30)
-        assert difference <= tolerance
+def results(values: Iterable[Tensor], inputs: Iterable[Tensor], parameters: Iterable[Tensor]) -> Results:
+    """These values, and the gradients of the rest."""
+
+    def gradient(tensor: Tensor) -> Tensor:
+        assert tensor.grad is not None
+        return tensor.grad
+
+    return Results(tuple(values), tuple(map(gradient, inputs)), tuple(map(gradient, parameters)))
 
 
-def values_and_gradient(results: list[Tensor], stack: RecurrentStack) -> list[Tensor]:
-    """What `run` gives as two vectors. A normalised cell's gradient of a single tensor can be zero but for rounding."""
-    values = 1 + stack.spec.cell.state_tensors * stack.spec.num_layers
-    return [torch.cat([part.double().flatten() for part in cut]) for cut in (results[:values], results[values:])]
-
-
-def assert_computes(stack: RecurrentStack, found: list[Tensor], expected: list[Tensor], dtype: torch.dtype) -> None:
-    """Within the type's tolerance, tensor by tensor; for a cell without gates in 16 bits all values, and all gradients.
-
-    No gate of such a cell forgets a rounding: torch's own module is as far off in single small tensors.
-    """
-    if stack.spec.cell.gates == 1 and dtype == torch.bfloat16:
-        found, expected = values_and_gradient(found, stack), values_and_gradient(expected, stack)
-    assert_close(found, expected, TOLERANCE[dtype])
+def values(y: Tensor, state: StackState) -> Results:
+    """An output and the state it ends with, no gradients."""
+    return Results((y, *itertools.chain(*state)))
 
 
 def state_of(cell: Cell, shape: Shape, dtype: torch.dtype) -> StackState:
@@ -105,7 +94,7 @@ def example(
     return stack, x, state, Masks(masks)
 
 
-def reference(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> list[Tensor]:
+def reference(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks) -> Results:
     """Torch's modules of one layer each, in float64, with the same masks between them."""
     exact = RecurrentStack(stack.spec.cell, stack.spec.input_size, stack.spec.hidden_sizes).double()
     exact.load_state_dict({name: tensor.double() for name, tensor in stack.state_dict().items()})
@@ -124,16 +113,11 @@ def reference(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks)
         after += [tensor[0] for tensor in (ended if len(given) > 1 else (ended,))]
     weight = torch.linspace(0.5, 1.5, y.shape[-1], dtype=y.dtype, device=y.device)
     ((y * weight).sum() + sum(tensor.square().sum() for tensor in after)).backward()
-    gradients = [
-        x.grad,
-        *(t.grad for layer in start for t in layer),
-        *(p.grad for m in modules for p in m.parameters()),
-    ]
-    return [tensor.detach() for tensor in [y, *after, *gradients] if tensor is not None]
+    return results([y, *after], [x, *itertools.chain(*start)], (p for module in modules for p in module.parameters()))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
-@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", STRATEGIES)
 @pytest.mark.parametrize("cell", PLAIN)
@@ -144,7 +128,7 @@ def test_strategy_agrees_with_torch(cell: str, name: str, shape: Shape, dtype: t
     if reason is not None:
         pytest.skip(reason)
     stack.strategy = strategy
-    assert_computes(stack, run(stack, x, state, masks), reference(stack, x, state, masks), dtype)
+    assert_close(run(stack, x, state, masks), reference(stack, x, state, masks), bound(stack.spec, x))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -158,7 +142,7 @@ def test_sampling_step_agrees_with_training(cell: str, shape: Shape) -> None:
         for step in x:
             y, state = stack(step.unsqueeze(0), state)
             outputs.append(y[0])
-    assert_close([torch.stack(outputs), *itertools.chain(*state)], [expected, *itertools.chain(*expected_state)], 1e-10)
+    assert_close(values(torch.stack(outputs), state), values(expected, expected_state), bound(stack.spec, x))
 
 
 def test_masks_take_effect() -> None:
@@ -180,4 +164,4 @@ def test_the_same_under_autocast_within_bfloat16(cell: str, name: str) -> None:
     stack.strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
     with torch.autocast("cpu", torch.bfloat16):
         found = run(stack, x, state, masks)
-    assert_computes(stack, found, expected, torch.bfloat16)
+    assert_close(found, expected, bound(stack.spec, x, torch.bfloat16))

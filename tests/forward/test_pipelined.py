@@ -9,7 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_parity import TOLERANCE, Shape, assert_close, example, reference, run
+from rounding import Results, assert_close, bound
+from test_parity import Shape, example, reference, run
 
 from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.interface import Cell
@@ -121,7 +122,7 @@ def test_any_cut_gives_the_same(chunk: int | None, cell: Cell, dtype: torch.dtyp
     stack.use(Pipelined(chunk=chunk, workers=2))
     found = run(stack, x, state, masks)
     stack.strategy.close()
-    assert_close(found, reference(stack, x, state, masks), TOLERANCE[dtype])
+    assert_close(found, reference(stack, x, state, masks), bound(stack.spec, x))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -130,7 +131,8 @@ def test_the_direct_kernel_and_autograds_agree(dtype: torch.dtype) -> None:
     if not kernels.OneDNN.takes("lstm", torch.device("cpu"), dtype):
         pytest.skip("this PyTorch or CPU has no such oneDNN kernel")
     torch.manual_seed(0)
-    weights = next(RecurrentStack(LSTM, 6, [8]).to(dtype).layers())
+    stack = RecurrentStack(LSTM, 6, [8]).to(dtype)
+    weights = next(stack.layers())
     x, h, c = torch.randn(5, 3, 6, dtype=dtype), torch.randn(1, 3, 8, dtype=dtype), torch.randn(1, 3, 8, dtype=dtype)
     found = []
     for kernel in (
@@ -140,9 +142,9 @@ def test_the_direct_kernel_and_autograds_agree(dtype: torch.dtype) -> None:
     ):
         ended = kernel.forward(x, (h, c))
         gradients = kernel.backward(ended, ended.y, (None, ended.state[1]))
-        found.append([ended.y, *ended.state, gradients.x, *gradients.state, *gradients.weights])
+        found.append(Results((ended.y, *ended.state), (gradients.x, *gradients.state), tuple(gradients.weights)))
     for other in found[:2]:
-        assert_close(other, found[2], 1e-6 if dtype == torch.float32 else 1e-2)
+        assert_close(other, found[2], bound(stack.spec, x, reference=dtype))
 
 
 def test_only_what_was_asked_for_gets_a_gradient() -> None:
@@ -274,7 +276,7 @@ def test_layers_on_two_devices_give_the_same() -> None:
     stack, x, state, masks = example(SHAPE, torch.float64, dropout=0.4)
     expected = run(stack, x, state, masks)
     stack.use(Pipelined(chunk=4, devices=["cpu", "cpu"]))
-    assert_close(run(stack, x, state, masks), expected, 1e-10)
+    assert_close(run(stack, x, state, masks), expected, bound(stack.spec, x))
     stack.strategy.close()
 
 

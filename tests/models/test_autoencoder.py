@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from rounding import Results, assert_close, bound
 
 import lstm_lm
 from lstm_lm.errors import UserError
@@ -123,9 +124,10 @@ def test_word_dropout_hides_preceding_tokens_from_the_decoder_alone() -> None:
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_every_strategy_computes_the_same(forward: str, bidirectional: bool) -> None:
     """Vector, logits and gradients; dropout included."""
+    both = model(bidirectional=bidirectional, hidden_size=8, dropout=0.2).train()
 
-    def run(how: str) -> tuple[torch.Tensor, ...]:
-        both = model(bidirectional=bidirectional, hidden_size=8, dropout=0.2).train()
+    def run(how: str) -> Results:
+        both.zero_grad()
         both.masks.seed(1)
         both.use_forward(how, CPU, Workload(4, 5, torch.float32, training=True))
         vector = both.encode(TOKENS, torch.tensor([5, 1, 3, 2]))
@@ -133,10 +135,11 @@ def test_every_strategy_computes_the_same(forward: str, bidirectional: bool) -> 
         logits.square().sum().backward()
         both.close()
         assert both.embedding.weight.grad is not None
-        return vector, logits, both.embedding.weight.grad
+        return Results((vector, logits), (), (both.embedding.weight.grad.clone(),))
 
-    for got, expected in zip(run(forward), run("stepwise"), strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    beside = 2 * both.encoder.spec.num_layers + 3  # the encoder; what makes its vector, what reads it, the head
+    allowed = bound(both.decoder.spec, TOKENS, torch.float32, reference=torch.float32, beside=beside)
+    assert_close(run(forward), run("stepwise"), allowed)
 
 
 def test_what_is_chosen_for_the_decoder_runs_the_encoder() -> None:
