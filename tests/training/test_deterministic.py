@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from deterministic_losses import KEPT, PRECISIONS, STRATEGIES, train
+from rounding import bound, of_losses
 
+from lstm_lm.cells.lstm import LSTM
+from lstm_lm.forward.interface import StackSpec
 from lstm_lm.runs import checkpoint_file
 
-TOLERANCE = {"32-true": 2e-3, "64-true": 1e-9}
-"""Nats per token, after up to 50 steps: other vector units sum in other orders, and each step carries that on."""
+STACK, WINDOW = StackSpec(LSTM, 8, (16, 16)), torch.empty(16, 4)
+DTYPE = {"32-true": torch.float32, "64-true": torch.float64}
 
 
 @pytest.mark.parametrize("forward", STRATEGIES)
@@ -29,5 +32,13 @@ def test_the_same_run_twice_is_the_same_to_the_bit(forward: str, tmp_path: Path)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("forward", STRATEGIES)
 def test_the_losses_of_fifty_steps_are_those_that_are_kept(forward: str, precision: str, tmp_path: Path) -> None:
+    """One kept file is for every kind of machine, and any number of threads.
+
+    Measured with and without AVX-512, on 1 and 2 threads, the largest difference from the kept ones in any of the
+    50 steps: 4.8e-7 nats in float32, of 5.4e-6 that are allowed, and 4.4e-16 in float64, of 9.3e-15. Both are two
+    units in the last place or less; they don't grow with the steps, and the number of threads makes none.
+    """
     kept = json.loads(KEPT.read_text())[f"{forward} {precision}"]
-    assert train(forward, precision, tmp_path) == pytest.approx(kept, rel=0, abs=TOLERANCE[precision])
+    dtype = DTYPE[precision]
+    allowed = of_losses(bound(STACK, WINDOW, dtype, reference=dtype, beside=2), kept)  # the head, and the loss
+    assert train(forward, precision, tmp_path) == pytest.approx(kept, rel=0, abs=allowed)
