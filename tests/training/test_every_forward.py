@@ -10,12 +10,17 @@ from typing import Any
 
 import pytest
 import torch
+from rounding import bound, of_losses
 from test_runtime import changed, everything
 
 import lstm_lm
+from lstm_lm.cells.gru import GRU
+from lstm_lm.cells.lstm import LSTM
+from lstm_lm.cells.rnn import rnn_cell
 from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.forward import diagonals
 from lstm_lm.forward.grid import window
+from lstm_lm.forward.interface import StackSpec
 from lstm_lm.registry import names
 from lstm_lm.runs import metrics_file
 from lstm_lm.runs.directory import RunDirectory
@@ -41,6 +46,14 @@ def losses(run: Path) -> list[float]:
     return list(found.values())
 
 
+def rounding_of(cell: str, losses: list[float]) -> float:
+    """How far another strategy's losses may be from these."""
+    known = GRU if "gru" in cell else rnn_cell("relu" if "relu" in cell else "tanh") if "rnn" in cell else LSTM
+    shape = torch.empty(16, 4)  # as `small_config` has it, and `DEEP`
+    two = bound(StackSpec(known, 8, (16, 16, 16)), shape, torch.float32, reference=torch.float32, beside=2)
+    return of_losses(two, losses)
+
+
 def threads() -> list[str]:
     return sorted(thread.name for thread in threading.enumerate())
 
@@ -59,9 +72,10 @@ def test_fifty_steps_are_the_same_under_every_strategy(small_config: Config, tmp
         validated[way] = None if summary.val is None else summary.val.loss
     assert len(found["fused"]) == 50
     assert found["fused"][-1] < found["fused"][0] - 0.1, "it learns"
+    allowed = rounding_of("lstm", found["fused"])
     for way, each in found.items():
-        assert each == pytest.approx(found["fused"], abs=1e-4), way
-        assert validated[way] == pytest.approx(validated["fused"], abs=1e-4), way
+        assert each == pytest.approx(found["fused"], rel=0, abs=allowed), way
+        assert validated[way] == pytest.approx(validated["fused"], rel=0, abs=allowed), way
 
 
 @pytest.mark.parametrize("cell", ["model=gru", "model=rnn", "model=rnn model.activation=relu"])
@@ -75,8 +89,9 @@ def test_fifty_steps_of_other_cells_are_the_same_under_every_strategy(
         assert way.startswith(summary.runtime.forward or "?")
         found[way] = losses(tmp_path / way)
     assert found["fused"][-1] < found["fused"][0] - 0.1, "it learns"
+    allowed = rounding_of(cell, found["fused"])
     for way, each in found.items():
-        assert each == pytest.approx(found["fused"], abs=1e-4), way
+        assert each == pytest.approx(found["fused"], rel=0, abs=allowed), way
 
 
 @pytest.mark.parametrize("order", [list(WAYS), [*reversed(WAYS)]], ids=["there", "and back"])
@@ -90,7 +105,8 @@ def test_a_checkpoint_continues_under_another_strategy(order: list[str], small_c
         summary = lstm_lm.train(config, tmp_path / "relay")
         assert way.startswith(summary.runtime.forward or "?")
     assert len(losses(tmp_path / "relay")) == steps
-    assert losses(tmp_path / "relay") == pytest.approx(losses(tmp_path / "alone"), abs=1e-4)
+    alone = losses(tmp_path / "alone")
+    assert losses(tmp_path / "relay") == pytest.approx(alone, rel=0, abs=rounding_of("lstm", alone))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -235,5 +251,5 @@ def test_jobs_that_alternate_strategy_and_compiling_are_what_each_is_alone(
         graphs[kind].append(summary.runtime.compile_graphs)
     for kind, (one, other) in found.items():
         assert one == other, kind
-        assert one == pytest.approx(found["fused"][0], abs=1e-4), kind
+        assert one == pytest.approx(found["fused"][0], rel=0, abs=rounding_of("lstm", found["fused"][0])), kind
     assert graphs == {"pipelined": [0, 0], "wavefront": [4, 4], "fused": [0, 0]}
