@@ -134,7 +134,7 @@ def test_what_is_computed_in_float32_is_as_exact_as_float32(
     autocast: bool,
     cell: Cell,
 ) -> None:
-    """Under autocast no rounding is left but float32's; bfloat16 weights and results are rounded where they are kept."""
+    """Under autocast no rounding is left but float32's; bfloat16 results are rounded where they are kept."""
     pretend(ORDINARY)
     stack, x, state, masks = example(SHAPES[0], SINGLE if autocast else BRAIN, dropout=0.4, cell=cell)
     expected = reference(stack, x, state, masks)
