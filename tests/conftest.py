@@ -23,6 +23,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+PROCESSOR = (
+    *("cells", "embedding", "evaluation", "forward", "generation", "models"),
+    *("cli/test_evaluate_command.py", "test_benchmarks.py", "test_conf.py", "test_hardware.py", "test_loading.py"),
+    *("test_readme.py", "test_recipes.py", "test_wheel.py", "training/test_compiling.py"),
+    *("training/test_deterministic.py", "training/test_every_forward.py", "training/test_runtime.py"),
+    *("training/test_train.py", "training/test_vendor_cost.py"),
+)
+"""Where tests lie whose outcome the processor may decide: its instructions, and what libraries choose by them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them, for a second run on a processor that is told to be another (.ci/run)."""
+    here = Path(__file__).parent
+    for item in items:
+        where = item.path.relative_to(here)
+        if any(where.is_relative_to(place) for place in PROCESSOR):
+            item.add_marker("processor")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out what this system cannot do at all."""
     if item.get_closest_marker("posix") and os.name != "posix":
