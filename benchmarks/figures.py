@@ -23,7 +23,7 @@ def record(name: str, device: torch.device, settings: dict[str, Any], results: d
         "benchmark": name,
         "date": datetime.now(UTC).date().isoformat(),
         "git_commit": git_commit(),
-        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "device": _label(device)},
+        "machine": {"cpu": _cpu(), "cores": os.cpu_count(), "device": _label(device), "instructions": _instructions()},
         "versions": {package: version for package, version in versions().items() if version is not None},
         "settings": settings,
         **results,
@@ -75,6 +75,12 @@ def _cpu() -> str:
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def _instructions() -> str:
+    """Which vector instructions PyTorch uses, and whether it was told to leave newer ones alone."""
+    told = " (as on an ordinary CPU)" if "ONEDNN_MAX_CPU_ISA" in os.environ else ""
+    return torch.backends.cpu.get_cpu_capability() + told
 
 
 def _label(device: torch.device) -> str:

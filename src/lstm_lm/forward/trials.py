@@ -48,7 +48,7 @@ def computed_in(cell: Cell, device: torch.device, asked: torch.dtype) -> torch.d
     """The type in which `cell` is computed on `device` where `asked` is asked for; None: it cannot be.
 
     A 16-bit type is computed by a vendor's kernel or not at all: PyTorch's loop takes it on every CPU, but on one
-    without such instructions it is 17 times slower than float32 (AVX2, benchmarks/types.py), which loses no digit.
+    without such instructions many times slower than float32 (benchmarks/sixteen_bits.py), which loses no digit.
     float32 and float64 are what was asked for, or refused.
     """
     if asked.itemsize == 2 and not _in_16_bits(cell, device, asked):
