@@ -32,7 +32,10 @@ import forward_threads
 import torch
 from figures import record, save
 from shapes import grid_cases, held_out_cases
+from stacks import TYPES
 
+from lstm_lm.cells.lstm import LSTM
+from lstm_lm.forward import trials
 from lstm_lm.training.allocator import keep_freed_memory
 
 SECTIONS = ("figures", "grid", "held_out", "custom_cells", "scaling", "vendor")
@@ -40,8 +43,9 @@ ONLY_ON = {"scaling": "cpu", "vendor": "cuda"}
 
 
 def kinds_of(device: torch.device) -> tuple[str, ...]:
-    """The types that are worth measuring there."""
-    return ("float32", "bfloat16", "float16") if device.type == "cuda" else ("float32", "bfloat16")
+    """The types that are worth measuring there: those that a kernel computes."""
+    kinds = ("float32", "bfloat16", "float16") if device.type == "cuda" else ("float32", "bfloat16")
+    return tuple(kind for kind in kinds if trials.computed_in(LSTM, device, TYPES[kind]) == TYPES[kind])
 
 
 def section(name: str, grid: str, device: torch.device, rounds: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def _chapter(stem: str, figures: Figures, images: Path) -> str:
     parts: dict[str, Callable[[Figures], str]] = {
         "figures": _figures,
         "grid": lambda part: _grid(part, stem, images),
-        "held_out": _held_out,
+        "held_out": lambda part: _held_out(part, stem),
         "custom_cells": _custom_cells,
         "scaling": lambda part: _scaling(part, stem, images),
         "vendor": _vendor,
@@ -54,6 +54,8 @@ def _grid(part: Figures, stem: str, images: Path) -> str:
     text = f"### Every strategy, over the grid\n\n{_auto(part['auto'])}\n\n"
     for mode in ("inference", "training"):
         text += picture(images, f"{stem}-{mode}", f"Times as fast as nn.LSTM on all cores: {mode}, float32")
+    if stem != "forward":
+        return f"{text}The cells are in [results/{stem}.json](../benchmarks/results/{stem}.json).\n"
     text += _legend(part["cells"]) + _cells(part["cells"])
     text += (
         "\nThe smallest B of the grid from which on the vendor's kernel is faster than the others (`-`: at no B of the "
@@ -72,12 +74,9 @@ def _grid(part: Figures, stem: str, images: Path) -> str:
     return text + table(["type", "mode", "L", "H", "T", *(f"than {name}" for name in others)], rows)
 
 
-def _held_out(part: Figures) -> str:
-    return (
-        "### Shapes on which auto's rule was not made\n\n"
-        f"A random sample, drawn once. {_auto(part['auto'])}\n\n"
-        f"{_legend(part['cells'])}{_cells(part['cells'])}"
-    )
+def _held_out(part: Figures, stem: str) -> str:
+    text = f"### Shapes on which auto's rule was not made\n\nA random sample, drawn once. {_auto(part['auto'])}\n"
+    return text if stem != "forward" else f"{text}\n{_legend(part['cells'])}{_cells(part['cells'])}"
 
 
 def _legend(cells: list[Figures]) -> str:

@@ -42,7 +42,8 @@ def page() -> str:
             *forward_page.sections(there("forward"), IMAGES),
             *timeline(),
             *reasons_page.sections(there("forward")),
-            whole_process(),
+            *map(whole_process, there("whole_process").values()),
+            *map(sixteen_bits, there("sixteen_bits").values()),
             overhead(),
             generation(),
             evaluation(),
@@ -85,9 +86,8 @@ def timeline() -> list[str]:
     return found
 
 
-def whole_process() -> str:
+def whole_process(figures: dict[str, Any]) -> str:
     """From start to last line."""
-    figures = read("whole_process")
     rows = [
         [
             f"`{command}`",
@@ -106,6 +106,31 @@ def whole_process() -> str:
         "whole_process.py --shakespeare FILE",
         table(["command", "seconds", "validation loss, nats per character", "parameters"], rows),
         "In a fresh process with an empty cache: imports, encoding, training, validations, samples, checkpoints.",
+    )
+
+
+def sixteen_bits(figures: dict[str, Any]) -> str:
+    """What bfloat16 costs or brings."""
+    rows = [
+        [
+            name,
+            result["computed_in"],
+            f"{result['ms']['float32']['median']:.1f}",
+            span(result["times_as_long"]["bfloat16"], 2),
+            span(result["times_as_long"]["bf16-mixed"], 2),
+        ]
+        for name, result in figures["cells"].items()
+    ]
+    product = span(figures["products"]["times_as_long"]["bfloat16"], 2)
+    head = ["cell", "`forward=fused` computes in", "float32, ms", "bfloat16 by PyTorch", "bf16-mixed here"]
+    return section(
+        "bfloat16 against float32",
+        figures,
+        "sixteen_bits.py",
+        table(head, rows),
+        f"{figures['settings']['shape']}, forwards and backwards; the last two columns: how many times as long. "
+        f"One product of the output projection takes {product} times as long. "
+        "[What is done where there is no kernel](decisions/0026-tried-not-assumed.md).",
     )
 
 

@@ -12,7 +12,13 @@ def section(title: str, figures: dict[str, Any], command: str, body: str, note: 
         f"Python {versions['python']}, torch {versions['torch']}; {figures['date']}, "
         f"commit {(figures['git_commit'] or 'unknown')[:8]}."
     )
-    return f"## {title}\n\n{source}\n\n{body}\n{note}\n"
+    return f"## {title}{kind(figures)}\n\n{source}\n\n{body}\n{note}\n"
+
+
+def kind(figures: dict[str, Any]) -> str:
+    """`, AVX2 (as on an ordinary CPU)`: which instructions were used; empty where that was not noted."""
+    instructions = figures["machine"].get("instructions")
+    return "" if instructions is None else f", {instructions}"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

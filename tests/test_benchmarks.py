@@ -104,7 +104,7 @@ def test_a_shape_with_two_speeds_is_explained(page: ModuleType) -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.json")))
 def test_figures_say_where_they_are_from(name: str) -> None:
     content = figures(name)
-    assert content["machine"].keys() == {"cpu", "cores", "device"}
+    assert content["machine"].keys() >= {"cpu", "cores", "device"}
     assert {"python", "torch", "lstm-lm"} <= content["versions"].keys()
     assert content["date"]
     assert (ROOT / "benchmarks" / f"{name.split('-')[0]}.py").exists()  # forward-cuda: what forward.py gave on a GPU
@@ -141,7 +141,7 @@ def test_strategies_are_compared_shown_and_drawn(
 
     cells = written["grid"]["cells"]
     assert {(cell["kind"], cell["mode"]) for cell in cells} == set(
-        product(("float32", "bfloat16"), ("inference", "training"))
+        product(script("forward").kinds_of(torch.device("cpu")), ("inference", "training"))
     )
     for cell in cells:
         assert {*cell["speed_of_vendor"], *cell.get("refused", {})} == set(names("lstm_lm.forward"))
