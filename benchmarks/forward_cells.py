@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from rounds import Contender, take_turns
-from shapes import DEFAULT_MODEL, HEADLINE, MODES, Case, Shape
+from shapes import HEADLINE, MEDIUM, MODES, Case, Shape
 from stacks import COMPILED, TYPES, NotComparable, compile_strategy, strategy_names, workload
 from torch import Tensor
 
@@ -42,8 +42,8 @@ def measure(grid: str, kinds: tuple[str, ...], device: torch.device, rounds: int
     """A row a variant, shape, type and mode: how many times the vendor's time every way of running it takes."""
     shapes = {
         "tiny": (Shape(2, 8, 2, 5),),
-        "small": (DEFAULT_MODEL,),
-        "full": (DEFAULT_MODEL, HEADLINE, Shape(4, 512, 64, 64)),
+        "small": (MEDIUM,),
+        "full": (MEDIUM, HEADLINE, Shape(4, 512, 64, 64)),
     }[grid]
     # compiling takes minutes: on a small grid only what the goal is about
     compiled = {"tiny": (), "small": ("wavefront",), "full": COMPILED}[grid]

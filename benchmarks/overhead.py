@@ -33,14 +33,14 @@ from lstm_lm.training.runtime import runtime_settings
 from lstm_lm.training.session import Session
 
 SHAPES: dict[str, tuple[str, ...]] = {
-    "default": (),  # L=2 H=256 B=32 T=64
+    "default": (),  # L=2 H=160 B=32 T=32
     "small: L=1 H=128 B=16 T=32": (
         "model.num_layers=1",
         "model.hidden_size=128",
         "data.batch_size=16",
         "data.seq_len=32",
     ),
-    "large: L=2 H=512 B=32 T=64": ("model.num_layers=2", "model.hidden_size=512"),
+    "large: L=2 H=512 B=32 T=64": ("model.num_layers=2", "model.hidden_size=512", "data.seq_len=64"),
 }
 
 

@@ -49,7 +49,7 @@ DEEP = (
     Shape(16, 128, 8, 128),
 )
 """L >= 8 and B <= 8."""
-DEFAULT_MODEL = Shape(2, 256, 32, 64)
+MEDIUM = Shape(2, 256, 32, 64)
 MOST_PRODUCTS = 4e11
 """The full grid leaves out what takes a common machine many seconds a step."""
 

@@ -27,12 +27,13 @@ from figures import figure, record, save, spread
 
 CONTENDER = Path(__file__).with_name("training_contender.py")
 HEADLINE = "L=2 H=256 B=64 T=100"
-SHAPES: dict[str, tuple[int, int, int, int]] = {
-    HEADLINE: (2, 256, 64, 100),
-    "default: L=2 H=256 B=32 T=64": (2, 256, 32, 64),
-    "deep: L=8 H=128 B=16 T=128": (8, 128, 16, 128),
-    "small: L=1 H=128 B=16 T=32": (1, 128, 16, 32),
+SHAPES: dict[str, tuple[int, int, int, int, int]] = {
+    HEADLINE: (2, 256, 64, 100, 128),
+    "default: L=2 H=160 B=32 T=32": (2, 160, 32, 32, 64),
+    "deep: L=8 H=128 B=16 T=128": (8, 128, 16, 128, 128),
+    "small: L=1 H=128 B=16 T=32": (1, 128, 16, 32, 128),
 }
+"""L, H, B, T and the embedding's size."""
 TODAY, OURS, FLOAT32 = "today", "ours", "ours, float32"
 CONTENDERS: dict[str, tuple[str, tuple[str, ...]]] = {
     TODAY: ("today", ("precision=32-true",)),
@@ -124,7 +125,7 @@ def measure(label: str, names: list[str], device: str, rounds: int, steps: int) 
 def start(name: str, label: str, device: str, planned: int) -> Child:
     """Start a contender's process."""
     way, overrides = CONTENDERS[name]
-    layers, hidden, batch, steps = SHAPES[label]
+    layers, hidden, batch, steps, embedding = SHAPES[label]
     order = {
         "way": way,
         "device": device,
@@ -132,6 +133,7 @@ def start(name: str, label: str, device: str, planned: int) -> Child:
             f"device={'gpu' if device.startswith('cuda') else device}",
             f"model.num_layers={layers}",
             f"model.hidden_size={hidden}",
+            f"model.embedding_size={embedding}",
             f"data.batch_size={batch}",
             f"data.seq_len={steps}",
             f"trainer.max_steps={planned}",
