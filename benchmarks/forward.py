@@ -45,7 +45,7 @@ ONLY_ON = {"scaling": "cpu", "vendor": "cuda"}
 def kinds_of(device: torch.device) -> tuple[str, ...]:
     """The types that are worth measuring there: those that a kernel computes."""
     kinds = ("float32", "bfloat16", "float16") if device.type == "cuda" else ("float32", "bfloat16")
-    return tuple(kind for kind in kinds if trials.computed_in(LSTM, device, TYPES[kind]) == TYPES[kind])
+    return tuple(kind for kind in kinds if trials.computed_in(LSTM, [device], TYPES[kind]) == TYPES[kind])
 
 
 def section(name: str, grid: str, device: torch.device, rounds: int) -> dict[str, Any]:

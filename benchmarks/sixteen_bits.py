@@ -35,7 +35,7 @@ CELLS: dict[str, tuple[Cell, Callable[..., nn.RNNBase]]] = {
     "GRU": (GRU, nn.GRU),
     "RNN": (RNN, nn.RNN),
 }
-CPU, SINGLE, BRAIN = torch.device("cpu"), torch.float32, torch.bfloat16
+CPU, FLOAT32, BFLOAT16 = torch.device("cpu"), torch.float32, torch.bfloat16
 
 
 def cell_ratios(cell: Cell, module: Callable[..., nn.RNNBase], rounds: int) -> dict[str, Any]:
@@ -48,21 +48,21 @@ def cell_ratios(cell: Cell, module: Callable[..., nn.RNNBase], rounds: int) -> d
     stack, x = RecurrentStack(cell, WIDTH, [WIDTH] * LAYERS), torch.randn(STEPS, BATCH, WIDTH)
 
     def mixed() -> None:
-        with torch.autocast("cpu", BRAIN):
+        with torch.autocast("cpu", BFLOAT16):
             y: Tensor = stack(x, stack.initial_state(BATCH))[0]
         torch.autograd.backward(y.float().sum())
 
     turns = take_turns(
         [
-            Contender("float32", plain(SINGLE)),
-            Contender("bfloat16", plain(BRAIN)),
+            Contender("float32", plain(FLOAT32)),
+            Contender("bfloat16", plain(BFLOAT16)),
             Contender("bf16-mixed", mixed),
         ],
         CPU,
         rounds,
     )
     return {
-        "computed_in": str(trials.computed_in(cell, CPU, BRAIN)).removeprefix("torch."),
+        "computed_in": str(trials.computed_in(cell, [CPU], BFLOAT16)).removeprefix("torch."),
         "ms": turns.ms(),
         "times_as_long": {name: turns.speed("float32", name) for name in ("bfloat16", "bf16-mixed")},
     }
@@ -75,7 +75,7 @@ def product_ratio(rounds: int) -> dict[str, Any]:
         y, weight = torch.randn(STEPS * BATCH, WIDTH, dtype=dtype), torch.randn(VOCABULARY, WIDTH, dtype=dtype)
         return lambda: nn.functional.linear(y, weight)
 
-    turns = take_turns([Contender("float32", product(SINGLE)), Contender("bfloat16", product(BRAIN))], CPU, rounds)
+    turns = take_turns([Contender("float32", product(FLOAT32)), Contender("bfloat16", product(BFLOAT16))], CPU, rounds)
     return {"ms": turns.ms(), "times_as_long": {"bfloat16": turns.speed("float32", "bfloat16")}}
 
 

@@ -62,7 +62,7 @@ def resolve(trainer: Mapping[str, Any]) -> Hardware:
     if precision == "auto":
         precision, reason = native_precision(device)
     else:
-        reason = f"asked for{_drawback(precision, device)}"
+        reason = f"asked for{drawback(precision, device)}"
     return Hardware(device.type, device, precision, reason, _label(device))
 
 
@@ -110,10 +110,11 @@ def native_precision(device: torch.device) -> tuple[str, str]:
     """The fastest precision that trains well and that `device` computes in hardware, with the reason."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-        fast = torch.cuda.get_device_capability(device) >= (7, 0)
-        if fast and trials.computed_in(LSTM, device, torch.float16) == torch.float16:
-            return "16-mixed", f"{name} computes float16 in hardware, the type of cuDNN's fastest LSTM kernels"
-        return "32-true", f"{name} has no fast 16-bit LSTM"
+        kernel = trials.run_once(LSTM, device, torch.float16).kernel
+        if kernel is None or (kernel == "cuDNN" and torch.cuda.get_device_capability(device) < (7, 0)):
+            return "32-true", f"{name} has no fast 16-bit LSTM"
+        fastest = ", the type of cuDNN's fastest LSTM kernels" if kernel == "cuDNN" else ""
+        return "16-mixed", f"{name} computes float16 in hardware{fastest}"
     if device.type == "cpu":
         if cpu_has_bfloat16():
             return "bf16-mixed", "this CPU computes bfloat16 in hardware"
@@ -122,20 +123,14 @@ def native_precision(device: torch.device) -> tuple[str, str]:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively: it says so (AVX512-BF16, AMX-BF16, Arm's BF16), and oneDNN does it.
-
-    Neither alone is enough: a hypervisor or a setting may keep instructions back that the CPU has, and oneDNN also runs
-    bfloat16 on AVX-512 without such instructions, slower than float32.
-    """
-    have = torch.cpu.get_capabilities()
-    said = any(bool(have.get(feature)) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
-    return said and trials.computed_in(LSTM, torch.device("cpu"), torch.bfloat16) == torch.bfloat16
+    """Whether the CPU multiplies bfloat16 natively: it says so, and oneDNN did it."""
+    return trials.products_in_hardware(torch.device("cpu"), torch.bfloat16)
 
 
-def _drawback(precision: str, device: torch.device) -> str:
-    """What a person who asks for it should know."""
+def drawback(precision: str, device: torch.device) -> str:
+    """What a person who runs in it should know, to be put behind the reason."""
     if device.type == "cpu" and TYPES[precision][1] == torch.bfloat16 and not cpu_has_bfloat16():
-        return "; this CPU computes bfloat16 in software, many times slower than 32-true"
+        return "; this CPU computes bfloat16 in software: 32-true is faster"
     return ""
 
 

@@ -34,7 +34,7 @@ CUDA = torch.device("cuda")
 @pytest.mark.parametrize("cell", PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str)
 def test_every_type_is_computed_by_cudnn_or_bfloat16_in_float32(cell: Cell, dtype: torch.dtype) -> None:
-    computed = trials.computed_in(cell, CUDA, dtype)
+    computed = trials.computed_in(cell, [CUDA], dtype)
     assert computed == dtype or (computed, dtype) == (torch.float32, torch.bfloat16)
     assert trials.run_once(cell, CUDA, computed).kernel is not None
     assert Fused().supports(StackSpec(cell, 8, (8, 8)), CUDA, dtype) is None
@@ -66,7 +66,7 @@ def test_autocast_computes_what_it_says_and_agrees_with_float64(
     with torch.autocast("cuda", asked or torch.float16, enabled=asked is not None):
         y, state = stack(x.to(CUDA), stack.initial_state(4), on_gpu)
     y.float().sum().backward()
-    assert y.dtype == trials.computed_in(cell, CUDA, asked or torch.float32)
+    assert y.dtype == trials.computed_in(cell, [CUDA], asked or torch.float32)
     found = results([y, *itertools.chain(*state)], [], stack.parameters())
     exactly = results([expected, *itertools.chain(*after)], [], exact.parameters())
     assert_close(found, exactly, bound(stack.spec, x, asked))

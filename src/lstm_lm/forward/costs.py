@@ -49,6 +49,10 @@ LOOP_RATE = 144e3
 """Operations a microsecond of plain matrix products, on all cores of two."""
 LOOP_RATE_ALONE = 100e3
 """The same on one core: small products gain little from a second one."""
+LOOP_HALF = 2.0
+"""Times that rate: products in 16 bits."""
+LOOP_HALF_IN_SOFTWARE = 1 / 20
+"""The same where the processor has no instructions for them (benchmarks/sixteen_bits.py)."""
 LOOP_STEP = {1: 10.0, 3: 30.0, 4: 30.0}
 """By gates: of a step in Python, a dozen small operations where there are several."""
 LAYER_STEP = 4.0
@@ -84,7 +88,8 @@ class Layer(NamedTuple):
 
 def layers(spec: StackSpec) -> list[Layer]:
     """Each layer of a stack that a vendor's kernel computes, or PyTorch in its place."""
-    onednn = spec.cell.name in VENDORS and trials.run_once(spec.cell, CPU, torch.float32).kernel == "oneDNN"
+    plain = spec.cell.name in VENDORS and not spec.deviations
+    onednn = plain and trials.run_once(spec.cell, CPU, torch.float32).kernel == "oneDNN"
     return [
         Layer(inputs, width, spec.cell.gates, onednn)
         for inputs, width in zip(spec.input_sizes, spec.hidden_sizes, strict=True)
@@ -125,14 +130,16 @@ def _aten_step(layer: Layer, workload: Workload, threads: int) -> float:
 
 
 def _loop_rate(workload: Workload, threads: int) -> float:
-    """That of 16-bit products is double."""
-    return (LOOP_RATE if threads > 1 else LOOP_RATE_ALONE) * (2 if workload.dtype.itemsize == 2 else 1)
+    rate = LOOP_RATE if threads > 1 else LOOP_RATE_ALONE
+    if workload.dtype.itemsize > 2:
+        return rate
+    return rate * (LOOP_HALF if trials.products_in_hardware(CPU, workload.dtype) else LOOP_HALF_IN_SOFTWARE)
 
 
 def launches(spec: StackSpec, workload: Workload, *, batched: bool) -> float:
     """Operations that a loop in Python launches for a window: on a GPU that, not arithmetic, is what it waits for.
 
-    Counted for the plain cells on a CPU; no GPU has been timed. `batched` as in `loop`.
+    Counted for the plain cells on a CPU, without torch.compile; no GPU has been timed. `batched` as in `loop`.
     """
     training = int(workload.training)
     gates = min(LAUNCHES, key=lambda known: abs(known - spec.cell.gates))

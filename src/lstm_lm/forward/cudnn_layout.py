@@ -24,8 +24,8 @@ from lstm_lm.forward.vendor import flatten
 def lay_out(stack: Stack, *, whole: bool) -> None:
     """Move the parameters into one block (`whole`), or into one block a layer; nothing to do where they lie so already.
 
-    The parameters stay the same `Parameter` objects, so an optimizer keeps them. Under autocast cuDNN's half-precision
-    copies are laid out by PyTorch itself. Never in inference mode: its tensors could not be trained again.
+    The parameters stay the same `Parameter` objects, so an optimizer keeps them. Copies in another type, made for a
+    window, are laid out where they are made.
     """
     layout = "whole" if whole else "layers"
     spec = stack.spec
@@ -36,12 +36,11 @@ def lay_out(stack: Stack, *, whole: bool) -> None:
     weight = layers[0].weight_hh
     if not takes_one_block(spec.cell, weight):
         return
-    with torch.cuda.device(weight.device), torch.inference_mode(False), torch.no_grad():
-        if whole:
-            flatten(spec.cell.name, [tensor for weights in layers for tensor in weights], len(layers))
-            return
-        for weights in layers:
-            flatten(spec.cell.name, list(weights), 1)
+    if whole:
+        flatten(spec.cell.name, [tensor for weights in layers for tensor in weights], len(layers))
+        return
+    for weights in layers:
+        flatten(spec.cell.name, list(weights), 1)
 
 
 def takes_one_block(cell: Cell, weight: Tensor) -> bool:

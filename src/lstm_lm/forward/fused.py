@@ -9,6 +9,7 @@ A type that no kernel here computes is computed in float32, and a line says so (
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -66,7 +67,7 @@ class Fused(Strategy):
             return 1.0
         if workload.steps == 1 and not workload.training:
             return costs.VENDOR_CELL[spec.cell.gates] * spec.num_layers
-        workload = trials.as_computed(spec.cell, device, workload)
+        workload = replace(workload, dtype=trials.computed_in(spec.cell, [device], workload.dtype))
         threads = costs.threads()
         return sum(
             costs.vendor_call(layer, workload) + workload.steps * costs.vendor_step(layer, workload, threads)
@@ -75,8 +76,8 @@ class Fused(Strategy):
 
     def details(self, spec: StackSpec, device: torch.device, workload: Workload) -> str:
         """The type where it is another than the one asked for, and whether layers are called one by one."""
-        kind = trials.as_computed(spec.cell, device, workload).dtype
-        parts = [trials.said(spec.cell, device, workload.dtype)]
+        kind = trials.computed_in(spec.cell, [device], workload.dtype)
+        parts = [trials.said(spec.cell, [device], workload.dtype)]
         if in_one_call(spec) and not self.calls_once(spec, device, kind, workload.batch_size):
             parts.append("one call a layer")
         return ", ".join(part for part in parts if part)
@@ -85,7 +86,7 @@ class Fused(Strategy):
         """The way to call that this one does not take, for whoever times both; None: it makes no difference."""
         if device.type != "cuda" or not in_one_call(spec) or spec.num_layers == 1:
             return None
-        kind = trials.as_computed(spec.cell, device, workload).dtype
+        kind = trials.computed_in(spec.cell, [device], workload.dtype)
         return "layer" if self.calls_once(spec, device, kind, workload.batch_size) else "stack"
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
@@ -96,18 +97,17 @@ class Fused(Strategy):
         """
         if masks.inside:
             raise ValueError("forward=fused cannot apply masks inside a step: choose the strategy for training anew")
-        if _is_sampling_step(x):
-            return _one_step(stack, x, state)
-        asked = asked_of(x)
-        kind = trials.computed_in(stack.spec.cell, x.device, asked) or asked
-        # by the stack, not by the call: moving the weights at every change from training to scoring would cost
-        whole = not masks.between and self.calls_once(stack.spec, x.device, kind, x.shape[1])
-        if x.device.type == "cuda":
+        spec, weights = stack.spec, next(stack.layers()).weight_hh
+        kind = trials.computed_in(spec.cell, [x.device], asked_of(x))
+        if _is_sampling_step(x) and (weights.dtype == kind or asked_of(x) == weights.dtype):
+            return _one_step(stack, x, state, kind)
+        whole = not masks.between and self.calls_once(spec, x.device, kind, x.shape[1])
+        if x.device.type == "cuda" and weights.dtype == kind:
             lay_out(stack.stored, whole=whole)
         if not whole:
             return _layer_by_layer(stack, x, state, masks, kind)
         stacked = tuple(torch.stack(tensors) for tensors in zip(*state, strict=True))
-        y, after = _vendor_layers(stack.spec.cell, x, stacked, stack.flat_weights(), kind, stack.spec.num_layers)
+        y, after = _vendor_layers(spec.cell, x, stacked, stack.flat_weights(), kind, spec.num_layers)
         return y, tuple(zip(*(tensor.unbind(0) for tensor in after), strict=True))
 
     def calls_once(self, spec: StackSpec, device: torch.device, dtype: torch.dtype, batch_size: int) -> bool:
@@ -124,23 +124,19 @@ def asked_of(x: Tensor) -> torch.dtype:
 
 
 def _is_sampling_step(x: Tensor) -> bool:
-    return (
-        x.shape[0] == 1
-        and x.device.type == "cpu"
-        and not torch.is_grad_enabled()
-        and not torch.is_autocast_enabled(x.device.type)
-    )
+    return x.shape[0] == 1 and x.device.type == "cpu" and not torch.is_grad_enabled()
 
 
-def _one_step(stack: Stack, x: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-    """T = 1 without gradients (and so without dropout)."""
-    y = x[0]
+def _one_step(stack: Stack, x: Tensor, state: StackState, kind: torch.dtype) -> tuple[Tensor, StackState]:
+    """T = 1 without gradients (and so without dropout), computed in `kind`."""
+    y = x[0].to(kind)
     after: list[LayerState] = []
-    for weights, layer in zip(stack.layers(), state, strict=True):
-        given = tuple(tensor.to(y.dtype) for tensor in layer)
-        after.append(run_step(stack.spec.cell.name, y, given, weights))
-        y = after[-1][0]
-    return y.unsqueeze(0), tuple(after)
+    with torch.autocast(x.device.type, enabled=False):
+        for weights, layer in zip(stack.layers(), state, strict=True):
+            given = tuple(tensor.to(kind) for tensor in layer)
+            after.append(run_step(stack.spec.cell.name, y, given, [weight.to(kind) for weight in weights]))
+            y = after[-1][0]
+    return _given_back(y.unsqueeze(0), x), tuple(after)
 
 
 def _layer_by_layer(
@@ -161,17 +157,30 @@ def _vendor_layers(
     cell: Cell, x: Tensor, state: LayerState, weights: Sequence[Tensor], kind: torch.dtype, num_layers: int
 ) -> tuple[Tensor, LayerState]:
     """x `[T, B, I]`, the state's tensors `[L, B, H]`, computed in `kind`."""
-    device, train = x.device.type, torch.is_grad_enabled()
-    autocast = torch.is_autocast_enabled(device)
-    # PyTorch's autocast keeps its copies of the weights for further calls; it runs cuDNN's recurrent kernels in float16
-    # whatever type it was asked for (AutocastRNN.cpp)
-    if autocast and kind == torch.get_autocast_dtype(device) and (device, kind) != ("cuda", torch.bfloat16):
+    train = torch.is_grad_enabled()
+    if _autocast_casts(x, kind):
         return run_layers(cell.name, x, state, weights, num_layers=num_layers, train=train)
-    with torch.autocast(device, enabled=False):
+    with torch.autocast(x.device.type, enabled=False):
         state = tuple(tensor.to(kind) for tensor in state)
         weights = cast_in_one_block(cell, weights, kind, num_layers)
         y, after = run_layers(cell.name, x.to(kind), state, weights, num_layers=num_layers, train=train)
-    return (y if autocast else y.to(x.dtype)), after
+    return _given_back(y, x), after
+
+
+def _autocast_casts(x: Tensor, kind: torch.dtype) -> bool:
+    """Whether PyTorch's own autocast is on and makes `kind` of what a recurrent kernel reads, here and now.
+
+    On CPUs it does, and on NVIDIA's GPUs in float16, whatever it was asked for (AutocastRNN.cpp); and it keeps its
+    copies of the weights for further calls. MIOpen's and Apple's kernels it does not know.
+    """
+    if not torch.is_autocast_enabled(x.device.type) or kind != torch.get_autocast_dtype(x.device.type):
+        return False
+    return x.device.type == "cpu" or (torch.version.cuda is not None and (x.is_cuda, kind) == (True, torch.float16))
+
+
+def _given_back(y: Tensor, x: Tensor) -> Tensor:
+    """`y` in the type of `x`; under autocast in its own, as its operators give it."""
+    return y if torch.is_autocast_enabled(x.device.type) else y.to(x.dtype)
 
 
 STRATEGY = Fused

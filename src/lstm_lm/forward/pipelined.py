@@ -7,6 +7,7 @@ them. So does the backward pass. See `grid/`.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -92,7 +93,7 @@ class Pipelined(Strategy):
             return (
                 math.inf
             )  # never by itself: cuDNN overlaps layers too; a single step or worker has nothing to overlap
-        workload = trials.as_computed(spec.cell, device, workload)
+        workload = replace(workload, dtype=trials.computed_in(spec.cell, [device], workload.dtype))
         plan, (step, call) = self._plan(spec, workload, workers), _dearest(spec, workload)
         passes = 2 if workload.training else 1
         return passes * costs.GRID + step * schedule.makespan(plan, spec.num_layers, workers, call / step)
@@ -109,11 +110,11 @@ class Pipelined(Strategy):
         places = self.place(spec, device)
         streams = any(place.type == "cuda" for place in places)
         threads = self._workers(spec) if self._named is None else len(self._named)
-        said = [trials.said(spec.cell, place, workload.dtype) for place in {*places}]
-        workload = trials.as_computed(spec.cell, places[0], workload)
+        said = trials.said(spec.cell, places, workload.dtype)
+        workload = replace(workload, dtype=trials.computed_in(spec.cell, places, workload.dtype))
         plan = self._plan(spec, workload, spec.num_layers if streams else threads)
         how = "CUDA streams" if streams else f"{threads} {'worker' if threads == 1 else 'workers'}"
-        told = ", ".join([f"{how}, chunks of {max(plan.lengths)} steps", *filter(None, said)])
+        told = f"{how}, chunks of {max(plan.lengths)} steps" + (f", {said}" if said else "")
         if self._named is None:
             return told
         runs = zip(self._named, balanced(spec, len(self._named)), strict=True)
@@ -135,7 +136,7 @@ class Pipelined(Strategy):
         (steps, batch), training = x.shape[:2], torch.is_grad_enabled()
         if steps == 1 and not training and {*devices} == {x.device}:
             return Fused().run(stack, x, state, masks)  # a sampling step: there is nothing to do beside it
-        dtype = _computed_in(stack.spec.cell, x, devices)
+        dtype = trials.computed_in(stack.spec.cell, devices, asked_of(x))
         executor = self._executor(devices, stack.spec)
         workers = executor.count if isinstance(executor, Workers) else stack.spec.num_layers
         plan = self._plan(stack.spec, Workload(batch, steps, dtype, training), workers)
@@ -185,12 +186,6 @@ def _dearest(spec: StackSpec, workload: Workload) -> tuple[float, float]:
     """Microseconds of a step and of a call of the layer that costs most."""
     layer = max(costs.layers(spec), key=lambda layer: costs.vendor_step(layer, workload))
     return costs.vendor_step(layer, workload), costs.vendor_call(layer, workload)
-
-
-def _computed_in(cell: Cell, x: Tensor, devices: Sequence[torch.device]) -> torch.dtype:
-    """The type of the products: the one that is asked for where every device has a kernel in it, else float32."""
-    kinds = {trials.computed_in(cell, device, asked_of(x)) for device in devices}
-    return kinds.pop() or x.dtype if len(kinds) == 1 else torch.float32
 
 
 def _kernel(cell: Cell, devices: tuple[torch.device, ...], dtype: torch.dtype, chunks: int) -> window.MakeKernel:

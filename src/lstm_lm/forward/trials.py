@@ -5,8 +5,7 @@ driver and the build. A trial is one window of the smallest shape, forwards and 
 a process: a few milliseconds, more where it is the first use of the vendor's library.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
-from lstm_lm.forward.interface import Workload
+from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.forward.vendor import flatten, run_layers
 
 KERNELS = {"MkldnnRnn": "oneDNN", "CudnnRnn": "cuDNN", "MiopenRnn": "MIOpen", "LstmMps": "Apple's"}
@@ -32,60 +31,66 @@ class Trial(NamedTuple):
     """The first line of what was raised; None: it ran, forwards and backwards."""
 
 
-TRIED: dict[tuple[Cell, torch.device, torch.dtype, bool, bool], Trial] = {}
+_tried: dict[tuple[str, torch.device, torch.dtype, bool, bool], Trial] = {}
 """By cell, device, type, and whether oneDNN and cuDNN are switched on. torch.compile warns of `functools.cache`."""
 
 
 def run_once(cell: Cell, device: torch.device, dtype: torch.dtype) -> Trial:
-    """One step of one layer of `cell`, which vendors compute, in `dtype` and outside of autocast; nothing is drawn."""
-    key = cell, device, dtype, torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
-    if key not in TRIED:
-        TRIED[key] = _run(cell, device, dtype)
-    return TRIED[key]
+    """One step of one layer of the vendors' `cell` in `dtype`, outside of autocast; nothing is drawn.
 
-
-def computed_in(cell: Cell, device: torch.device, asked: torch.dtype) -> torch.dtype | None:
-    """The type in which `cell` is computed on `device` where `asked` is asked for; None: it cannot be.
-
-    A 16-bit type is computed by a vendor's kernel or not at all: PyTorch's loop takes it on every CPU, but on one
-    without such instructions many times slower than float32 (benchmarks/sixteen_bits.py), which loses no digit.
-    float32 and float64 are what was asked for, or refused.
+    Raises:
+        RuntimeError: the device has too little memory to tell.
     """
-    if asked.itemsize == 2 and not _in_16_bits(cell, device, asked):
-        asked = torch.float32
-    return asked if run_once(cell, device, asked).error is None else None
+    key = cell.name, device, dtype, torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
+    if key not in _tried:
+        _tried[key] = _run(cell, device, dtype)
+    return _tried[key]
 
 
-def as_computed(cell: Cell, device: torch.device, workload: Workload) -> Workload:
-    """The same work in the type of `computed_in`."""
-    return replace(workload, dtype=computed_in(cell, device, workload.dtype) or workload.dtype)
+def computed_in(cell: Cell, devices: Collection[torch.device], asked: torch.dtype) -> torch.dtype:
+    """The type in which `cell` is computed on `devices` where `asked` is asked for.
+
+    A 16-bit type is taken where all of them compute it in hardware; elsewhere it is float32, which loses no digit:
+    PyTorch's loop over time takes 16 bits on every CPU, but without such instructions it is many times slower
+    (benchmarks/sixteen_bits.py). float32 and float64 are what was asked for.
+    """
+    if asked.itemsize == 2 and not all(_in_16_bits(cell, device, asked) for device in devices):
+        return torch.float32
+    return asked
 
 
 def refusal(cell: Cell, device: torch.device, asked: torch.dtype) -> str | None:
-    """None where `computed_in` finds a type, else why there is none, for people to read."""
-    if computed_in(cell, device, asked) is not None:
-        return None
-    wide = torch.float32 if asked.itemsize == 2 else asked
-    return f"{_named(cell)} in {_name(wide)} does not run on {device.type} here: {run_once(cell, device, wide).error}"
+    """None where `cell` runs in the type of `computed_in`, else what happened, for people to read."""
+    dtype = computed_in(cell, [device], asked)
+    error = run_once(cell, device, dtype).error
+    return None if error is None else f"{_named(cell)} in {_name(dtype)} does not run on {device.type} here: {error}"
 
 
-def said(cell: Cell, device: torch.device, asked: torch.dtype) -> str:
+def said(cell: Cell, devices: Collection[torch.device], asked: torch.dtype) -> str:
     """One line where the type of the computation is not the one that was asked for; else empty."""
-    kind = computed_in(cell, device, asked)
-    if kind in (asked, None):
+    dtype = computed_in(cell, devices, asked)
+    if dtype == asked:
         return ""
-    return f"computes in {_name(kind)}: no kernel here computes {_named(cell)} in {_name(asked)}"
+    return f"computes in {_name(dtype)}: no kernel here computes {_named(cell)} in {_name(asked)}"
+
+
+def products_in_hardware(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `device` multiplies in this 16-bit type: a vendor's LSTM ran in it, and a CPU says that it has the means.
+
+    Neither alone is enough on a CPU: a hypervisor may keep its instructions back, and oneDNN also runs bfloat16 on
+    AVX-512 without them.
+    """
+    if run_once(LSTM, device, dtype).kernel is None:
+        return False
+    have = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return device.type != "cpu" or any(bool(have.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _in_16_bits(cell: Cell, device: torch.device, dtype: torch.dtype) -> bool:
-    """By a vendor's kernel; or by PyTorch's loop, where that runs float32 too and products have a kernel."""
+    """By a vendor's kernel, or by PyTorch's loop where that is what runs this cell in float32, too."""
     tried = run_once(cell, device, dtype)
-    if tried.error is not None:
-        return False
-    if tried.kernel is not None:
-        return True
-    loops_anyway = run_once(cell, device, torch.float32).kernel is None
-    return loops_anyway and run_once(LSTM, device, dtype).kernel is not None
+    has_kernel = tried.kernel is not None or run_once(cell, device, torch.float32).kernel is None
+    return tried.error is None and has_kernel and products_in_hardware(device, dtype)
 
 
 def _run(cell: Cell, device: torch.device, dtype: torch.dtype) -> Trial:
@@ -95,9 +100,9 @@ def _run(cell: Cell, device: torch.device, dtype: torch.dtype) -> Trial:
             kernel = next((kernel for node in _nodes(y) if (kernel := _kernel(node))), None)
             torch.autograd.grad(y.sum(), weights)
             y.sum().item()  # a GPU reports its errors late
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, TypeError, AssertionError) as error:  # AssertionError: a build without the device
+        if lacks_device_memory(error):  # which is of the moment
+            raise
         line = next(iter(str(error).splitlines()), "") or type(error).__name__
         return Trial(None, line if len(line) <= LONGEST_ERROR else line[:LONGEST_ERROR].rsplit(" ", 1)[0] + " ...")
     return Trial(kernel, None)
@@ -110,8 +115,7 @@ def _window(cell: Cell, device: torch.device, dtype: torch.dtype) -> tuple[list[
         for shape in ((rows, WIDTH), (rows, WIDTH), (rows,), (rows,))
     ]
     if device.type == "cuda" and torch._use_cudnn_rnn_flatten_weight():  # else it warns that it copies them
-        with torch.no_grad():
-            flatten(cell.name, weights, num_layers=1)
+        flatten(cell.name, weights, num_layers=1)
     x, *state = (torch.zeros(1, 1, WIDTH, device=device, dtype=dtype) for _ in range(1 + cell.state_tensors))
     return weights, run_layers(cell.name, x, tuple(state), weights, num_layers=1, train=True)[0]
 

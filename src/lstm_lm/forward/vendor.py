@@ -62,8 +62,12 @@ def run_step(name: str, x: Tensor, state: LayerState, weights: Sequence[Tensor])
 
 
 def flatten(name: str, weights: list[Tensor], num_layers: int) -> None:
-    """Move all parameters of some layers of one width into one block, as cuDNN wants them, in place."""
+    """Move all parameters of some layers of one width into one block, as cuDNN wants them, in place.
+
+    Never in inference mode: its tensors could not be trained again.
+    """
     (_, inputs), (_, width) = weights[0].shape, weights[1].shape
-    torch._cudnn_rnn_flatten_weight(
-        weights, len(LayerWeights._fields), inputs, VENDORS[name].mode, width, 0, num_layers, False, False
-    )
+    with torch.cuda.device(weights[0].device), torch.inference_mode(False), torch.no_grad():
+        torch._cudnn_rnn_flatten_weight(
+            weights, len(LayerWeights._fields), inputs, VENDORS[name].mode, width, 0, num_layers, False, False
+        )

@@ -197,7 +197,9 @@ def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: Train
     resolved = saved["resolved"]
     if resolved["device"] != machine.device.type:
         return machine
-    return machine._replace(precision=resolved["precision"], precision_reason="as before")
+    precision = resolved["precision"]
+    reason = f"as before{hardware.drawback(precision, machine.device)}"
+    return machine._replace(precision=precision, precision_reason=reason)
 
 
 def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Way:
@@ -211,7 +213,7 @@ def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | No
         asked = section if section["name"] == name else name  # what was asked for then, or what auto took
     workload = workload_of(config, machine.precision)
     choice = model.use_forward(asked, machine.device, workload)
-    return choice._replace(reason="as before") if as_before else choice
+    return choice._replace(reason=choice.reason.replace("asked for", "as before", 1)) if as_before else choice
 
 
 def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:

@@ -77,7 +77,7 @@ def _off_the_kernel(strategy: Strategy, spec: StackSpec, place: Place) -> list[s
 
 
 def _off_the_persistent_one(fused: Fused, spec: StackSpec, place: Place) -> list[str]:
-    kind = trials.computed_in(spec.cell, place.device, place.dtype) or place.dtype
+    kind = trials.computed_in(spec.cell, [place.device], place.dtype)
     once = fused.calls_once(spec, place.device, kind, place.batch_size)
     called = spec if once else dataclasses.replace(spec, layer_dropout=True)
     limit = persistent_limit(called, place.batch_size, kind, torch.cuda.get_device_capability(place.device))

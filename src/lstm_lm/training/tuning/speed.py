@@ -39,9 +39,10 @@ def tune_speed(config: TrainConfig, options: SpeedOptions, checkpoint: Path | No
         return parts.model.use_forward(name, machine.device, workload_of(config, precision)).name
 
     def other_calls(name: str, precision: str) -> str | None:
-        if name != Fused.name or not isinstance(parts.model, RecurrentLanguageModel):
+        model, is_open = parts.model, "forward.calls" in open_keys(config.plain)
+        if name != Fused.name or not is_open or not isinstance(model, RecurrentLanguageModel):
             return None
-        return Fused().other_calls(parts.model.stack.spec, machine.device, workload_of(config, precision))
+        return Fused().other_calls(model.stack.spec, machine.device, workload_of(config, precision))
 
     def start(candidate: Candidate) -> StepTrial:
         plain = chosen_config(config.plain, candidate.settings())
