@@ -15,7 +15,8 @@ too (benchmarks/training.py compares with PyTorch's defaults).
     vendor         one nn.LSTM of L layers against L of one; streams with and without CUDA graphs (CUDA)
 
 `--grid small` takes about 15 minutes on two cores, `full` hours. With `--out`, sections that are not measured now are
-kept as they are in the file, if it is this machine's.
+kept as they are in the file, if it is this machine's. `--judge` measures nothing: it asks auto's present rule what it
+takes in each kept cell, and compares the medians that were measured there.
 """
 
 import argparse
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--grid", default="small", choices=("tiny", "small", "full"), help="tiny: to try the script")
     parser.add_argument("--rounds", type=int, default=9, help="of figures and scaling; the others take half as many")
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
+    parser.add_argument("--judge", action="store_true", help="only judge auto anew, on the cells of --out")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     arguments = parser.parse_args()
 
@@ -88,7 +90,11 @@ def main() -> None:
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
     }
     results = kept(arguments.out, device, settings)
-    for name in SECTIONS:
+    if arguments.judge:
+        for name in ("grid", "held_out"):
+            results[name]["auto"] = forward_grid.judge_again(results[name]["cells"], device)
+        save(record("forward", device, settings, results), arguments.out)
+    for name in () if arguments.judge else SECTIONS:
         if name in arguments.sections and ONLY_ON.get(name, device.type) == device.type:
             print(f"--- {name}", flush=True)
             results[name] = section(name, arguments.grid, device, arguments.rounds)

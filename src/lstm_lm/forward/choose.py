@@ -13,8 +13,8 @@ AUTO = "auto"
 DIRECT = "direct"
 """What is told instead of a strategy's name where a model has no recurrent layers."""
 PACKAGE = "lstm_lm.forward"
-WORTH_CHANGING = 1.05
-"""By how much another strategy must be estimated to beat the vendor's plain kernel before `auto` takes it."""
+WORTH_SAYING = 1.05
+"""By how much the next best must be estimated to be slower before a number says so."""
 
 
 class Choice(NamedTuple):
@@ -89,14 +89,12 @@ def _fastest(spec: StackSpec, device: torch.device, workload: Workload) -> Choic
     refusals = _refusals(spec, device, workload.dtype)
     able = {name: _strategy_class(name)() for name, refusal in refusals.items() if refusal is None}
     costs = {name: strategy.cost(spec, device, workload) for name, strategy in able.items()}
-    if "fused" in costs:
-        costs["fused"] /= WORTH_CHANGING
     first, *others = sorted(costs, key=lambda name: costs[name])
     details = able[first].details(spec, device, workload)
     parts = [details] if details else []
     if others:
         ratio = costs[others[0]] / costs[first]
-        lead = f", {ratio:.1f} times as fast as {others[0]}" if WORTH_CHANGING <= ratio < 10 else ""
+        lead = f", {ratio:.1f} times as fast as {others[0]}" if WORTH_SAYING <= ratio < 10 else ""
         parts.append(f"estimated faster than {_listed(others)}{lead}")
     because: dict[str, list[str]] = {}
     for name, refusal in refusals.items():
