@@ -15,7 +15,14 @@ from lstm_lm.errors import RunError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.training import nonfinite
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.nonfinite import MOST_OVERFLOWS_IN_A_ROW, MOST_SKIPPED_IN_A_ROW, NonFinite, StepFacts, largest
+from lstm_lm.training.nonfinite import (
+    MOST_OVERFLOWS_IN_A_ROW,
+    MOST_SKIPPED_IN_A_ROW,
+    Arriving,
+    NonFinite,
+    StepFacts,
+    largest,
+)
 
 Config = Callable[..., dict[str, Any]]
 EVERY = ("trainer.max_steps=8", "callbacks.checkpoint.every_n_steps=2", "model.dropout=0.1")
@@ -253,3 +260,21 @@ def test_no_checkpoint_of_a_gpu_holds_bad_weights(
     with pytest.raises(RunError, match="step 5"):
         lstm_lm.train(small_config(*EVERY, "device=gpu", f"precision={precision}"), tmp_path / "run")
     assert all(bool(weight.isfinite().all()) for weight in weights(tmp_path / "run").values())
+
+
+NEEDS_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_A_GPU)])
+def test_only_a_copy_that_an_event_follows_is_not_waited_for(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Apple's GPUs, too, a copy to the host would be read before it is there."""
+    copy, waited_for = torch.Tensor.copy_, []
+
+    def recorded(into: torch.Tensor, values: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+        waited_for.append(not non_blocking)
+        return copy(into, values, non_blocking=non_blocking)
+
+    monkeypatch.setattr(torch.Tensor, "copy_", recorded)
+    arriving = Arriving(torch.tensor([True, False], device=device))
+    assert arriving.read() == [True, False]
+    assert waited_for == [device == "cpu"]

@@ -61,11 +61,14 @@ def looking_waits(values: Tensor) -> bool:
 
 
 class Arriving:
-    """Booleans on their way to the host, which may do something else meanwhile."""
+    """Booleans on their way to the host, which may do something else meanwhile.
+
+    Only where an event tells when they are there: elsewhere a copy that nobody waits for may be read too early.
+    """
 
     def __init__(self, values: Tensor) -> None:
         self._values = torch.empty(values.shape, dtype=values.dtype, pin_memory=values.is_cuda)
-        self._values.copy_(values, non_blocking=True)
+        self._values.copy_(values, non_blocking=values.is_cuda)
         self._event: torch.cuda.Event | None = None
         if values.is_cuda:
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
