@@ -6,7 +6,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.precision.amp import _optimizer_handles_unscaling
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -132,7 +131,8 @@ class LanguageModelTask(pl.LightningModule):
 
         def closure() -> Any:
             loss = optimizer_closure()
-            if self._scaler is not None and _optimizer_handles_unscaling(optimizer.optimizer):
+            # Lightning and torch's scaler go by the same attribute.
+            if self._scaler is not None and getattr(optimizer.optimizer, "_step_supports_amp_scaling", False):
                 self._scaler.unscale_(optimizer.optimizer)
             return loss
 
