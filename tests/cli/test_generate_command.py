@@ -1,5 +1,6 @@
 """`generate`: the text, all of it and nothing else, on standard output; no file anywhere."""
 
+import io
 import os
 import signal
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from cli_commands import ROOT, Here, Said, apart
+
+from lstm_lm.cli.main import main
 
 PROMPT = "the quick brown fox"
 
@@ -172,6 +175,15 @@ def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
 
 
 @pytest.mark.posix
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_letter_that_cannot_be_shown_ends_no_text(errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii", errors=errors, newline="\n"))
+    monkeypatch.setattr("lstm_lm.cli.generate._write", lambda *_: print("日 is a day"))
+    assert main(["generate"]) == 0
+    assert output.getvalue() == b"? is a day\n"
+
+
 def test_text_is_written_as_it_comes(trained: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "generate.py"), "max_new_tokens=100000000", "device=cpu"],

@@ -1,5 +1,7 @@
 import errno
+import io
 import signal
+import sys
 
 import pytest
 
@@ -70,3 +72,18 @@ def test_sigterm_ends_a_command_at_any_moment_as_ctrl_c_does() -> None:
     assert run_in_shell(command) == 143
     assert tidied == [True]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("errors", "said", "written"),
+    [
+        ("strict", "日 is a day", b"? is a day\n"),
+        ("surrogateescape", "run-\udcff", b"run-\xff\n"),  # as LC_ALL=C has it: a path with a byte that is no letter
+        ("backslashreplace", "日", b"\\u65e5\n"),  # asked for by PYTHONIOENCODING
+    ],
+)
+def test_what_cannot_be_shown(errors: str, said: str, written: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii", errors=errors, newline="\n"))
+    assert run_in_shell(lambda: print(said) or 0) == 0
+    assert output.getvalue() == written

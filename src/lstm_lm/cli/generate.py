@@ -52,6 +52,8 @@ def _generate(config: DictConfig) -> None:
     command = CommandOptions.parse({key: value for key, value in plain.items() if key not in keys}, "")
     if command.interactive and options.num_samples > 1:
         raise UserError(f"interactive=true: writes one text, not num_samples={options.num_samples}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a text has no bytes to keep as they are, and must not end
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # refused where it is read as a prompt
     _write(command, options)

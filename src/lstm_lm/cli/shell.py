@@ -91,8 +91,11 @@ def _ending_on_signals() -> Iterator[None]:
 
 
 def _say_what_can_be_said() -> None:
-    """What the terminal, or Windows' code page for a file, cannot show must not end a run: it becomes a "?"."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
+    """What the terminal, or Windows' code page for a file, cannot show must not end a run: it becomes a "?".
+
+    Not where Python writes the bytes of a path as they are (LC_ALL=C): a program that reads them would find no file.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")
 
 
