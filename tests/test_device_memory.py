@@ -25,6 +25,7 @@ SAY_SO = {
 SAY_NOTHING_OF_IT = {
     "cuBLAS": RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
     "cuDNN": RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a"),
+    "cuDNN, of the host": RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
     "runtime": RuntimeError("CUDA error: an illegal memory access was encountered"),
     "CPU": RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to"),
     "loader": RuntimeError("It is possible that dataloader's workers are out of shared memory."),

@@ -4,7 +4,7 @@ import re
 
 _SAID = re.compile(
     r"\b(CUDA|HIP|MPS|XPU)\b.*\bout of memory"  # the caching allocators' and the runtimes' words
-    r"|_STATUS_(\w+_)?ALLOC(ATION)?_FAILED\b"  # cuBLAS, cuDNN, and what stands in for them on AMD's GPUs
+    r"|_STATUS_(?!\w*HOST_)(\w+_)?ALLOC(ATION)?_FAILED\b"  # cuBLAS, cuDNN (not of the host's), AMD's stand-ins
     r"|\bmiopenStatusAllocFailed\b",
     re.IGNORECASE,
 )
