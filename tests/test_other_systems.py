@@ -22,7 +22,7 @@ import pytest
 from lstm_lm import process_group, renaming, stop_signals
 from lstm_lm.cli.shell import run_in_shell
 from lstm_lm.errors import Interrupted, RunError
-from lstm_lm.runs import atomic
+from lstm_lm.runs import atomic, rotation
 from lstm_lm.runs.lock import lock_file
 from lstm_lm.training import distributed, requeue
 from lstm_lm.training.callbacks.signals import StopOnSignal
@@ -150,6 +150,44 @@ def test_a_file_that_a_reader_has_open_is_replaced_once_it_is_closed(
     (tmp_path / "last.ckpt").write_bytes(b"old")
     atomic.write_bytes(tmp_path / "last.ckpt", b"new")
     assert (tmp_path / "last.ckpt").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_a_reader_has_open_is_removed_once_it_is_closed(
+    folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint that is pushed out while it is read; a damaged store whose tokens are mapped into memory."""
+    path = tmp_path / "read"
+    if folder:
+        path.mkdir()
+        (path / "train.bin").write_bytes(b"ids")
+    else:
+        path.write_bytes(b"weights")
+    unlink, refusals = os.unlink, iter([InUse(13, "in use"), InUse(13, "in use")])
+
+    def in_use_twice(*args: Any, **how: Any) -> None:
+        if (refusal := next(refusals, None)) is not None:
+            raise refusal
+        unlink(*args, **how)
+
+    monkeypatch.setattr(os, "unlink", in_use_twice)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    renaming.remove(path)
+    assert not path.exists()
+    assert next(refusals, None) is None
+    renaming.remove(path)  # what is not there is no error
+
+
+def test_a_checkpoint_that_stays_open_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **how: Any) -> None:
+        raise InUse(13, "in use")
+
+    for name in ("last.ckpt", "last-1.ckpt"):
+        (tmp_path / name).write_bytes(b"weights")
+    monkeypatch.setattr(os, "unlink", refuse)
+    monkeypatch.setattr(renaming, "SECONDS_TO_LET_GO", 0.0)
+    with pytest.raises(InUse):
+        rotation.make_room(tmp_path / "last.ckpt", keep=1)
 
 
 @pytest.mark.parametrize("refusal", [PermissionError(13, "not yours"), InUse(13, "in use")])

@@ -38,6 +38,7 @@ class RunError(UserError):
 class Interrupted(BaseException):
     """A signal asked the run to stop, and it has stopped cleanly (exit status 128 + the signal's number).
 
+    130 for Ctrl-C, 143 for SIGTERM; on Windows 149 for Ctrl-Break, which is signal 21 there.
     Not an `Exception`: like `KeyboardInterrupt`, nothing on the way out may swallow it.
     """
 

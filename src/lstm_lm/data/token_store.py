@@ -25,7 +25,7 @@ from lstm_lm.data.manifest import FORMAT_VERSION, Manifest, SplitManifest, small
 from lstm_lm.data.splits import FittingText, SplitText, cut
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
-from lstm_lm.renaming import rename
+from lstm_lm.renaming import remove, rename
 from lstm_lm.tokenizers import Tokenizer, Unknown, tokenizer_from_json
 
 MANIFEST_FILE = "manifest.json"
@@ -147,7 +147,7 @@ def _make(folder: Path, build: Callable[[Path], None]) -> None:
     try:
         build(building)
         if folder.exists():  # damaged, or it would have been opened
-            shutil.rmtree(folder)
+            remove(folder)
         rename(building, folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)

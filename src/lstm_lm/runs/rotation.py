@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from lstm_lm.errors import UserError
-from lstm_lm.renaming import rename
+from lstm_lm.renaming import remove, rename
 from lstm_lm.runs import atomic, checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 
@@ -45,7 +45,7 @@ def make_room(last: Path, keep: int) -> None:
         return
     for path in existing(last):
         if path != last and int(path.stem.removeprefix(f"{last.stem}-")) >= keep - 1:
-            path.unlink(missing_ok=True)
+            remove(path)
     if keep < 2:
         return
     for age in range(keep - 2, 0, -1):
@@ -117,4 +117,4 @@ def forget_all_but(last: Path) -> None:
     """
     for path in existing(last):
         if path != last:
-            path.unlink()
+            remove(path)

@@ -1,13 +1,13 @@
 """Running a study: what is missing, row by row, each in fresh processes, until all is done or a signal comes."""
 
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from lstm_lm.renaming import remove
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.studies import fresh_process, records
 from lstm_lm.studies.fresh_process import Ended
@@ -162,12 +162,9 @@ class Study:
 
     def _clear(self, turn: Turn) -> None:
         """Take away what an earlier, unfinished run of this very turn left."""
-        self._record_path(turn).unlink(missing_ok=True)
         run = self.run_directory(turn).path
-        if run.exists():
-            shutil.rmtree(run)
-        for log in run.parent.glob(f"{turn.repetition}.*.log"):
-            log.unlink()
+        for path in (self._record_path(turn), run, *run.parent.glob(f"{turn.repetition}.*.log")):
+            remove(path)
 
 
 def _seed(turn: Turn) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from lstm_lm.errors import RunError
+from lstm_lm.renaming import remove
 from lstm_lm.runs import checkpoint_file, rotation
 
 
@@ -35,7 +36,7 @@ class GuardedCheckpointIO(CheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete the file, if there is one."""
-        Path(path).unlink(missing_ok=True)
+        remove(Path(path))
 
 
 class PatientCheckpointIO(GuardedCheckpointIO):
