@@ -1,7 +1,7 @@
 """What POSIX alone has is taken away: a run then begins, learns, saves and writes all the same.
 
-Nothing here has been run on Windows. Names that are asked for behind `sys.platform` are left to the type checker
-(`mypy --platform win32`).
+Nothing here has been run on Windows. Names that are asked for behind `sys.platform` are left to the type checker,
+which .ci/run starts for each system.
 """
 
 import errno

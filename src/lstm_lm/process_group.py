@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 
 OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 """`creationflags` for a process that the terminal's Ctrl-C shall not reach: Windows' word for what `process_group` and
@@ -24,7 +25,7 @@ def pass_on(child: subprocess.Popen[bytes], number: int) -> None:
 def end_group(child: subprocess.Popen[bytes]) -> None:
     """End, at once, a process that leads a group of its own, and its group (on Windows, itself alone)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
+        if sys.platform != "win32" and hasattr(os, "killpg"):
             os.killpg(child.pid, signal.SIGKILL)
         else:
             child.kill()

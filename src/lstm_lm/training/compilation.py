@@ -9,6 +9,7 @@ import contextlib
 import linecache
 import logging
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -82,7 +83,7 @@ class Compilation:
         self._undo.enter_context(torch.fx.experimental._config.patch(use_duck_shape=False))  # type: ignore[attr-defined]
         _LIMIT_LOG.addFilter(self._storm)
         self._undo.callback(_LIMIT_LOG.removeFilter, self._storm)
-        if self._can_alarm():
+        if sys.platform != "win32" and self._can_alarm():
             self._alarmed = True
             self._undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, self._ring))
         return self
@@ -122,12 +123,12 @@ class Compilation:
 
     def _on_start(self, *_: Any) -> None:
         self._began = time.perf_counter()
-        if self._alarmed and self._options.max_seconds is not None:
+        if sys.platform != "win32" and self._alarmed and self._options.max_seconds is not None:
             # 0 would mean: never
             signal.setitimer(signal.ITIMER_REAL, max(1e-3, self._options.max_seconds - self._seconds))
 
     def _on_end(self, *_: Any) -> None:
-        if self._alarmed:
+        if sys.platform != "win32" and self._alarmed:
             signal.setitimer(signal.ITIMER_REAL, 0)
         if self._began is not None:
             self._seconds += time.perf_counter() - self._began
