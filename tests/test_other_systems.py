@@ -12,12 +12,15 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
 
 from lstm_lm import process_group, renaming, stop_signals
 from lstm_lm.cli.shell import run_in_shell
@@ -26,6 +29,8 @@ from lstm_lm.runs import atomic, rotation
 from lstm_lm.runs.lock import lock_file
 from lstm_lm.training import distributed, requeue
 from lstm_lm.training.callbacks.signals import StopOnSignal
+
+ROOT = Path(__file__).resolve().parents[1]
 
 WITHOUT = """
 import builtins, importlib, json, os, pkgutil, signal, sys, types
@@ -242,3 +247,29 @@ def test_where_pytorch_has_no_libuv_the_store_is_told_so(leader: bool, monkeypat
     monkeypatch.setattr(distributed, "LIBUV", False)
     distributed.meeting_place(distributed.Team(0, 2), None if leader else 1)
     assert store.call_args.kwargs["use_libuv"] is False
+
+
+def test_the_workflow_is_one_that_can_run() -> None:
+    """It has not run anywhere yet: at least the form is what it must be."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert isinstance(workflow["name"], str)
+    assert set(workflow[True]) == {"push", "pull_request"}, "to YAML 1.1 the key `on` is a boolean"
+    assert workflow["jobs"]
+    for job in workflow["jobs"].values():
+        assert isinstance(job["runs-on"], str)
+        matrix = job["strategy"]["matrix"]
+        for axis in ("os", "python"):
+            assert matrix[axis]
+            assert all(isinstance(value, str) for value in matrix[axis]), "3.10 would be the number 3.1"
+            assert f"${{{{ matrix.{axis} }}}}" in (job["runs-on"], *_given(job["steps"]))
+        assert all(SpecifierSet(project["requires-python"]).contains(version) for version in matrix["python"])
+        assert job["steps"]
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            assert isinstance(step.get("uses", step.get("run")), str)
+
+
+def _given(steps: list[dict[str, Any]]) -> list[str]:
+    """What actions are given."""
+    return [value for step in steps for value in step.get("with", {}).values()]
