@@ -125,11 +125,10 @@ def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, A
 
     A scaler goes by how it was made, and the kernel that does not look for overflows refuses to be told of them.
     """
+    # not strict: torch itself refuses another number of groups
     groups = [
         {**saved, "fused": own["fused"]} if "fused" in own else saved
-        for saved, own in zip(
-            state["param_groups"], optimizer.param_groups, strict=False
-        )  # torch refuses other numbers
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=False)
     ]
     return {**state, "param_groups": groups}
 
