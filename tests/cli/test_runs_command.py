@@ -13,6 +13,8 @@ import pytest
 from cli_commands import ROOT, Here, Said
 from run_folders import make_run
 
+from lstm_lm.cli.main import main
+
 CURVE = {10: {"train/loss": 3.0, "train/step_ms": 20.0, "epoch": 1.0}, 20: {"train/loss": 2.0, "val/loss": 2.1}}
 
 
@@ -196,3 +198,22 @@ def test_a_status_that_there_is_not_is_refused(runs: Callable[..., Said]) -> Non
     said = runs("status=complete")
     assert said.status == 2
     assert "status=complete is none of running, completed" in said.err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "errors", "name", "written"),
+    [
+        ("utf-8", "strict", b"run-\xff", b"run-\xff"),
+        ("ascii", "surrogateescape", b"run-\xff", b"run-\xff"),  # as with LC_ALL=C
+        ("cp1252", "strict", "run-日".encode(), b"run-?"),  # as in a pipe on Windows, whose paths hold no odd bytes
+    ],
+)
+@pytest.mark.linux
+def test_a_path_is_written_byte_by_byte_where_that_can_be(
+    encoding: str, errors: str, name: bytes, written: bytes, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(own_folder / "outputs" / os.fsdecode(name))
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding=encoding, errors=errors))
+    assert main(["runs", "format=csv"]) == 0
+    assert written in output.getvalue()
