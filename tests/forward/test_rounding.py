@@ -10,7 +10,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 from rounding import FORWARD, ROUNDING, UNIT_ROUNDOFF, Results, bound, excess, has_kinks
+from test_odd_shapes import SHAPES as ODD
+from test_odd_shapes import custom, in_float64
 from test_parity import PLAIN, Shape, example, run
+from test_variants import CELLS
 from torch import Tensor
 
 from lstm_lm.forward.interface import LayerWeights, Masks, Stack, StackSpec, StackState
@@ -225,3 +228,32 @@ def test_a_mask_of_the_step_before(cell: str, shape: Shape) -> None:
     for layer, mask in enumerate(masks.between):
         shifted = Masks((*masks.between[:layer], mask.roll(1, 0), *masks.between[layer + 1 :]))
         assert_caught(run(stack, x, state, shifted), right, stack.spec, x)
+
+
+def assert_no_tensor_may_be_zero(right: Results, spec: StackSpec, x: Tensor) -> None:
+    """None of several numbers; one number may have cancelled."""
+    for kind, tensors in right._asdict().items():
+        for place, tensor in enumerate(tensors):
+            assert tensor.any()
+            if tensor.numel() == 1:
+                continue
+            without = (*tensors[:place], torch.zeros_like(tensor), *tensors[place + 1 :])
+            wrong = right._replace(**{kind: without})
+            times = {name: excess(wrong, right, bound(spec, x, dtype)) for name, dtype in TYPES.items()}
+            assert min(times.values()) > 1, (kind, place, times)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, Shape(5, 2, 3, (4, 4, 4, 4, 4))], ids=str)
+@pytest.mark.parametrize("cell", PLAIN)
+def test_one_tensor_of_zeros(cell: str, shape: Shape) -> None:
+    """Of all results and gradients, however small beside the others."""
+    stack, (x, state, masks) = remembering(shape, cell)
+    assert_no_tensor_may_be_zero(run(stack, x, state, masks), stack.spec, x)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["plain steps", "masks inside"])
+@pytest.mark.parametrize("shape", ODD)
+@pytest.mark.parametrize("cell", CELLS)
+def test_one_tensor_of_zeros_of_any_cell(cell: str, shape: str, inside: bool) -> None:
+    stack, given = custom(CELLS[cell], ODD[shape], inside=inside, dtype=torch.float64)
+    assert_no_tensor_may_be_zero(in_float64(stack, given), stack.spec, given[0])
