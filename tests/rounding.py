@@ -92,7 +92,7 @@ OWN_SHARE, OWN_SHARE_OF_TURNED = 0.5, 0.9
 """How much of its own size a tensor's error may be in 16 bits, and a gradient's where units changed sides.
 
 Measured in bfloat16 with and without AVX-512, for tensors of several numbers, the largest of any cell without kinks is
-0.06, with kinks 0.18, and 0.71 with kinks and normalised.
+0.032, with kinks 0.18, and 0.71 with kinks and normalised.
 """
 NONE_EXPECTED = 0.01
 """With fewer units than this expected on the other side of a kink, there are none."""
