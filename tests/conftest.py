@@ -25,10 +25,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 PROCESSOR = (
     *("cells", "embedding", "evaluation", "forward", "generation", "models"),
-    *("cli/test_evaluate_command.py", "test_benchmarks.py", "test_conf.py", "test_hardware.py", "test_loading.py"),
-    *("test_readme.py", "test_recipes.py", "test_wheel.py", "training/test_compiling.py"),
-    *("training/test_deterministic.py", "training/test_every_forward.py", "training/test_runtime.py"),
-    *("training/test_train.py", "training/test_vendor_cost.py"),
+    *("cli/test_evaluate_command.py", "cli/test_generate_command.py", "cli/test_sweep.py"),
+    *("cli/test_train_command.py", "test_benchmarks.py", "test_conf.py", "test_hardware.py", "test_loading.py"),
+    *("test_readme.py", "test_recipes.py", "test_wheel.py", "training/objectives/test_reconstruction.py"),
+    *("training/test_compiling.py", "training/test_deterministic.py", "training/test_direct_models.py"),
+    *("training/test_distributed.py", "training/test_every_forward.py", "training/test_nonfinite.py"),
+    *("training/test_resume.py", "training/test_runtime.py", "training/test_train.py", "training/test_vendor_cost.py"),
+    "training/tuning",
 )
 """Where tests lie whose outcome the processor may decide: its instructions, and what libraries choose by them."""
 
@@ -36,6 +39,8 @@ PROCESSOR = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, for a second run on a processor that is told to be another (.ci/run)."""
     here = Path(__file__).parent
+    if missing := [place for place in PROCESSOR if not (here / place).exists()]:
+        raise pytest.UsageError(f"PROCESSOR in tests/conftest.py names what is not there: {', '.join(missing)}")
     for item in items:
         where = item.path.relative_to(here)
         if any(where.is_relative_to(place) for place in PROCESSOR):
