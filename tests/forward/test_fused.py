@@ -18,7 +18,7 @@ from lstm_lm.forward.trials import Trial
 from lstm_lm.models.recurrent_stack import RecurrentStack
 
 CUDA = torch.device("cuda")
-HALF, SINGLE = torch.float16, torch.float32
+FLOAT16, FLOAT32 = torch.float16, torch.float32
 FITS = StackSpec(LSTM, 256, (256, 256))
 """Each layer fits cuDNN's persistent kernel in float16, both in one call do not."""
 
@@ -62,15 +62,15 @@ def test_one_call_and_one_a_layer_compute_the_same(
 @pytest.mark.parametrize(
     ("spec", "batch", "dtype", "once"),
     [
-        (FITS, 64, HALF, False),
-        (FITS, 64, SINGLE, True),  # the persistent kernel knows float16 alone
-        (FITS, 63, HALF, True),  # no multiple of 8
-        (StackSpec(LSTM, 100, (256, 256)), 64, HALF, True),  # the first layer does not fit
-        (StackSpec(LSTM, 256, (200, 200)), 64, HALF, True),
-        (StackSpec(LSTM, 64, (64, 64)), 64, HALF, True),  # so narrow that the whole stack has one
-        (StackSpec(LSTM, 256, (256,)), 64, HALF, True),  # one layer is one call
-        (StackSpec(GRU, 256, (256, 256)), 64, HALF, True),
-        (StackSpec(LSTM, 256, (256, 512)), 64, HALF, False),  # never in one call
+        (FITS, 64, FLOAT16, False),
+        (FITS, 64, FLOAT32, True),  # the persistent kernel knows float16 alone
+        (FITS, 63, FLOAT16, True),  # no multiple of 8
+        (StackSpec(LSTM, 100, (256, 256)), 64, FLOAT16, True),  # the first layer does not fit
+        (StackSpec(LSTM, 256, (200, 200)), 64, FLOAT16, True),
+        (StackSpec(LSTM, 64, (64, 64)), 64, FLOAT16, True),  # so narrow that the whole stack has one
+        (StackSpec(LSTM, 256, (256,)), 64, FLOAT16, True),  # one layer is one call
+        (StackSpec(GRU, 256, (256, 256)), 64, FLOAT16, True),
+        (StackSpec(LSTM, 256, (256, 512)), 64, FLOAT16, False),  # never in one call
     ],
 )
 def test_auto_calls_layer_by_layer_where_only_that_is_persistent(
@@ -82,7 +82,7 @@ def test_auto_calls_layer_by_layer_where_only_that_is_persistent(
 
 @pytest.mark.usefixtures("gpu")
 def test_the_other_way_to_call_is_named_for_whoever_times_both() -> None:
-    work = Workload(batch_size=64, steps=64, dtype=HALF, training=True)
+    work = Workload(batch_size=64, steps=64, dtype=FLOAT16, training=True)
     assert Fused().other_calls(FITS, CUDA, work) == "stack"
     assert Fused().other_calls(StackSpec(LSTM, 100, (100, 100)), CUDA, work) == "layer"
     assert Fused().other_calls(StackSpec(LSTM, 256, (256,)), CUDA, work) is None
@@ -93,7 +93,7 @@ def test_the_other_way_to_call_is_named_for_whoever_times_both() -> None:
 
 def test_on_amds_gpus_nothing_is_said_of_cudnn(gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert Fused().calls_once(FITS, CUDA, HALF, 64)
+    assert Fused().calls_once(FITS, CUDA, FLOAT16, 64)
 
 
 @pytest.mark.parametrize(("kernel", "wanted"), [("cuDNN", True), ("MIOpen", False), (None, False)])
@@ -104,7 +104,7 @@ def test_weights_lie_in_one_block_for_cudnn_alone(
     monkeypatch.setattr(trials, "run_once", lambda cell, device, dtype: Trial(kernel, None))
 
     class OnGPU:
-        is_cuda, device, dtype = True, CUDA, SINGLE
+        is_cuda, device, dtype = True, CUDA, FLOAT32
 
     assert takes_one_block(LSTM, OnGPU()) == wanted  # type: ignore[arg-type]
     assert not takes_one_block(LSTM, torch.empty(1)), "on a CPU they may lie anywhere"
@@ -126,9 +126,9 @@ def test_weights_are_cast_once_a_call_and_their_gradients_come_back_in_their_own
     sum(copy.float().square().sum() for copy in copies).backward()  # type: ignore[union-attr]
     for copy, weight in zip(copies, weights, strict=True):
         assert weight.grad is not None
-        assert weight.grad.dtype == SINGLE
+        assert weight.grad.dtype == FLOAT32
         assert torch.equal(weight.grad, 2 * copy.float().to(torch.bfloat16).float())
-    assert cast_in_one_block(LSTM, weights, SINGLE, 2) is weights, "nothing to cast, nothing to copy"
+    assert cast_in_one_block(LSTM, weights, FLOAT32, 2) is weights, "nothing to cast, nothing to copy"
 
 
 @pytest.mark.parametrize("make", [Fused, lambda: Fused("layer")], ids=["stack", "layer"])

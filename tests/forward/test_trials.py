@@ -26,22 +26,22 @@ from lstm_lm.forward.pipelined import Pipelined
 from lstm_lm.forward.trials import Trial
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-SINGLE, BRAIN, HALF, DOUBLE = torch.float32, torch.bfloat16, torch.float16, torch.float64
+FLOAT32, BFLOAT16, FLOAT16, FLOAT64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
 Kernels = dict[tuple[str, torch.dtype], Trial]
 NOT_THERE = Trial(None, "could not create a primitive descriptor")
 BY_A_LOOP = Trial(None, None)
 ONEDNN = Trial("oneDNN", None)
 
-ORDINARY: Kernels = {("lstm", SINGLE): ONEDNN}
+ORDINARY: Kernels = {("lstm", FLOAT32): ONEDNN}
 """A CPU of AVX2; all else by PyTorch's loop."""
-NEWER: Kernels = {**ORDINARY, ("lstm", BRAIN): ONEDNN}
+NEWER: Kernels = {**ORDINARY, ("lstm", BFLOAT16): ONEDNN}
 """One with bfloat16."""
 WITHOUT_INSTRUCTIONS: Kernels = dict(NEWER)
 """One of AVX-512 without bfloat16, where oneDNN computes it all the same, slower than float32."""
-FAILING: Kernels = {**ORDINARY, ("lstm", BRAIN): NOT_THERE}
+FAILING: Kernels = {**ORDINARY, ("lstm", BFLOAT16): NOT_THERE}
 """One where PyTorch hands oneDNN what it cannot do, instead of looping."""
-GPU: Kernels = {(cell, kind): Trial("cuDNN", None) for cell in PLAIN for kind in (SINGLE, HALF, DOUBLE)}
-NO_DEVICE: Kernels = {(cell, kind): NOT_THERE for cell in PLAIN for kind in (SINGLE, HALF, DOUBLE, BRAIN)}
+GPU: Kernels = {(cell, kind): Trial("cuDNN", None) for cell in PLAIN for kind in (FLOAT32, FLOAT16, FLOAT64)}
+NO_DEVICE: Kernels = {(cell, kind): NOT_THERE for cell in PLAIN for kind in (FLOAT32, FLOAT16, FLOAT64, BFLOAT16)}
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Kernels], None]:
 
 
 @pytest.mark.parametrize("cell", PLAIN.values(), ids=PLAIN)
-@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE, BRAIN, HALF], ids=str)
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64, BFLOAT16, FLOAT16], ids=str)
 def test_a_trial_ends_with_an_answer_draws_nothing_and_is_made_once(
     cell: Cell, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,33 +68,33 @@ def test_a_trial_ends_with_an_answer_draws_nothing_and_is_made_once(
     answers = {trials.run_once(cell, CPU, dtype) for _ in range(3)}
     assert len(answers) == len(windows) == 1
     assert torch.equal(torch.get_rng_state(), state)
-    if dtype in (SINGLE, DOUBLE):
+    if dtype in (FLOAT32, FLOAT64):
         assert answers.pop().error is None, "these run everywhere"
 
 
 def test_it_is_the_vendors_kernel_that_is_recognised() -> None:
     """By the operation that autograd recorded, not by a list of what should be there."""
-    assert trials.run_once(GRU, CPU, SINGLE).kernel is None, "oneDNN has no GRU for PyTorch"
+    assert trials.run_once(GRU, CPU, FLOAT32).kernel is None, "oneDNN has no GRU for PyTorch"
     torch._C._set_mkldnn_enabled(False)
     try:
-        assert trials.run_once(LSTM, CPU, SINGLE) == BY_A_LOOP, "what is switched off is not there"
+        assert trials.run_once(LSTM, CPU, FLOAT32) == BY_A_LOOP, "what is switched off is not there"
     finally:
         torch._C._set_mkldnn_enabled(True)
     if torch.backends.mkldnn.is_available():
-        assert trials.run_once(LSTM, CPU, SINGLE) == ONEDNN
+        assert trials.run_once(LSTM, CPU, FLOAT32) == ONEDNN
 
 
 def test_a_trial_is_made_outside_of_what_surrounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "_tried", {})
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert trials.run_once(LSTM, CPU, SINGLE).error is None
-        assert trials.run_once(LSTM, CPU, DOUBLE).error is None
+        assert trials.run_once(LSTM, CPU, FLOAT32).error is None
+        assert trials.run_once(LSTM, CPU, FLOAT64).error is None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_is_not_there_is_a_short_reason() -> None:
     for device in ("cuda", "mps"):
-        reason = str(trials.refusal(LSTM, torch.device(device), BRAIN))
+        reason = str(trials.refusal(LSTM, torch.device(device), BFLOAT16))
         assert device in reason
         assert len(reason) < 250
         assert "\n" not in reason
@@ -103,22 +103,22 @@ def test_a_device_that_is_not_there_is_a_short_reason() -> None:
 @pytest.mark.parametrize(
     ("kernels", "cell", "asked", "computed"),
     [
-        (ORDINARY, LSTM, SINGLE, SINGLE),
-        (ORDINARY, LSTM, DOUBLE, DOUBLE),
-        (ORDINARY, LSTM, BRAIN, SINGLE),
-        (ORDINARY, GRU, BRAIN, SINGLE),
-        (ORDINARY, RNN, HALF, SINGLE),
-        (FAILING, LSTM, BRAIN, SINGLE),
-        (WITHOUT_INSTRUCTIONS, LSTM, BRAIN, SINGLE),
-        (WITHOUT_INSTRUCTIONS, GRU, BRAIN, SINGLE),
-        (NEWER, LSTM, BRAIN, BRAIN),
-        (NEWER, GRU, BRAIN, BRAIN),  # the loop's products are oneDNN's
-        (NEWER, LSTM, HALF, SINGLE),
-        (GPU, LSTM, HALF, HALF),
-        (GPU, LSTM, BRAIN, SINGLE),
-        (GPU, GRU, BRAIN, SINGLE),
-        (NO_DEVICE, LSTM, BRAIN, None),
-        (NO_DEVICE, LSTM, DOUBLE, None),
+        (ORDINARY, LSTM, FLOAT32, FLOAT32),
+        (ORDINARY, LSTM, FLOAT64, FLOAT64),
+        (ORDINARY, LSTM, BFLOAT16, FLOAT32),
+        (ORDINARY, GRU, BFLOAT16, FLOAT32),
+        (ORDINARY, RNN, FLOAT16, FLOAT32),
+        (FAILING, LSTM, BFLOAT16, FLOAT32),
+        (WITHOUT_INSTRUCTIONS, LSTM, BFLOAT16, FLOAT32),
+        (WITHOUT_INSTRUCTIONS, GRU, BFLOAT16, FLOAT32),
+        (NEWER, LSTM, BFLOAT16, BFLOAT16),
+        (NEWER, GRU, BFLOAT16, BFLOAT16),  # the loop's products are oneDNN's
+        (NEWER, LSTM, FLOAT16, FLOAT32),
+        (GPU, LSTM, FLOAT16, FLOAT16),
+        (GPU, LSTM, BFLOAT16, FLOAT32),
+        (GPU, GRU, BFLOAT16, FLOAT32),
+        (NO_DEVICE, LSTM, BFLOAT16, None),
+        (NO_DEVICE, LSTM, FLOAT64, None),
     ],
 )
 def test_a_16_bit_type_is_computed_by_a_kernel_or_in_float32(
@@ -144,18 +144,18 @@ def test_what_is_computed_in_float32_is_as_exact_as_float32(
 ) -> None:
     """Under autocast no rounding is left but float32's; bfloat16 results are rounded where they are kept."""
     pretend(ORDINARY)
-    stack, x, state, masks = example(SHAPES[0], SINGLE if autocast else BRAIN, dropout=0.4, cell=cell)
+    stack, x, state, masks = example(SHAPES[0], FLOAT32 if autocast else BFLOAT16, dropout=0.4, cell=cell)
     expected = reference(stack, x, state, masks)
     stack.use(make())
-    stack.forward = torch.autocast("cpu", BRAIN, enabled=autocast)(stack.forward)  # type: ignore[method-assign]
+    stack.forward = torch.autocast("cpu", BFLOAT16, enabled=autocast)(stack.forward)  # type: ignore[method-assign]
     found = run(stack, x, state, masks)
     stack.strategy.close()
-    assert found.values[0].dtype == (SINGLE if autocast else BRAIN)
-    assert_close(found, expected, bound(stack.spec, x, SINGLE if autocast else BRAIN))
+    assert found.values[0].dtype == (FLOAT32 if autocast else BFLOAT16)
+    assert_close(found, expected, bound(stack.spec, x, FLOAT32 if autocast else BFLOAT16))
 
 
 def test_a_line_says_what_is_computed_instead(pretend: Callable[[Kernels], None]) -> None:
-    work = Workload(batch_size=2, steps=64, dtype=BRAIN, training=True)
+    work = Workload(batch_size=2, steps=64, dtype=BFLOAT16, training=True)
     spec = StackSpec(LSTM, 8, (8, 8))
     pretend(ORDINARY)
     for forward in ("auto", "fused", "pipelined"):
@@ -167,7 +167,7 @@ def test_a_line_says_what_is_computed_instead(pretend: Callable[[Kernels], None]
 
 
 def test_where_nothing_runs_it_is_refused_and_auto_passes_it_over(pretend: Callable[[Kernels], None]) -> None:
-    work = Workload(batch_size=2, steps=64, dtype=DOUBLE, training=True)
+    work = Workload(batch_size=2, steps=64, dtype=FLOAT64, training=True)
     spec = StackSpec(LSTM, 8, (8, 8))
     pretend(NO_DEVICE)
     with pytest.raises(UserError, match="LSTM in float64 does not run on cpu here: could not create") as caught:
@@ -182,13 +182,13 @@ def test_the_grids_own_operators_are_tried_too(monkeypatch: pytest.MonkeyPatch) 
     from lstm_lm.forward.grid import kernels
 
     kernels._operators_run.cache_clear()
-    if trials.run_once(LSTM, CPU, SINGLE).kernel == "oneDNN":
-        assert OneDNN.takes(LSTM, CPU, SINGLE)
-    assert not OneDNN.takes(GRU, CPU, SINGLE)
-    assert not OneDNN.takes(LSTM, CPU, DOUBLE)
+    if trials.run_once(LSTM, CPU, FLOAT32).kernel == "oneDNN":
+        assert OneDNN.takes(LSTM, CPU, FLOAT32)
+    assert not OneDNN.takes(GRU, CPU, FLOAT32)
+    assert not OneDNN.takes(LSTM, CPU, FLOAT64)
     kernels._operators_run.cache_clear()
     monkeypatch.setattr(OneDNN, "_pack", lambda self, x: (_ for _ in ()).throw(TypeError("takes 8 arguments, not 7")))
-    assert not OneDNN.takes(LSTM, CPU, SINGLE)
+    assert not OneDNN.takes(LSTM, CPU, FLOAT32)
     kernels._operators_run.cache_clear()
 
 

@@ -10,7 +10,7 @@ from lstm_lm.cells.rnn import RNN
 from lstm_lm.forward.interface import StackSpec
 from lstm_lm.forward.vendor_limits import in_one_call, persistent_limit, persistent_neighbour
 
-HALF, SINGLE, DOUBLE = torch.float16, torch.float32, torch.float64
+FLOAT16, FLOAT32, FLOAT64 = torch.float16, torch.float32, torch.float64
 AMPERE, A40, HOPPER, VOLTA, TURING = (8, 0), (8, 6), (9, 0), (7, 0), (7, 5)
 
 
@@ -21,34 +21,34 @@ def spec(*widths: int, inputs: int = 128, dropout: bool = False, cell: Cell = LS
 @pytest.mark.parametrize(
     ("stack", "batch", "dtype", "capability", "limit"),
     [
-        (spec(256), 64, HALF, AMPERE, None),
-        (spec(1024), 8, HALF, HOPPER, None),
-        (spec(256, 256, dropout=True), 64, HALF, HOPPER, None),
-        (spec(256, 512), 64, HALF, HOPPER, None),
-        (spec(256), 128, HALF, HOPPER, None),
-        (spec(256), 64, SINGLE, HOPPER, "float32 products"),
-        (spec(256, 256), 64, HALF, HOPPER, "num_layers=2 in one call"),
-        (spec(200), 64, HALF, HOPPER, "hidden_size=200"),
-        (spec(1152), 64, HALF, HOPPER, "hidden_size=1152"),
-        (spec(256, inputs=100), 64, HALF, HOPPER, "embedding_size=100"),
-        (spec(256), 20, HALF, HOPPER, "batch_size=20"),
-        (spec(256), 136, HALF, HOPPER, "batch_size=136"),
-        (spec(256), 64, HALF, A40, "compute capability 8.6"),
-        (spec(256), 64, HALF, VOLTA, "compute capability 7.0"),
-        (spec(256), 64, HALF, TURING, "compute capability 7.5"),
+        (spec(256), 64, FLOAT16, AMPERE, None),
+        (spec(1024), 8, FLOAT16, HOPPER, None),
+        (spec(256, 256, dropout=True), 64, FLOAT16, HOPPER, None),
+        (spec(256, 512), 64, FLOAT16, HOPPER, None),
+        (spec(256), 128, FLOAT16, HOPPER, None),
+        (spec(256), 64, FLOAT32, HOPPER, "float32 products"),
+        (spec(256, 256), 64, FLOAT16, HOPPER, "num_layers=2 in one call"),
+        (spec(200), 64, FLOAT16, HOPPER, "hidden_size=200"),
+        (spec(1152), 64, FLOAT16, HOPPER, "hidden_size=1152"),
+        (spec(256, inputs=100), 64, FLOAT16, HOPPER, "embedding_size=100"),
+        (spec(256), 20, FLOAT16, HOPPER, "batch_size=20"),
+        (spec(256), 136, FLOAT16, HOPPER, "batch_size=136"),
+        (spec(256), 64, FLOAT16, A40, "compute capability 8.6"),
+        (spec(256), 64, FLOAT16, VOLTA, "compute capability 7.0"),
+        (spec(256), 64, FLOAT16, TURING, "compute capability 7.5"),
         # the other persistent kernel, for small H
-        (spec(128, 128), 20, SINGLE, HOPPER, None),
-        (spec(64, 64, inputs=10), 33, HALF, A40, None),
-        (spec(129), 64, HALF, HOPPER, "hidden_size=129"),
-        (spec(128), 64, DOUBLE, HOPPER, "float64 products"),
+        (spec(128, 128), 20, FLOAT32, HOPPER, None),
+        (spec(64, 64, inputs=10), 33, FLOAT16, A40, None),
+        (spec(129), 64, FLOAT16, HOPPER, "hidden_size=129"),
+        (spec(128), 64, FLOAT64, HOPPER, "float64 products"),
         # other cells
-        (spec(128, cell=GRU), 64, HALF, HOPPER, None),
-        (spec(256, cell=GRU), 64, HALF, HOPPER, "a GRU wider than 128"),
-        (spec(256, cell=RNN), 33, SINGLE, A40, None),
-        (spec(512, cell=RNN), 128, HALF, HOPPER, None),
-        (spec(1024, cell=RNN), 88, HALF, HOPPER, None),
-        (spec(1024, cell=RNN), 96, HALF, HOPPER, "batch_size=96 (less than 96 from hidden_size=896 on)"),
-        (spec(384, cell=RNN), 20, HALF, HOPPER, "batch_size=20"),
+        (spec(128, cell=GRU), 64, FLOAT16, HOPPER, None),
+        (spec(256, cell=GRU), 64, FLOAT16, HOPPER, "a GRU wider than 128"),
+        (spec(256, cell=RNN), 33, FLOAT32, A40, None),
+        (spec(512, cell=RNN), 128, FLOAT16, HOPPER, None),
+        (spec(1024, cell=RNN), 88, FLOAT16, HOPPER, None),
+        (spec(1024, cell=RNN), 96, FLOAT16, HOPPER, "batch_size=96 (less than 96 from hidden_size=896 on)"),
+        (spec(384, cell=RNN), 20, FLOAT16, HOPPER, "batch_size=20"),
     ],
 )
 def test_what_does_not_hold_is_named(
@@ -64,7 +64,7 @@ def test_what_does_not_hold_is_named(
 
 
 def test_everything_that_does_not_hold_is_named() -> None:
-    found = str(persistent_limit(spec(200, 200, inputs=100), 20, SINGLE, HOPPER))
+    found = str(persistent_limit(spec(200, 200, inputs=100), 20, FLOAT32, HOPPER))
     for name in ("float32", "num_layers=2", "hidden_size=200", "embedding_size=100", "batch_size=20"):
         assert name in found
 
@@ -75,7 +75,7 @@ def test_the_neighbour_is_larger_and_has_no_limit(stack: StackSpec, batch: int) 
     neighbour = persistent_neighbour(stack, batch)
     assert neighbour is not None
     larger, more = neighbour
-    assert persistent_limit(larger, more, HALF, HOPPER) is None
+    assert persistent_limit(larger, more, FLOAT16, HOPPER) is None
     assert more >= batch
     assert larger.input_size >= stack.input_size
     assert all(after >= before for before, after in zip(stack.hidden_sizes, larger.hidden_sizes, strict=True))
