@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from omegaconf import OmegaConf
+from rounding import bound
 from torch import Tensor, nn
 
+from lstm_lm.cells.lstm import LSTM
 from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.data.token_stream import ON_HOST
 from lstm_lm.evaluation.methods import method_of
@@ -15,7 +17,7 @@ from lstm_lm.evaluation.methods.interface import Subject, Windows
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.forward.choose import Choice
 from lstm_lm.forward.fused import Fused
-from lstm_lm.forward.interface import Workload
+from lstm_lm.forward.interface import StackSpec, Workload
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.options import Options
@@ -89,6 +91,15 @@ def lstm(vocabulary_size: int, **changes: Any) -> LanguageModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         return build_model(plain, vocabulary_size).eval()  # type: ignore[arg-type]
+
+
+def rounding_of(loss: float, model: LanguageModel) -> float:
+    """How far the mean loss of `lstm`, or another model of its size, may be from that in other windows or batches."""
+    given: Any = model.options
+    spec = StackSpec(LSTM, given.embedding_size, (max(given.embedding_size, 8),) * given.num_layers)
+    window = torch.empty(2 * given.num_layers, 1)  # longer ones round no more
+    two = bound(spec, window, torch.float32, reference=torch.float32, beside=2)  # the head, and the loss
+    return two.values * loss
 
 
 def letters(count: int) -> CharTokenizer:
