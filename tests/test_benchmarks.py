@@ -57,23 +57,33 @@ def test_the_page_of_reliability_is_made_from_the_figures(script: Callable[[str]
 
 
 def test_the_readme_quotes_the_figures() -> None:
+    """Of the processor as it is, and of the same told to be an ordinary one."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    quick = figures("whole_process")["runs"]["shakespeare_quick"]
-    seconds, loss = quick["whole_process_seconds"]["median"], quick["val"]["loss"]
-    assert f"{seconds:.0f} s for {loss:.2f} nats per character" in readme
+    both = ("", "-avx2")
+
+    def run(kind: str, name: str) -> str:
+        result = figures(f"whole_process{kind}")["runs"][name]
+        return f"{result['whole_process_seconds']['median']:.0f} s for {result['val']['loss']:.2f} nats per character"
+
+    def speed(kind: str, shape: str, contender: str) -> str:
+        return f"{figures(f'training{kind}')['shapes'][shape]['speed_of_today'][contender]['median']:.1f} times"
+
+    for name in ("default", "shakespeare_quick"):
+        assert f"| {' | '.join(run(kind, name) for kind in both)} |" in readme
+    loss = figures("whole_process")["runs"]["shakespeare_quick"]["val"]["loss"]
     assert f"validation loss {loss:.2f} nats per character" in readme
+    for shape, words in (
+        ("L=2 H=256 B=64 T=100", "(L=2, H=256, B=64, T=100)"),
+        ("default: L=2 H=160 B=32 T=32", "(L=2, H=160, B=32, T=32)"),
+    ):
+        as_it_is, narrow = speed("", shape, "ours"), speed("", shape, "ours, float32")
+        ordinary = speed("-avx2", shape, "ours")
+        assert f"{words} | {as_it_is} its speed; {narrow} in float32, too | {ordinary} its speed |" in readme
     assert (
         f"{figures('overhead')['shapes']['default']['application_speed_of_bare']['median']:.2f} of its speed" in readme
     )
-    steps = figures("training")["shapes"]
-    for shape, words in (
-        ("L=2 H=256 B=64 T=100", "(L=2, H=256, B=64, T=100)"),
-        ("default: L=2 H=256 B=32 T=64", "(L=2, H=256, B=32, T=64)"),
-    ):
-        ours, float32 = (steps[shape]["speed_of_today"][name]["median"] for name in ("ours", "ours, float32"))
-        assert f"{words} | {ours:.1f} times its speed; {float32:.1f} times in float32, too |" in readme
-    auto = figures("forward")["grid"]["auto"]
-    assert f"within 5 % of the best in {100 * auto['share_right']:.0f} % of the cells" in readme
+    shares = [100 * figures(f"forward{kind}")["grid"]["auto"]["share_right"] for kind in both]
+    assert f"within 5 % of the best in {shares[0]:.0f} % of the cells, and in {shares[1]:.0f} % with AVX2" in readme
     assert f"{figures('generation')['ratios']['application / bare']['median']:.1f} times its speed" in readme
 
 
