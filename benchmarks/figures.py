@@ -78,9 +78,9 @@ def _cpu() -> str:
 
 
 def _instructions() -> str:
-    """Which vector instructions PyTorch uses, and whether it was told to leave newer ones alone."""
-    told = " (as on an ordinary CPU)" if "ONEDNN_MAX_CPU_ISA" in os.environ else ""
-    return torch.backends.cpu.get_cpu_capability() + told
+    """Which vector instructions PyTorch uses, and whether oneDNN was told to leave newer ones alone."""
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return torch.backends.cpu.get_cpu_capability() + ("" if most is None else f" (told: ONEDNN_MAX_CPU_ISA={most})")
 
 
 def _label(device: torch.device) -> str:

@@ -16,7 +16,7 @@ def section(title: str, figures: dict[str, Any], command: str, body: str, note: 
 
 
 def kind(figures: dict[str, Any]) -> str:
-    """`, AVX2 (as on an ordinary CPU)`: which instructions were used; empty where that was not noted."""
+    """`, AVX2 (told: ONEDNN_MAX_CPU_ISA=AVX2)`: which instructions were used; empty where that was not noted."""
     instructions = figures["machine"].get("instructions")
     return "" if instructions is None else f", {instructions}"
 

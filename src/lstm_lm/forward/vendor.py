@@ -1,8 +1,9 @@
 """PyTorch's own functions for whole layers of a cell, and what runs behind them.
 
-On NVIDIA GPUs that is cuDNN for every cell here. On CPUs it is oneDNN for the LSTM alone: `mkldnn_rnn_layer` carries a
-GRU's and a simple cell's sizes, but makes only the LSTM's primitive (aten/src/ATen/native/mkldnn/RNN.cpp, as of PyTorch
-2.13), and torch.gru, torch.rnn_tanh and torch.rnn_relu are ATen's loop over time in C++.
+By PyTorch's sources that is cuDNN for every cell on NVIDIA GPUs, and on CPUs oneDNN for the LSTM alone:
+`mkldnn_rnn_layer` carries a GRU's and a simple cell's sizes, but makes only the LSTM's primitive
+(aten/src/ATen/native/mkldnn/RNN.cpp, as of PyTorch 2.13), and torch.gru, torch.rnn_tanh and torch.rnn_relu are ATen's
+loop over time in C++. What is so on a machine is tried (`lstm_lm.forward.trials`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
