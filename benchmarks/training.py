@@ -79,6 +79,8 @@ class Child:
         self.process.stdin.write(f"{LEAD_STEPS} {steps}\n")
         self.process.stdin.flush()
         answered = self.answer()
+        if "refused" in answered:
+            raise SystemExit(f"{self.name}: {answered['refused']}")
         self.seconds.append(answered["seconds"] / steps)
         self.losses.append(answered["loss"])
 
@@ -136,6 +138,7 @@ def start(name: str, label: str, device: str, planned: int) -> Child:
             f"model.embedding_size={embedding}",
             f"data.batch_size={batch}",
             f"data.seq_len={steps}",
+            f"runtime.threads={torch.get_num_threads()}",  # not: as many as the next contender's start leaves idle
             f"trainer.max_steps={planned}",
             "trainer.max_epochs=100000",
             "trainer.limit_val_batches=0",
