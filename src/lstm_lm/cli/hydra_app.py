@@ -57,7 +57,7 @@ def run_app(
     if "--version" in argv:
         print(f"lstm-lm {__version__}")
         return
-    parser = get_args_parser()
+    parser = flags_parser()
     args = parse_flags(parser, argv)
     if args.multirun and no_multirun is not None:
         raise UserError(no_multirun)
@@ -85,7 +85,8 @@ def run_app(
     resolvers.register(fresh, program)
     runs = not (args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
     hydra.version.setbase("1.3")
-    with _raising_hydra(), only_allowed_targets(), fresh.claiming() if runs else contextlib.nullcontext():
+    claimed = fresh.claiming() if runs else contextlib.nullcontext()
+    with _raising_hydra(), _unread_help(), only_allowed_targets(), claimed:  # its completion adds its flags once more
         try:
             _run_hydra(
                 args=args,
@@ -106,6 +107,30 @@ def run_app(
             raise
         if failure:
             raise failure[0]
+
+
+def flags_parser() -> ArgumentParser:
+    """Hydra's, on every Python."""
+    with _unread_help():
+        return get_args_parser()
+
+
+@contextmanager
+def _unread_help() -> Iterator[None]:
+    """Let Hydra add its flags.
+
+    One of its help texts is an object that loads plugins when it is printed. Python 3.14 wants to see each help text as
+    its flag is added, and refuses that one (Hydra 1.3.8; 1.4's release candidates do as is done here).
+    """
+    check = getattr(ArgumentParser, "_check_help", None)
+    if check is None:
+        yield
+        return
+    setattr(ArgumentParser, "_check_help", lambda *_: None)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(ArgumentParser, "_check_help", check)  # noqa: B010
 
 
 def parse_flags(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from lstm_lm.cli import resolvers, same_again, study, sweep_plan
-from lstm_lm.cli.hydra_app import parse_flags, run_app
+from lstm_lm.cli.hydra_app import flags_parser, parse_flags, run_app
 from lstm_lm.cli.hydra_record import write_record
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
@@ -65,7 +64,7 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str], program: Sequence[str]) -> int:
     if any(key_of(word) == "study" for word in argv):
-        flags = parse_flags(get_args_parser(), argv)
+        flags = parse_flags(flags_parser(), argv)
         if study.is_asked_for(flags, program):
             return study.run(flags, Console(highlight=False))
     task = TrainTask(shlex.join([*program, *argv]), program)

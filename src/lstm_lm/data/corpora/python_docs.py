@@ -22,7 +22,7 @@ class PythonDocsOptions(CorpusOptions):
 
 
 class PythonDocs(Corpus):
-    """About 465,000 characters of English prose; the text differs a little between Python versions."""
+    """English prose: 465,000 characters in Python 3.11, more in each version since (599,000 in 3.14)."""
 
     OptionsType: ClassVar[type[CorpusOptions]] = PythonDocsOptions
 
