@@ -61,6 +61,8 @@ def test_how_it_runs_is_honoured_and_said(how: str, run: Path, here: Here) -> No
     value = how.partition("=")[2]
     assert value in (section["forward"], section["precision"], section["checkpoint"]["file"].removesuffix(".ckpt"))
     assert section["threads"] == 1
+    assert "1 thread, " in said.out
+    assert ("computes in" in said.out) == ("computes in" in section["forward_reason"])
 
 
 def test_every_method_has_a_section_and_a_picture_of_its_own(run: Path, here: Here) -> None:

@@ -117,9 +117,11 @@ def _sampling(section: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def how(section: Mapping[str, Any]) -> Text:
-    """The line that says how it ran."""
-    what = f"{section['device']}, {section['threads']} threads, {section['precision']}, {section['forward']}"
-    return Text(f"{what}; {section['seconds']:.1f} s", style="dim")
+    """The line that says how it ran, and in which type, where that is not the one that was asked for."""
+    threads = "1 thread" if section["threads"] == 1 else f"{section['threads']} threads"
+    what = f"{section['device']}, {threads}, {section['precision']}, {section['forward']}"
+    reason = f" ({section['forward_reason']})" if "computes in" in section["forward_reason"] else ""
+    return Text(f"{what}{reason}; {section['seconds']:.1f} s", style="dim")
 
 
 _TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[RenderableType]]] = {
