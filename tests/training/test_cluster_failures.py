@@ -127,7 +127,7 @@ def test_an_error_of_the_first_process_keeps_its_traceback(machine: Cluster) -> 
     (status, words), (other, line) = machine.srun(NINE_STEPS, script=troubled(machine, shapes))
     assert (status, other) == (1, 1)
     assert "Traceback (most recent call last)" in words
-    assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied" in words
+    assert "mat1 and mat2 shapes cannot be multiplied" in words
     assert "has ended, or cannot be reached" not in words
     assert "Traceback" not in line
     assert len(line.splitlines()) == 1
