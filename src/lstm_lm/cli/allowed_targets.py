@@ -36,7 +36,7 @@ PACKAGES = ("hydra.conf", "hydra_plugins.")
 @contextmanager
 def only_allowed_targets() -> Iterator[None]:
     """Every configuration that Hydra composes in here, a sweep's jobs included, is checked before it is used."""
-    compose = ConfigLoaderImpl.load_configuration
+    compose = ConfigLoaderImpl._load_configuration_impl  # every way to compose ends there, in Hydra 1.4 too
 
     def checked(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
         config = compose(self, *args, **kwargs)
@@ -54,12 +54,12 @@ def only_allowed_targets() -> Iterator[None]:
                 )
         look_into(self, config_search_path)
 
-    ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
+    ConfigLoaderImpl._load_configuration_impl = checked  # type: ignore[method-assign]
     ConfigRepository.initialize_sources = looked_into  # type: ignore[method-assign]
     try:
         yield
     finally:
-        ConfigLoaderImpl.load_configuration = compose  # type: ignore[method-assign]
+        ConfigLoaderImpl._load_configuration_impl = compose  # type: ignore[method-assign]
         ConfigRepository.initialize_sources = look_into  # type: ignore[method-assign]
 
 
