@@ -40,7 +40,7 @@ def test_the_default_text_is_ready_to_train_on(section):
     module.prepare_data()
     module.setup("fit")
     batch = next(iter(module.train_dataloader()))
-    assert batch.inputs.shape == batch.targets.shape == (64, 32)
+    assert batch.inputs.shape == batch.targets.shape == (32, 32)
     assert module.steps_per_epoch == len(module.train_dataloader())
     assert module.tokenizer.vocabulary_size == module.manifest.vocabulary_size
     train = module.tokens("train")

@@ -1,14 +1,11 @@
 """Every language model there is goes through every method, and is afterwards what it was."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from evaluation_models import evaluated, rounding_of, subject
-from omegaconf import OmegaConf
 
-from lstm_lm.cli.conf_dir import conf_dir
+import lstm_lm
 from lstm_lm.cli.groups import options_of
 from lstm_lm.evaluation.methods.interface import Windows
 from lstm_lm.models.build import build_model, model_class
@@ -25,7 +22,7 @@ BACKBONES = [name for name in options_of("model") if model_class(name).objective
 
 
 def made(name: str) -> LanguageModel:
-    section: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / f"{name}.yaml"), resolve=True)
+    section = lstm_lm.compose(f"model={name}")["model"]
     torch.manual_seed(0)
     return build_model({**section, **{key: SMALL[key] for key in SMALL if key in section}}, 6).eval()
 

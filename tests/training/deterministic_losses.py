@@ -57,6 +57,11 @@ def train(forward: str, precision: str, folder: Path) -> list[float]:
         *("data.batch_size=4", "data.seq_len=16", "data.eval_batch_size=2", "data.eval_context=8"),
         *("model.embedding_size=8", "model.hidden_size=16", "model.num_layers=2", "model.dropout=0.2"),
         *("model.embedding_dropout=0.1", "callbacks.samples.length=0", "trainer.log_every_n_steps=1"),
+        *(
+            "optimizer.lr=4e-3",
+            "optimizer.betas=[0.9,0.99]",
+            "optimizer.weight_decay=0.01",
+        ),
         *("trainer.max_steps=50", "trainer.max_epochs=-1", "device=cpu", "runtime.threads=2", "deterministic=true"),
         *(f"forward={forward}", f"precision={precision}"),
     )

@@ -113,7 +113,7 @@ def test_a_directory_with_a_run_is_never_overwritten(small_config: Config, tmp_p
 
 def test_another_model_is_not_continued_unless_forced(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
-    with pytest.raises(UserError, match=r"optimizer.lr: 0.004 then, 0.001 now") as caught:
+    with pytest.raises(UserError, match=r"optimizer.lr: 0.01 then, 0.001 now") as caught:
         lstm_lm.train(small_config("resume=auto", "trainer.max_steps=2", "optimizer.lr=1e-3"), tmp_path / "run")
     assert str(caught.value).count("\n") <= 3
     forced = small_config("resume=force", "trainer.max_steps=2", "optimizer.lr=1e-3")
