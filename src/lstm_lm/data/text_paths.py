@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -51,13 +52,13 @@ def _files(name: str, key: str) -> list[Path]:
     if not name.strip():
         raise UserError(f"{key}={name!r}: names no text\nname a file, a folder, a glob, or - for standard input")
     path = Path(os.path.expanduser(name))
-    try:
-        if path.is_dir():
-            return _below(path, key)
-        if path.exists():
-            return [path]
-    except (OSError, ValueError) as error:  # a name too long, or with a zero character in it
-        raise UserError(f"{key}={name!r:.200}: not a usable path: {error!s:.100}") from None
+    try:  # not path.exists(), which from Python 3.14 on says False where it cannot look
+        return _below(path, key) if stat.S_ISDIR(path.stat().st_mode) else [path]
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero character in it
+        pass
+    except OSError as error:  # a name too long, or not ours to look at
+        if not glob.has_magic(name):  # which Windows refuses in a name
+            raise UserError(f"{key}={name!r:.200}: not a usable path: {error!s:.100}") from None
     if glob.has_magic(name):
         found = [Path(match) for match in glob.glob(str(path), recursive=True)]
         if files := [match for match in found if match.is_file()]:
