@@ -97,12 +97,13 @@ class Fused(Strategy):
         """
         if masks.inside:
             raise ValueError("forward=fused cannot apply masks inside a step: choose the strategy for training anew")
-        spec, weights = stack.spec, next(stack.layers()).weight_hh
-        kind = trials.computed_in(spec.cell, [x.device], asked_of(x))
-        if _is_sampling_step(x) and (weights.dtype == kind or asked_of(x) == weights.dtype):
+        # of the stored weights: a window's own are made from them, and lie as they do, which is decided below
+        spec, asked, stored = stack.spec, asked_of(x), next(stack.stored.layers()).weight_hh.dtype
+        kind = trials.computed_in(spec.cell, [x.device], asked)
+        if _is_sampling_step(x) and stored in (kind, asked):  # else autocast keeps its copies of the weights
             return _one_step(stack, x, state, kind)
         whole = not masks.between and self.calls_once(spec, x.device, kind, x.shape[1])
-        if x.device.type == "cuda" and weights.dtype == kind:
+        if x.device.type == "cuda" and stored == kind:
             lay_out(stack.stored, whole=whole)
         if not whole:
             return _layer_by_layer(stack, x, state, masks, kind)

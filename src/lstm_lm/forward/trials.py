@@ -2,7 +2,7 @@
 
 A table of devices and types says what a kernel was written for; whether it runs is decided by the processor, the
 driver and the build. A trial is one window of the smallest shape, forwards and backwards, made when somebody asks, once
-a process: a few milliseconds, more where it is the first use of the vendor's library.
+a process.
 """
 
 from collections.abc import Collection, Iterator
