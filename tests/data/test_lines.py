@@ -108,16 +108,16 @@ def test_the_data_module_hands_lines_out(section: Callable[..., dict[str, Any]],
     module = TextDataModule(options, CHAR, 1)
     module.prepare()
     batches = list(module.train_dataloader())
-    assert len(batches) == module.steps_per_epoch == 54 // 4
+    assert len(batches) == module.windows_per_epoch == 54 // 4
     assert batches[0].predicted is not None
     first = batches[0].targets[:, 0]
     assert module.tokenizer.decode(first[first != IGNORE].tolist()) in ("a line\n", "another one\n")
     scored = sum(int((batch.targets != IGNORE).sum()) for batch in module.val_dataloader())
     assert scored == 3 * len("a line\nanother one\n")
-    assert module.predicted("validation") == (scored, scored, scored)
+    assert module.predicted("validation") == scored
     whole = TextDataModule(options | {"unit": "window", "batch_size": 1}, CHAR, 1)
     whole.prepare()
-    assert whole.predicted("validation").tokens == whole.manifest.splits["validation"].tokens - 1
+    assert whole.predicted("validation") == whole.manifest.splits["validation"].tokens - 1
     few = TextDataModule(options | {"batch_size": 60}, CHAR, 1)
     with pytest.raises(UserError, match="54 of the 60 lines that a batch needs") as caught:
         few.prepare()

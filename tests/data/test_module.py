@@ -41,7 +41,7 @@ def test_the_default_text_is_ready_to_train_on(section):
     module.setup("fit")
     batch = next(iter(module.train_dataloader()))
     assert batch.inputs.shape == batch.targets.shape == (32, 32)
-    assert module.steps_per_epoch == len(module.train_dataloader())
+    assert module.windows_per_epoch == len(module.train_dataloader())
     assert module.tokenizer.vocabulary_size == module.manifest.vocabulary_size
     train = module.tokens("train")
     assert len(train) == module.manifest.splits["train"].tokens == module.manifest.splits["train"].characters
@@ -69,10 +69,10 @@ def test_carried_state_can_be_turned_off(text):
 
 def test_each_process_has_streams_of_its_own(text):
     module = text(5000, batch_size=4, seq_len=16)
-    alone = module.steps_per_epoch
+    alone = module.windows_per_epoch
     module.trainer = SimpleNamespace(global_rank=1, world_size=2)
     other = module.train_dataloader()
-    assert len(other) == module.steps_per_epoch == -(-(4500 // 8) // 16) < alone
+    assert len(other) == module.windows_per_epoch == -(-(4500 // 8) // 16) < alone
     together = text(5000, batch_size=8, seq_len=16).train_dataloader()
     assert torch.equal(next(iter(other)).inputs, next(iter(together)).inputs[:, 4:])
 

@@ -61,7 +61,7 @@ def test_a_saved_place_continues_and_each_token_is_a_target_once(
     for epoch in epochs:
         targets = sorted(token for batch in epoch for token in batch.targets.flatten().tolist())
         assert len(targets) == len(set(targets)) == length - length % batch_size
-        assert [batch.weight for batch in epoch] == [len(batch.inputs) / seq_len for batch in epoch]
+        assert {batch.divisor for batch in epoch} == {seq_len * batch_size}, "so each token counts alike"
     expected = [batch for epoch in epochs for batch in epoch]
     taken = min(taken, len(expected))
     first, second = windows(), windows()
@@ -74,8 +74,8 @@ def test_a_saved_place_continues_and_each_token_is_a_target_once(
         assert ours.fresh == theirs.fresh
 
 
-def test_fixed_windows_weigh_alike_the_last_and_shorter_one_too() -> None:
-    assert {batch.weight for batch in TrainWindows(row(100), 2, 30, seed=0)} == {1.0}
+def test_fixed_windows_are_divided_by_their_own_tokens_the_last_and_shorter_one_too() -> None:
+    assert {batch.divisor for batch in TrainWindows(row(100), 2, 30, seed=0)} == {None}
 
 
 def test_lines_have_their_own_lengths() -> None:

@@ -47,8 +47,9 @@ def last(run: Path) -> dict[str, Any]:
     return checkpoint_file.load(run / "checkpoints" / "last.ckpt")
 
 
-def test_two_processes_train_as_one_does(small_config: Config, tmp_path: Path) -> None:
-    text = ("data.test_fraction=0.1", "trainer.max_epochs=2")
+@pytest.mark.parametrize("unit", ["window", "line"])
+def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_path: Path) -> None:
+    text = ("data.test_fraction=0.1", "trainer.max_epochs=2", f"data.unit={unit}")
     one = lstm_lm.train(small_config(*text), tmp_path / "one")
     two = lstm_lm.train(small_config(*text, *TWO), tmp_path / "two")
     assert two.train.steps == one.train.steps

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lstm_lm.data.streams import IGNORE, Batch, place_of
+from lstm_lm.data.streams import IGNORE, Batch, Cursor
 from lstm_lm.data.token_stream import Placed
 from lstm_lm.tokenizers import Tokenizer
 
@@ -23,8 +23,6 @@ class Lines(NamedTuple):
 
     starts: Positions  # int64[N], of the first token
     lengths: Positions  # int64[N], tokens, 1 to T
-    characters: int = 0  # that all of their tokens stand for
-    bytes: int = 0  # the same in UTF-8
 
     @property
     def tokens(self) -> int:
@@ -44,13 +42,7 @@ def find_lines(tokens: NDArray[Any], tokenizer: Tokenizer, longest: int) -> Line
     if not len(starts):
         return Lines(starts, stops)
     written = np.logical_or.reduceat(seen[tokens], starts)
-
-    def count(of_each: list[int]) -> int:
-        return int(np.add.reduceat(np.array(of_each, np.uint16)[tokens], starts, dtype=np.int64)[written].sum())
-
-    characters = [sum(byte & 0xC0 != 0x80 for byte in token) for token in spelled]  # bytes that begin a character
-    cut = _cut(starts[written], (stops - starts)[written], longest)
-    return Lines(*cut, count(characters), count([len(token) for token in spelled]))
+    return Lines(*_cut(starts[written], (stops - starts)[written], longest))
 
 
 def _cut(starts: Positions, lengths: Positions, longest: int) -> tuple[Positions, Positions]:
@@ -87,9 +79,17 @@ class TrainLines:
     """
 
     def __init__(
-        self, tokens: Placed, lines: Lines, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        tokens: Placed,
+        lines: Lines,
+        batch_size: int,
+        *,
+        seed: int,
+        repeat: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        """Read no token.
+        """Read no token; `repeat` as for `TrainWindows`.
 
         Raises:
             ValueError: there are fewer units than `batch_size * world_size`.
@@ -98,8 +98,7 @@ class TrainLines:
             raise ValueError(f"{len(lines.starts)} lines cannot fill {world_size} batches of {batch_size}")
         self._tokens, self._lines, self._batch_size = tokens, lines, batch_size
         self._seed, self._rank, self._world_size = seed, rank, world_size
-        self._epoch = 0
-        self._window = 0  # the next batch to hand out
+        self._cursor = Cursor(repeat)
         self._ordered: tuple[int, Positions] | None = None
 
     def __len__(self) -> int:
@@ -114,18 +113,18 @@ class TrainLines:
     def __iter__(self) -> Iterator[Batch]:
         """The next `len(self)` batches."""
         for _ in range(len(self)):
-            if self._window >= len(self):
-                self._epoch, self._window = self._epoch + 1, 0
-            if self._ordered is None or self._ordered[0] != self._epoch:
-                self._ordered = self._epoch, self.order(self._epoch)
-            first = (self._window * self._world_size + self._rank) * self._batch_size
-            numbers = self._ordered[1][first : first + self._batch_size]
-            self._window += 1  # before handing it out: a checkpoint is written while the step is being taken
-            yield batch_of(self._tokens, self._lines, numbers)
+            epoch, batch = self._cursor.take(len(self))
+            if self._ordered is None or self._ordered[0] != epoch:
+                self._ordered = epoch, self.order(epoch)
+            together = self._batch_size * self._world_size
+            numbers = self._ordered[1][batch * together : (batch + 1) * together]
+            own = numbers[self._rank * self._batch_size : (self._rank + 1) * self._batch_size]
+            of_all = int(self._lines.lengths[numbers].sum())
+            yield batch_of(self._tokens, self._lines, own)._replace(of_all=of_all)
 
     def state_dict(self) -> dict[str, int]:
         """The place in the sequence: an epoch, and how many of its batches have been handed out."""
-        return {"epoch": self._epoch, "window": self._window}
+        return self._cursor.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on at a saved place.
@@ -133,7 +132,7 @@ class TrainLines:
         Raises:
             UserError: `state_dict` is not one that `state_dict()` gives.
         """
-        self._epoch, self._window = place_of(state_dict)
+        self._cursor.load_state_dict(state_dict)
 
 
 class EvalLines:

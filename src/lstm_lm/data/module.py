@@ -1,7 +1,7 @@
 """Text for Lightning: the `data` and `tokenizer` sections of the configuration become loaders of windows."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -13,19 +13,11 @@ from lstm_lm.data.corpora.interface import CorpusOptions, Split
 from lstm_lm.data.enough import check_lines, check_streams
 from lstm_lm.data.lines import EvalLines, Lines, TrainLines, find_lines
 from lstm_lm.data.manifest import Manifest
-from lstm_lm.data.streams import Batch, EvalWindows, RepeatedWindows, TrainWindows
+from lstm_lm.data.streams import Batch, EvalWindows, TrainWindows
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.data.token_stream import ON_HOST, Placed, Placement, TokenStream, choose
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
-
-
-class Predicted(NamedTuple):
-    """How much of a split is predicted."""
-
-    tokens: int
-    characters: int
-    bytes: int
 
 
 class TextDataModule(LightningDataModule):
@@ -61,7 +53,6 @@ class TextDataModule(LightningDataModule):
             rank: of this process; a trainer, once there is one, knows better.
             world_size: number of processes; as `rank`.
             repeat_windows: train on the first few windows only (int), or on a part of them (float); 0: on all.
-
             device: where the model computes: windows are handed out there.
             token_stream: where the whole text lies meanwhile: on that device, or in the host's memory.
 
@@ -130,7 +121,7 @@ class TextDataModule(LightningDataModule):
         return self._ready.manifest
 
     @property
-    def steps_per_epoch(self) -> int:
+    def windows_per_epoch(self) -> int:
         """Training windows in an epoch, in each process."""
         streams = self.options.batch_size * self._processes[1]
         if self._lines:
@@ -146,32 +137,33 @@ class TextDataModule(LightningDataModule):
         """
         return self._ready.tokens(split)
 
-    def predicted(self, split: Split) -> Predicted:
-        """How much of a split is predicted: all but its first token, or its lines.
+    def predicted(self, split: Split) -> int:
+        """Tokens of a split that are predicted: all but its first one, or those of its lines.
 
         Raises:
             KeyError: there is no such split.
         """
-        if self._lines:
-            lines = self._lines[split]
-            return Predicted(lines.tokens, lines.characters, lines.bytes)
-        counts = self.manifest.splits[split]
-        return Predicted(counts.tokens - 1, counts.predicted_characters, counts.predicted_bytes)
+        return self._lines[split].tokens if self._lines else self.manifest.splits[split].tokens - 1
 
-    def train_dataloader(self) -> TrainWindows | TrainLines | RepeatedWindows:
-        """The training windows of this process; with `repeat_windows` a few of them, again and again.
+    def train_dataloader(self) -> TrainWindows | TrainLines:
+        """The training windows of this process; with `repeat_windows` the first few of them, again and again.
+
+        Its length is that of an epoch all the same: the trainer cuts it short, and reads a share as one of the epoch.
 
         Raises:
             UserError: the text is too short for the streams of all processes.
         """
         self._check_lengths(self.manifest)
         rank, world_size = self._processes
+        few = self._repeat
+        repeat = (few if isinstance(few, int) else max(1, int(few * self.windows_per_epoch))) or None
         if self._lines:
             self._train_windows = TrainLines(
                 self._place("train"),
                 self._lines["train"],
                 self.options.batch_size,
                 seed=self._seed,
+                repeat=repeat,
                 rank=rank,
                 world_size=world_size,
             )
@@ -183,16 +175,13 @@ class TextDataModule(LightningDataModule):
                 seed=self._seed,
                 carry_state=self.options.carry_state,
                 lengths=self.options.window_lengths,
+                repeat=repeat,
                 rank=rank,
                 world_size=world_size,
             )
         if self._saved_place is not None:
             self._train_windows.load_state_dict(self._saved_place)
             self._saved_place = None
-        if self._repeat:
-            few = self._repeat
-            count = few if isinstance(few, int) else max(1, int(few * len(self._train_windows)))
-            return RepeatedWindows(self._train_windows, count)
         return self._train_windows
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,8 +4,7 @@ Training: the row is a circle, entered at another place each epoch and cut into 
 Evaluation: the row is a line of which every token but the first is predicted exactly once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -28,7 +27,16 @@ class Batch(NamedTuple):
     targets: Tensor  # int64[T, B]; IGNORE (-100) where nothing is to be predicted
     fresh: bool  # True: the hidden state starts from zero before this window
     predicted: int | None = None  # targets that are not IGNORE, where that is known without looking; None: T * B
-    weight: float = 1.0  # of the window's mean loss, so that each token counts alike where lengths are random
+    of_all: int | None = None  # the same of this window in all processes together; None: in each as many
+    divisor: int | None = None  # what the window adds to the divisor of its step's summed loss; None: `of_all`
+
+    def tokens(self) -> int:
+        """How many are predicted; does not look at the targets."""
+        return self.inputs.numel() if self.predicted is None else self.predicted
+
+    def tokens_of_all(self, processes: int) -> int:
+        """The same of this window in all `processes` together."""
+        return self.tokens() * processes if self.of_all is None else self.of_all
 
 
 class TrainWindows:
@@ -45,6 +53,9 @@ class TrainWindows:
     a resume, at the epoch's end; and, resuming from some checkpoints, for no reason.) The place is read when an
     iterator's first window is asked for, so it may be loaded before or after `iter()`, and an iterator that is not used
     changes nothing.
+
+    With `repeat` the sequence is the first so many windows of epoch 0, again and again: a model that cannot learn even
+    these has a mistake in it.
     """
 
     def __init__(
@@ -56,6 +67,7 @@ class TrainWindows:
         seed: int,
         carry_state: bool = True,
         lengths: WindowLengths = "fixed",
+        repeat: int | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -68,6 +80,7 @@ class TrainWindows:
             seed: not negative; with the epoch's number it fixes the offset.
             carry_state: False makes every window `fresh`.
             lengths: fixed: T; random: around T, another each epoch, as many windows (see `window_lengths.py`).
+            repeat: hand out the first so many windows only, 1 or more; None: all.
             rank: this process reads the streams [rank * B, (rank + 1) * B).
             world_size: number of processes.
 
@@ -87,8 +100,9 @@ class TrainWindows:
         most = longest(lengths, self._stream_length, seq_len)
         self._reader = _placed(tokens).reader(first, most + 1, circular=True)
         self._bounds: tuple[int, NDArray[np.int64]] | None = None  # those of an epoch
-        self._epoch = 0
-        self._window = 0  # the next one to hand out
+        self._cursor = Cursor(repeat)
+        # Where lengths are random, a window's loss is divided by a whole window's tokens: each token counts alike.
+        self._divisor = seq_len * streams if lengths == "random" else None
 
     def __len__(self) -> int:
         """Windows in an epoch."""
@@ -102,18 +116,13 @@ class TrainWindows:
     def __iter__(self) -> Iterator[Batch]:
         """The next `len(self)` windows."""
         for _ in range(len(self)):
-            if self._window >= len(self):
-                self._epoch, self._window = self._epoch + 1, 0
-            batch = self._cut(self._epoch, self._window)
-            self._window += 1  # before handing it out: a checkpoint is written while the step is being taken
-            yield batch
+            yield self._cut(*self._cursor.take(len(self)))
 
     def _cut(self, epoch: int, window: int) -> Batch:
         begin, end = (int(bound) for bound in self._bounds_of(epoch)[window : window + 2])
         length = end - begin
         ids = self._reader.read(self.offset(epoch) + begin, length + 1)
-        weight = length / self._seq_len if self._lengths == "random" else 1.0
-        return Batch(ids[:-1], ids[1:], fresh=window == 0 or not self._carry_state, weight=weight)
+        return Batch(ids[:-1], ids[1:], fresh=window == 0 or not self._carry_state, divisor=self._divisor)
 
     def _bounds_of(self, epoch: int) -> NDArray[np.int64]:
         """A pure function of (seed, epoch), too."""
@@ -123,7 +132,7 @@ class TrainWindows:
 
     def state_dict(self) -> dict[str, int]:
         """The place in the sequence: an epoch, and how many of its windows have been handed out."""
-        return {"epoch": self._epoch, "window": self._window}
+        return self._cursor.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on at a saved place; one past an epoch's last window is the next epoch's start.
@@ -131,38 +140,43 @@ class TrainWindows:
         Raises:
             UserError: `state_dict` is not one that `state_dict()` gives.
         """
-        self._epoch, self._window = place_of(state_dict)
+        self._cursor.load_state_dict(state_dict)
 
 
-def place_of(state_dict: Mapping[str, Any]) -> tuple[int, int]:
-    """The (epoch, window) that a `state_dict` of training windows holds.
+class Cursor:
+    """Where an endless sequence of windows stands: (epoch, next window), with `repeat` within epoch 0's first ones."""
 
-    Raises:
-        UserError: it holds none.
-    """
-    epoch, window = state_dict.get("epoch"), state_dict.get("window")
-    if not (_is_count(epoch) and _is_count(window)):
-        raise UserError(
-            f"the checkpoint's position in the training text is not valid: {dict(state_dict)!r:.200}\n"
-            "use another checkpoint, or init_from= to start from its weights alone"
-        )
-    return epoch, window
+    def __init__(self, repeat: int | None = None) -> None:
+        self._repeat = repeat
+        self._epoch = 0
+        self._window = 0
 
+    def take(self, windows: int) -> tuple[int, int]:
+        """The next (epoch, window), of so many `windows` in an epoch; the cursor is behind it from now on."""
+        if self._repeat is not None:
+            self._epoch, self._window = 0, self._window % min(self._repeat, windows)
+        elif self._window >= windows:
+            self._epoch, self._window = self._epoch + 1, 0
+        self._window += 1  # before it is handed out: a checkpoint is written while the step is being taken
+        return self._epoch, self._window - 1
 
-class RepeatedWindows:
-    """A few windows, the same in every epoch: a model that cannot learn even these has a mistake in it."""
+    def state_dict(self) -> dict[str, int]:
+        """An epoch, and how many of its windows have been handed out."""
+        return {"epoch": self._epoch, "window": self._window}
 
-    def __init__(self, windows: Iterable[Batch], count: int) -> None:
-        """Keep the first `count` of `windows`."""
-        self._windows = list(islice(windows, count))
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on at a saved place.
 
-    def __len__(self) -> int:
-        """Windows in an epoch."""
-        return len(self._windows)
-
-    def __iter__(self) -> Iterator[Batch]:
-        """From a zero state on, each time."""
-        return iter(self._windows)
+        Raises:
+            UserError: `state_dict` is not one that `state_dict()` gives.
+        """
+        epoch, window = state_dict.get("epoch"), state_dict.get("window")
+        if not (_is_count(epoch) and _is_count(window)):
+            raise UserError(
+                f"the checkpoint's position in the training text is not valid: {dict(state_dict)!r:.200}\n"
+                "use another checkpoint, or init_from= to start from its weights alone"
+            )
+        self._epoch, self._window = epoch, window
 
 
 def _placed(tokens: NDArray[Any] | Placed) -> Placed:

@@ -1,13 +1,24 @@
 """How much text each token stands for: what makes losses of different tokenizers comparable."""
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
-from lstm_lm.evaluation.scores import Counts
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from lstm_lm.tokenizers import Tokenizer
 
 _CONTINUES = 0xC0, 0x80
 """Mask and value of a byte that goes on with a character in UTF-8."""
+
+
+class Counts(NamedTuple):
+    """What tokens stand for; it lets losses of different tokenizers be compared."""
+
+    tokens: int
+    characters: int
+    bytes: int
 
 
 class TokenSizes:
@@ -24,11 +35,10 @@ class TokenSizes:
         """V."""
         return len(self._bytes)
 
-    def counts(self, times: NDArray[np.int64], replaced: int) -> Counts:
-        """What predicted tokens stand for.
+    def counts(self, times: NDArray[np.int64]) -> Counts:
+        """What predicted tokens stand for, each token `times` often, [V]."""
+        return Counts(int(times.sum()), int(times @ self._characters), int(times @ self._bytes))
 
-        Args:
-            times: how often each token is predicted, [V].
-            replaced: pieces of their text that the tokenizer does not know.
-        """
-        return Counts(int(times.sum()), int(times @ self._characters), int(times @ self._bytes), replaced)
+    def of_each(self) -> Tensor:
+        """The `Counts` of each token, int64[V, 3]."""
+        return torch.from_numpy(np.stack([np.ones_like(self._bytes), self._characters, self._bytes], axis=1))

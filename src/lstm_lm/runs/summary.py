@@ -59,13 +59,14 @@ class TrainSummary(_Section):
 
 
 class SplitSummary(_Section):
-    """Scores of one split, under the best checkpoint. `loss`: nats per token.
+    """Scores of one split, under the best checkpoint. `loss`: nats per token, over `tokens` of them.
 
     `bits_per_byte` is None, and `bits_per_byte_reason` says why, where tokens were replaced by an unknown token, or the
     loss is no code length. `shares`: what else the objective counts, 0 to 1, by name.
     """
 
     loss: float | None = None
+    tokens: int | None = None
     perplexity: float | None = None
     bits_per_character: float | None = None
     bits_per_byte: float | None = None

@@ -47,11 +47,13 @@ class BareLoop:
                 result = self._parts.task.objective.loss(self._model, batch, self._state)
             if number == 0:
                 self._optimizer.zero_grad()
-            loss = result.loss if batch.weight == 1 else result.loss * batch.weight
+                self._parts.task.step_loss.begin()
+            loss = self._parts.task.step_loss.add(batch, result.loss, result.nats)
             loss = loss if self._accumulate == 1 else loss / self._accumulate
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._state = detach(result.state)
         self._scaler.unscale_(self._optimizer)
+        self._parts.task.mean_over_tokens(self._accumulate)
         value, algorithm = self._clip
         self._parts.task.configure_gradient_clipping(self._optimizer, value, algorithm)
         self._scaler.step(self._optimizer)

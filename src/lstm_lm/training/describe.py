@@ -64,7 +64,7 @@ def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path
         accumulate=config.trainer["accumulate_grad_batches"],
         steps_per_epoch=parts.steps_per_epoch,
         tokens_per_epoch=(
-            parts.data.predicted("train").tokens
+            parts.data.predicted("train")
             if options.unit == "line"
             else manifest.splits["train"].tokens // streams * streams
         ),

@@ -1,7 +1,7 @@
 """The LightningModule: truncated back-propagation through time with a carried hidden state."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,8 +10,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from lstm_lm.data.corpora.interface import Split
+from lstm_lm.data.manifest import SplitManifest
 from lstm_lm.data.streams import Batch
-from lstm_lm.evaluation.scores import Counts, Scores, TokenLoss
+from lstm_lm.evaluation.scores import Scores, TokenLoss, unknown_pieces
+from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import clone, detach, to_device
 from lstm_lm.options import Options
@@ -22,6 +25,8 @@ from lstm_lm.training.objectives.interface import Objective, Share
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer
 from lstm_lm.training.rewind import rewind
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
+from lstm_lm.training.step_loss import StepLoss
+from lstm_lm.training.validation import Validation
 from lstm_lm.training.weight_average import WeightAverage
 
 
@@ -39,7 +44,9 @@ class LanguageModelTask(pl.LightningModule):
         nonfinite: NonFinite | None = None,
         total_steps: int | None,
         precision: str,
-        counts: dict[str, Counts],
+        whole_window: int,
+        sizes: TokenSizes,
+        splits: Mapping[Split, SplitManifest],
         provenance: dict[str, Any],
         team: Team = ALONE,
     ) -> None:
@@ -54,7 +61,9 @@ class LanguageModelTask(pl.LightningModule):
             nonfinite: what is done where a gradient is not finite; None: nothing, it is somebody else's to see.
             total_steps: optimizer steps that the schedule spans; None: no limit is known.
             precision: Lightning's name; decides whether a fused optimizer may be used.
-            counts: what the predicted tokens of "validation" and "test" stand for.
+            whole_window: T * B, tokens.
+            sizes: what each token stands for.
+            splits: what "validation" and "test" consist of.
             provenance: plain data that every checkpoint carries under "lstm_lm": config, tokenizer, ...
             team: the processes that train together.
         """
@@ -67,8 +76,7 @@ class LanguageModelTask(pl.LightningModule):
         self._scheduler_options = scheduler
         self._total_steps = total_steps
         self._precision = precision
-        self.counts = counts
-        """What the predicted tokens of each split stand for."""
+        self._splits = splits
         self._provenance = provenance
         self._team = team
         self._stream_state: State = None
@@ -77,16 +85,19 @@ class LanguageModelTask(pl.LightningModule):
         self._seconds_before = 0.0
         self._began = time.perf_counter()
         self._eval_state: State = None
-        self._eval_loss = TokenLoss()
+        self.step_loss = StepLoss(whole_window, team)
+        self._eval_loss = TokenLoss(sizes)
         self._eval_shares: dict[str, Share] = {}
         self.gradient_norm: Tensor | None = None
         """Of the last optimizer step, before clipping."""
         self.train_loss: Tensor | None = None
-        """Of the last optimizer step: the mean over its windows and over all processes, nats per token."""
+        """Of the last optimizer step: the mean over its tokens in all processes, nats per token."""
         self.scores: Scores | None = None
-        """Of the last validation."""
-        self.validated_at: int | None = None
-        """The optimizer step of the last validation."""
+        """Of the last validation or test of this process."""
+        self.validation: Validation | None = None
+        """The last one, of an earlier process too."""
+        self.scores_other_tokens = False
+        """Whether the last validation cannot be compared with the one before it."""
         self.is_scoring = False
         """Whether a validation or test is under way."""
         self._weights_held: list[Tensor] | None = None
@@ -105,12 +116,12 @@ class LanguageModelTask(pl.LightningModule):
             self._stream_state = self.model.initial_state(batch.inputs.shape[1])
         result = self.objective.loss(self.model, batch, self._stream_state)
         self._stream_state = detach(result.state)
-        window = batch_idx % self.trainer.accumulate_grad_batches  # of those that one optimizer step accumulates
-        loss = self._team.mean(result.nats / result.tokens.clamp(min=1))
-        self.train_loss = (
-            loss if window == 0 or self.train_loss is None else self.train_loss.lerp(loss, 1 / (window + 1))
-        )
-        return result.loss if batch.weight == 1 else result.loss * batch.weight
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+            self.step_loss.begin()
+        loss = self.step_loss.add(batch, result.loss, result.nats)
+        if self.at_border(batch_idx):
+            self.train_loss = self.step_loss.mean()
+        return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer and a schedule that moves with every optimizer step."""
@@ -134,6 +145,7 @@ class LanguageModelTask(pl.LightningModule):
             # Lightning and torch's scaler go by the same attribute.
             if self._scaler is not None and getattr(optimizer.optimizer, "_step_supports_amp_scaling", False):
                 self._scaler.unscale_(optimizer.optimizer)
+            self.mean_over_tokens(self.trainer.accumulate_grad_batches)
             return loss
 
         self._left_out = False
@@ -145,6 +157,13 @@ class LanguageModelTask(pl.LightningModule):
             self.nonfinite.rewind_is_due = False
         if not self._left_out:
             self.average.after_step()
+
+    def mean_over_tokens(self, accumulate: int) -> None:
+        """Make the gradients of a step those of its `StepLoss`, each window's loss being divided by `accumulate`."""
+        factor = self.step_loss.factor(accumulate)
+        if factor != 1:
+            gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+            torch._foreach_mul_(gradients, factor)
 
     def configure_gradient_clipping(
         self,
@@ -227,7 +246,7 @@ class LanguageModelTask(pl.LightningModule):
             self._eval_state = self.model.initial_state(batch.inputs.shape[1])
         result = self.objective.loss(self.model, batch, self._eval_state)
         self._eval_state = result.state
-        self._eval_loss.update(result.nats, result.tokens)
+        self._eval_loss.update(result.nats, batch.targets)
         for name, (hits, of) in result.shares.items():
             before = self._eval_shares.get(name)
             self._eval_shares[name] = Share(hits, of) if before is None else Share(before.hits + hits, before.of + of)
@@ -236,8 +255,12 @@ class LanguageModelTask(pl.LightningModule):
         """Make `scores` those of this validation, and let early stopping see the loss."""
         scores = self._scores_of("validation")
         if not self.trainer.sanity_checking:  # which sees but a few windows
-            self.scores, self.validated_at = scores, self.global_step
+            self.scores, before = scores, self.validation
+            self.validation = Validation(self.global_step, scores, self._splits["validation"].crc32 or 0)
+            self.scores_other_tokens = before is not None and not self.validation.scored_as(before)
             if self.trainer.state.fn == TrainerFn.FITTING:
+                if self.scores_other_tokens:
+                    self.average.forget_validations()
                 self.average.note_validation(scores.loss)
         # `compute` has summed over all processes already; Lightning wants to be told to do so too
         self.log("val/loss", scores.loss, logger=False, batch_size=1, sync_dist=True)
@@ -254,13 +277,14 @@ class LanguageModelTask(pl.LightningModule):
         """Make `scores` those of the test split."""
         self.scores = self._scores_of("test")
 
-    def _scores_of(self, split: str) -> Scores:
+    def _scores_of(self, split: Split) -> Scores:
         """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
         self._eval_state = None
         self.is_scoring = False
         self.average.take_back(self._weights_held)
         shares = {name: float(hits) / max(1, int(of)) for name, (hits, of) in self._eval_shares.items()}
-        return Scores.of(float(self._eval_loss.compute()), self.counts[split], shares)
+        no_bits = self.objective.no_bits or unknown_pieces(self._splits[split].replaced)
+        return Scores.of(*self._eval_loss.compute(), no_bits, shares)
 
     # Checkpoints
 
@@ -279,15 +303,13 @@ class LanguageModelTask(pl.LightningModule):
             "validation_due": self._validation_follows(),
             "other_processes": self._team.gather(own)[1:],  # the same of processes 1, 2, ...
             "seconds": self.trained_seconds,
-            "validation": self.last_validation,
+            "validation": None if self.validation is None else self.validation.to_plain(),
         }
 
     @property
-    def last_validation(self) -> dict[str, Any] | None:
-        """What checkpoints say of it."""
-        if self.scores is None:
-            return None
-        return {"step": self.validated_at, "loss": self.scores.loss, "shares": dict(self.scores.shares)}
+    def validated_at(self) -> int | None:
+        """The optimizer step of the last validation."""
+        return None if self.validation is None else self.validation.step
 
     def _validation_follows(self) -> bool:
         """Whether Lightning validates before its next step; as it decides itself."""
@@ -316,7 +338,7 @@ class LanguageModelTask(pl.LightningModule):
         self._validation_was_due = saved.get("validation_due", False)
         if "averaging" in saved:  # not in those of earlier versions
             self.average.load_state_dict(saved["averaging"])
-        self.validated_at = None if saved["validation"] is None else saved["validation"]["step"]
+        self.validation = Validation.from_plain(saved["validation"])
 
     def on_train_start(self) -> None:
         """Time counts from here; and the device is known for certain only now."""

@@ -13,7 +13,7 @@ import torch
 from lstm_lm import hardware
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
-from lstm_lm.evaluation.scores import Counts
+from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.forward.choose import AUTO, Way
 from lstm_lm.forward.interface import Workload
 from lstm_lm.hardware import Hardware
@@ -81,6 +81,7 @@ def build_parts(
         refuse_other_text(saved["data"], data.manifest.model_dump(mode="json"), checkpoint, config.plain)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, data.tokenizer.vocabulary_size)
+    model.to(machine.parameter_dtype)  # now: Lightning does so only after a checkpoint's weights have been put in
     if loaded is not None and checkpoint is not None:
         refuse_other_shapes(model_weights(loaded), model, checkpoint)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
@@ -90,10 +91,11 @@ def build_parts(
         choice = choice._replace(reason=TUNED)
     if origin is not None:
         start_from(model, config.top.model, origin, str(config.top.init_from))
-    _check_validation_interval(config.trainer, data.steps_per_epoch)
-    steps_per_epoch = _steps_per_epoch(config.trainer, data.steps_per_epoch)
+    windows_per_epoch = _windows_per_epoch(config.trainer, data.windows_per_epoch)
+    _check_validation_interval(config.trainer, windows_per_epoch)
+    # the last step of an epoch may have fewer windows
+    steps_per_epoch = math.ceil(windows_per_epoch / int(config.trainer["accumulate_grad_batches"]))
     total_steps = _total_steps(config, steps_per_epoch)
-    splits = data.manifest.splits
     objective = build_objective(config.top.objective, config.top.model)
     task = LanguageModelTask(
         model,
@@ -104,9 +106,9 @@ def build_parts(
         nonfinite=NonFinite(config.top.on_nonfinite, data.tokenizer),
         total_steps=total_steps,
         precision=machine.precision,
-        counts={
-            name: Counts(*data.predicted(name), split.replaced, objective.no_bits) for name, split in splits.items()
-        },
+        whole_window=data.options.batch_size * data.options.seq_len,
+        sizes=TokenSizes(data.tokenizer),
+        splits=data.manifest.splits,
         provenance={
             "schema_version": SCHEMA_VERSION,
             "config": config.plain
@@ -220,21 +222,26 @@ def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:
     return None if saved is None else tokenizer_from_json(saved["tokenizer"])
 
 
-def _steps_per_epoch(trainer: dict[str, Any], windows: int) -> int:
-    """Optimizer steps; the last one of an epoch may accumulate fewer windows."""
-    limit = trainer.get("limit_train_batches")
-    if trainer.get("overfit_batches"):
-        limit = trainer["overfit_batches"]
-    if trainer.get("fast_dev_run"):
-        limit = int(trainer["fast_dev_run"])
-    if limit is not None:
-        windows = min(windows, limit if isinstance(limit, int) else int(windows * limit))
-    return max(1, math.ceil(windows / int(trainer["accumulate_grad_batches"])))
+def _windows_per_epoch(trainer: dict[str, Any], windows: int) -> int:
+    """Those of an epoch's `windows` that Lightning takes, which looks at its limits in this order.
+
+    Raises:
+        UserError: none.
+    """
+    key = next((key for key in ("overfit_batches", "fast_dev_run") if trainer.get(key)), "limit_train_batches")
+    limit = trainer.get(key)
+    if limit is None:
+        return windows
+    if isinstance(limit, float) and not int(windows * limit):
+        raise UserError(
+            f"trainer.{key}={limit}: less than one of the {windows} windows of an epoch\n"
+            f"set a number of windows, or at least {math.ceil(1000 / windows) / 1000:g}"
+        )
+    return min(windows, int(windows * limit) if isinstance(limit, float) else int(limit))
 
 
-def _check_validation_interval(trainer: dict[str, Any], windows: int) -> None:
+def _check_validation_interval(trainer: dict[str, Any], per_epoch: int) -> None:
     interval = trainer.get("val_check_interval")
-    per_epoch = _steps_per_epoch({**trainer, "accumulate_grad_batches": 1}, windows)
     unlimited = trainer.get("check_val_every_n_epoch", 1) is None or trainer.get("limit_val_batches") == 0
     if isinstance(interval, int) and interval > per_epoch and not unlimited and not trainer.get("fast_dev_run"):
         raise UserError(
@@ -245,6 +252,8 @@ def _check_validation_interval(trainer: dict[str, Any], windows: int) -> None:
 
 def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int | None:
     """Optimizer steps that the schedule spans."""
+    if config.trainer.get("fast_dev_run"):
+        return min(steps_per_epoch, int(config.trainer["fast_dev_run"]))
     epochs, steps = config.trainer.get("max_epochs"), config.trainer.get("max_steps", -1)
     limits = [] if epochs in (None, -1) else [int(epochs) * steps_per_epoch]
     if steps is not None and steps > 0:

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Timer
 from rich.console import Console
 from rich.text import Text
 
+from lstm_lm.data.corpora.interface import Split
 from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs import atomic, rotation
 from lstm_lm.runs.directory import RunDirectory
@@ -38,6 +39,7 @@ IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch
 SPIKE_HINT = (
     "the training loss jumped at step {:,}, from {:.2f} to {:.2f}{}; a lower optimizer.lr or gradient_clip_val helps"
 )
+PART_HINT = "{}: scored {:,} of {:,} tokens, as a limit on batches says; other runs' figures may be of other tokens"
 NOT_AVERAGED_HINT = "averaging={} has not begun: everything is of the weights as training left them"
 
 
@@ -113,6 +115,7 @@ class Session:
                     signals.check()
                     hints = self._hints(parts, recorder)
                     sample = self._score(trainer, parts, logger, checkpoints)
+                    hints += self._partly_scored(parts)
                 if checkpoints is not None:
                     checkpoints.refuse_unsaved()
                 self._finish(trainer, logger)
@@ -120,7 +123,7 @@ class Session:
                 parts.model.close()
                 logger.close()
         if self.console is not None:
-            source = "the last step" if checkpoints is None or checkpoints.best_loss is None else "the best checkpoint"
+            source = "the last step" if checkpoints is None or checkpoints.best is None else "the best checkpoint"
             closing.show(self.summary, self.run_directory.path, self.console, sample=sample, source=source, hints=hints)
 
     # The steps
@@ -171,10 +174,8 @@ class Session:
 
     def _best_scores(self, parts: Parts, checkpoints: Checkpoints | None) -> SplitSummary | None:
         """Of best.ckpt; without one, of the last validation; None before there is either."""
-        if checkpoints is not None and checkpoints.best_loss is not None:
-            counts = parts.task.counts["validation"]
-            return _split_summary(Scores.of(checkpoints.best_loss, counts, checkpoints.best_shares))
-        return None if parts.task.scores is None else _split_summary(parts.task.scores)
+        best = checkpoints.best if checkpoints is not None and checkpoints.best is not None else parts.task.validation
+        return None if best is None else _split_summary(best.scores)
 
     def _hints(self, parts: Parts, recorder: Recorder) -> list[str]:
         """What a person may want to change, now that training has ended."""
@@ -189,6 +190,15 @@ class Session:
         if parts.task.average.is_missing:
             hints.append(NOT_AVERAGED_HINT.format(self.config.top.averaging["name"]))
         return hints
+
+    def _partly_scored(self, parts: Parts) -> list[str]:
+        """What was left out of a split. The first windows have the fewest tokens: all streams but one read context."""
+        scored: dict[Split, SplitSummary | None] = {"validation": self.summary.val, "test": self.summary.test}
+        return [
+            PART_HINT.format(split, scores.tokens, parts.data.predicted(split))
+            for split, scores in scored.items()
+            if scores is not None and scores.tokens != parts.data.predicted(split)
+        ]
 
     def _finish(self, trainer: pl.Trainer, logger: RunLogger) -> None:
         """Say how it ended."""
@@ -272,6 +282,7 @@ class Session:
 def _split_summary(scores: Scores) -> SplitSummary:
     return SplitSummary(
         loss=scores.loss,
+        tokens=scores.counts.tokens,
         perplexity=scores.perplexity,
         bits_per_character=scores.bits_per_character,
         bits_per_byte=scores.bits_per_byte,

@@ -21,7 +21,7 @@ from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import compiling
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
-from lstm_lm.training.callbacks.due_validation import DueValidation
+from lstm_lm.training.callbacks.continuing import Continuing
 from lstm_lm.training.callbacks.early_stopping import GiveUp
 from lstm_lm.training.callbacks.empty_cache import EmptyCache, emptier
 from lstm_lm.training.callbacks.signals import StopOnSignal
@@ -108,7 +108,7 @@ def make_trainer(
     empty = emptier(parts.hardware.device)
     if empty is not None and config.runtime.empty_cache_every_n_batches:
         callbacks.append(EmptyCache(config.runtime.empty_cache_every_n_batches, empty))
-    callbacks += [signals, DueValidation()]
+    callbacks += [signals, Continuing()]
     if parts.task.nonfinite is not None and checkpoints is not None:
         parts.task.nonfinite.checkpoint = lambda: checkpoints.newest
     settings: dict[str, Any] = {
@@ -167,7 +167,8 @@ def validate_the_end(trainer: pl.Trainer, parts: Parts) -> None:
 
 def take_best(trainer: pl.Trainer, parts: Parts, run: RunDirectory, checkpoints: Checkpoints | None) -> None:
     """Give the model the weights of the best checkpoint, where there is one; their average, where there is one."""
-    if checkpoints is not None and checkpoints.best_loss is not None and checkpoints.best_step != trainer.global_step:
+    best = None if checkpoints is None else checkpoints.best
+    if best is not None and best.step != trainer.global_step:
         parts.model.load_state_dict(model_weights(checkpoint_file.load(run.best)))
         parts.task.average.forget()
     else:
@@ -176,7 +177,7 @@ def take_best(trainer: pl.Trainer, parts: Parts, run: RunDirectory, checkpoints:
 
 def test(trainer: pl.Trainer, parts: Parts) -> Scores | None:
     """The scores of the test split; None where there is none, or it is left out."""
-    if "test" not in parts.task.counts or trainer.limit_test_batches == 0:
+    if "test" not in parts.data.manifest.splits or trainer.limit_test_batches == 0:
         return None
     trainer.test(parts.task, datamodule=parts.data, verbose=False)
     assert parts.task.scores is not None

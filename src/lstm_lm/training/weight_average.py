@@ -52,6 +52,10 @@ class WeightAverage:
         """Tell the rule what a validation in training has found, nats per token."""
         self._rule.note_validation(loss)
 
+    def forget_validations(self) -> None:
+        """Tell the rule that those so far scored other tokens."""
+        self._rule.forget_validations()
+
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The model with its average, where there is one, for as long as the context lasts."""

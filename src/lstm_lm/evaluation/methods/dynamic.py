@@ -18,7 +18,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.evaluation.adaptation import Adapter, gradient_rms, restoring, score_and_learn
 from lstm_lm.evaluation.intervals import CONFIDENCE, block_count, ratio_interval
 from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
-from lstm_lm.evaluation.scores import Scores
+from lstm_lm.evaluation.scores import Scores, unknown_pieces
 from lstm_lm.evaluation.token_losses import BlockSums, losses
 from lstm_lm.options import Options
 
@@ -72,7 +72,8 @@ class Dynamic(Method):
         text = subject.tokens[texts.scored]
         before = self._static(subject, text, texts.scored)
         after = self._dynamic(subject, text, rms, step_size, decay, f"dynamic: {texts.scored}")
-        scores = Scores.of(after.loss, subject.sizes.counts(after.times, subject.replaced[texts.scored]))
+        unknown = unknown_pieces(subject.replaced[texts.scored])
+        scores = Scores.of(after.loss, subject.sizes.counts(after.times), unknown)
         figures = {
             "confidence": CONFIDENCE,
             "split": texts.scored,

@@ -16,7 +16,7 @@ from lstm_lm.data.streams import EvalWindows
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.intervals import CONFIDENCE, block_count, neighbours_correlation, ratio_interval
 from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
-from lstm_lm.evaluation.scores import Scores
+from lstm_lm.evaluation.scores import Scores, unknown_pieces
 from lstm_lm.evaluation.token_losses import BlockSums, losses
 from lstm_lm.options import Options
 
@@ -80,8 +80,8 @@ class Static(Method):
             sums.add(nats, batch.targets, windows.starts, begin)
             begin += len(batch.inputs)
             subject.tell(f"static: {split}", number + 1, total)
-        counts = subject.sizes.counts(sums.times, subject.replaced[split])
-        scores = Scores.of(sums.loss, counts)
+        counts = subject.sizes.counts(sums.times)
+        scores = Scores.of(sums.loss, counts, unknown_pieces(subject.replaced[split]))
         means = sums.means()
         return {
             "tokens": counts.tokens,

@@ -48,6 +48,10 @@ class ASGD(Averaging):
         self._triggered = bool(older) and loss > min(older)
         self._losses.append(loss)
 
+    def forget_validations(self) -> None:
+        """As in `Averaging.forget_validations`; an average that has begun goes on."""
+        self._losses = []
+
     def state_dict(self) -> dict[str, Any]:
         """As in `Averaging.state_dict`."""
         return {"losses": list(self._losses), "triggered": self._triggered}

@@ -38,6 +38,9 @@ class Averaging(ABC):
     def note_validation(self, loss: float) -> None:  # noqa: B027  (a rule may not care)
         """Hear of a validation's loss, nats per token."""
 
+    def forget_validations(self) -> None:  # noqa: B027  (a rule may not care)
+        """Hear that the losses so far are of other tokens than those to come."""
+
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of it: plain values."""
         return {}

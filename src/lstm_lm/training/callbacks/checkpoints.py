@@ -1,6 +1,5 @@
 """When checkpoints are written: `best.ckpt` with each better validation, `last.ckpt` so that little can be lost."""
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training.checkpoint_io import PatientCheckpointIO
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.validation import Validation
 
 
 class Checkpoints(pl.Callback):
@@ -55,19 +55,13 @@ class Checkpoints(pl.Callback):
         self._last_is_current = True
         """Whether the last attempt to write last.ckpt succeeded; the same in all processes."""
         self._at_border = False  # whether an optimizer step has just ended: within one, gradients would be lost
-        self.best_loss: float | None = None
-        """Nats per token of best.ckpt."""
-        self.best_step: int | None = None
-        self.best_shares: dict[str, float] = {}
-        """What else was counted in that validation."""
+        self.best: Validation | None = None
+        """Of best.ckpt."""
         if start is not None and run.best.exists():  # now, not when training starts: there may be no step left to take
             try:
-                best = checkpoint_file.load(run.best)["lstm_lm"]["validation"]
+                self.best = Validation.from_plain(checkpoint_file.load(run.best)["lstm_lm"]["validation"])
             except UserError as error:
                 self._warn(f"{str(error).splitlines()[0]}; the next validation writes a new one")
-            else:
-                self.best_loss, self.best_step = best["loss"], best["step"]
-                self.best_shares = best.get("shares", {})
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Minutes count from here."""
@@ -99,18 +93,22 @@ class Checkpoints(pl.Callback):
             self.write_last(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the best; a loss that is no number is none."""
+        """Keep the best."""
         assert isinstance(pl_module, LanguageModelTask)
-        if trainer.sanity_checking or pl_module.scores is None:
+        validation = pl_module.validation
+        if trainer.sanity_checking or validation is None:
             return
-        loss = pl_module.scores.loss
-        better = math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss)
+        if self.best is not None and not validation.scored_as(self.best):
+            then, now = (f"{one.scores.counts.tokens:,}" for one in (self.best, validation))
+            self._warn(
+                f"validation scores other tokens than before ({then} then, {now} now): the best so far does not count"
+            )
+        better = validation.is_better_than(self.best)
         better = bool(self._team.decide(int(better)))  # one that cannot read best.ckpt must not write another alone
-        if better and self._write_best(trainer, pl_module):
-            self.best_loss, self.best_step = loss, trainer.global_step
-            self.best_shares = dict(pl_module.scores.shares)
+        if better and self._write_best(trainer, validation):
+            self.best = validation
 
-    def _write_best(self, trainer: pl.Trainer, task: LanguageModelTask) -> bool:
+    def _write_best(self, trainer: pl.Trainer, validation: Validation) -> bool:
         """After training, from last.ckpt of the same step: Lightning would write that the epoch is over."""
         if trainer.state.fn == TrainerFn.FITTING or self._written_step != trainer.global_step:
             return self._save(trainer, self._run.best)
@@ -120,7 +118,7 @@ class Checkpoints(pl.Callback):
         if self._team.rank == 0:
             try:
                 checkpoint = checkpoint_file.load(self._run.last)
-                checkpoint[checkpoint_file.SECTION]["validation"] = task.last_validation
+                checkpoint[checkpoint_file.SECTION]["validation"] = validation.to_plain()
                 checkpoint_file.save(checkpoint, self._run.best)
             except UserError as error:  # no reason to keep the others waiting in what follows
                 failure = error if isinstance(error, RunError) else RunError(str(error))

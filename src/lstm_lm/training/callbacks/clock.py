@@ -79,8 +79,7 @@ class StepClock(pl.Callback):
             if self.first_step_at is None:
                 self.first_step_at = time.time()
         if isinstance(batch, Batch):
-            tokens = batch.inputs.numel() if batch.predicted is None else batch.predicted
-            self._tokens += tokens * trainer.world_size
+            self._tokens += batch.tokens_of_all(trainer.world_size)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -3,10 +3,12 @@
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from lstm_lm.training.callbacks.options import EarlyStoppingOptions
+from lstm_lm.training.module import LanguageModelTask
 
 
 class GiveUp(EarlyStopping):
@@ -34,6 +36,13 @@ class GiveUp(EarlyStopping):
         patience = self.patience
         super().load_state_dict(state_dict)
         self.patience = patience
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A loss over other tokens than before is the first one."""
+        assert isinstance(pl_module, LanguageModelTask)
+        if pl_module.scores_other_tokens:
+            self.best_score, self.wait_count = torch.tensor(torch.inf), 0
+        super().on_validation_end(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """It has not ended this run yet."""

@@ -148,6 +148,7 @@ def named(scores: Scores, split: str) -> dict[str, float]:
     """Scores under TensorBoard's names: `val/loss`, ...; those that are None are left out."""
     values = {
         f"{split}/loss": scores.loss,
+        f"{split}/tokens": float(scores.counts.tokens),
         f"{split}/perplexity": scores.perplexity,
         f"{split}/bits_per_character": scores.bits_per_character,
         f"{split}/bits_per_byte": scores.bits_per_byte,

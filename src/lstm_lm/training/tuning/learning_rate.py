@@ -18,6 +18,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 
 from lstm_lm.data.streams import Batch
 from lstm_lm.errors import UserError
+from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.training.averaging.none import NoAveraging, NoAveragingOptions
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
@@ -96,7 +97,9 @@ def _search(
         average=WeightAverage(parts.model, NoAveraging(NoAveragingOptions(name="none"))),  # of a search: not the run's
         total_steps=parts.total_steps,
         precision=parts.hardware.precision,
-        counts=parts.task.counts,
+        whole_window=parts.data.options.batch_size * parts.data.options.seq_len,
+        sizes=TokenSizes(parts.data.tokenizer),
+        splits=parts.data.manifest.splits,
         provenance={"schema_version": SCHEMA_VERSION, "config": config.plain},
     )
     task.signals = signals
