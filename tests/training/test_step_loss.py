@@ -12,7 +12,9 @@ from torch import Tensor
 import lstm_lm
 from lstm_lm.data.streams import Batch
 from lstm_lm.runs import metrics_file
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import ALONE
+from lstm_lm.training.parts import build_parts
 from lstm_lm.training.step_loss import StepLoss
 
 Config = Callable[..., dict[str, Any]]
@@ -129,9 +131,23 @@ def test_the_same_lines_make_the_same_step_however_they_are_batched(
     config = (f"data.path={uneven_lines}", "data.unit=line", "data.seq_len=64", "trainer.max_steps=3")
     plain = ("optimizer=sgd", "scheduler=constant", "optimizer.lr=0.1")
     lstm_lm.train(small_config(*config, *plain, "data.batch_size=8"), tmp_path / "batch")
+    loss, norm = of_the_first_batch(small_config(*config, *plain, "data.batch_size=8"))
+    assert column(tmp_path / "batch", "train/loss")[0] == pytest.approx(loss, rel=1e-5)
+    assert column(tmp_path / "batch", "train/gradient_norm")[0] == pytest.approx(norm, rel=1e-5)
     for size in (1, 4):
         run = tmp_path / str(size)
         batched = (f"data.batch_size={size}", f"trainer.accumulate_grad_batches={8 // size}")
         lstm_lm.train(small_config(*config, *plain, *batched), run)
         for name in ("train/loss", "train/gradient_norm"):
             assert column(run, name) == pytest.approx(column(tmp_path / "batch", name), rel=1e-5), name
+
+
+def of_the_first_batch(config: dict[str, Any]) -> tuple[float, float]:
+    """PyTorch's own mean over the tokens of the first batch, and the norm of its gradient."""
+    parts = build_parts(TrainConfig.parse(config), None)
+    batch = next(iter(parts.data.train_dataloader()))
+    logits, _ = parts.model(batch.inputs, parts.model.initial_state(batch.inputs.shape[1]))
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=-100)
+    loss.backward()
+    gradients = [weight.grad for weight in parts.model.parameters() if weight.grad is not None]
+    return float(loss.detach()), float(torch.nn.utils.get_total_norm(gradients))
