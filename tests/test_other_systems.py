@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import psutil
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
@@ -127,12 +128,18 @@ def test_a_process_apart_is_asked_to_end_by_ctrl_break_where_nothing_else_can_be
     child.send_signal.assert_called_once_with(1)
 
 
-def test_without_process_groups_a_process_is_ended_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "killpg", raising=False)
-    monkeypatch.delattr(signal, "SIGKILL", raising=False)
-    child = Mock(spec=subprocess.Popen)
-    process_group.end_group(child)
-    child.kill.assert_called_once_with()
+def test_without_process_groups_a_process_and_those_that_it_started_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "killpg")
+    code = (
+        "import subprocess, sys, time; sleeps = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "print(subprocess.Popen(sleeps).pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        started = psutil.Process(int(child.stdout.readline()))
+        process_group.end_family(child)
+    _, alive = psutil.wait_procs([started], timeout=20)
+    assert not alive
 
 
 class InUse(PermissionError):

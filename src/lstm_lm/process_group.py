@@ -8,6 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
+
+import psutil
 
 OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 """`creationflags` for a process that the terminal's Ctrl-C shall not reach: Windows' word for what `process_group` and
@@ -22,10 +25,23 @@ def pass_on(child: subprocess.Popen[bytes], number: int) -> None:
     child.send_signal(getattr(signal, "CTRL_BREAK_EVENT", number))
 
 
-def end_group(child: subprocess.Popen[bytes]) -> None:
-    """End, at once, a process that leads a group of its own, and its group (on Windows, itself alone)."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if sys.platform != "win32" and hasattr(os, "killpg"):
+def end_family(child: subprocess.Popen[Any]) -> None:
+    """End, at once, a process, what it has started and what those have; of one that has ended, what is in its group."""
+    descendants: list[psutil.Process] = []
+    if child.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            descendants = psutil.Process(child.pid).children(recursive=True)
+        child.kill()
+    if sys.platform != "win32" and hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it leads none, or all of it has ended
             os.killpg(child.pid, signal.SIGKILL)
-        else:
-            child.kill()
+    for process in descendants:
+        with contextlib.suppress(psutil.Error):  # it has ended
+            process.kill()
+
+
+def end_own_group() -> None:
+    """End this process at once, and those in its group where it leads one."""
+    if sys.platform != "win32" and hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)

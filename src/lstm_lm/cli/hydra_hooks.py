@@ -19,6 +19,7 @@ from lstm_lm.cli.submitted import wait_for_all
 from lstm_lm.errors import UserError
 from lstm_lm.runs.directory import RunDirectory, make_writable
 from lstm_lm.runs.footprint import Footprint
+from lstm_lm.runs.lock import is_held
 
 _DEVICE_CHOICE = re.compile(r"[+~]*(device|trainer|experiment)\b")
 """Overrides that may change where a job runs."""
@@ -49,7 +50,9 @@ class RefuseEarly(Callback):
 
     def on_run_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002  (Hydra names it)
         """Leave nothing of a run that was refused later: of the directory, and of the record in it."""
-        if self._footprint is not None and self._footprint.untouched():
+        if self._footprint is None or is_held(self._footprint.run.path):  # another trains there: all of it is its own
+            return
+        if self._footprint.untouched():
             self._footprint.erase()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:

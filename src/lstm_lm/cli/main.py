@@ -9,6 +9,7 @@ from lstm_lm import __version__
 from lstm_lm.cli.shell import run_in_shell
 from lstm_lm.cli.wording import shown
 from lstm_lm.errors import UserError
+from lstm_lm.lifeline import tie_if_asked
 
 
 class Verb(NamedTuple):
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ("lstm-lm",
         argv: the verb and its arguments; None: those of this process.
         program: how this was called, as it should be called again.
     """
+    tie_if_asked()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments:
         print(usage(program), file=sys.stderr)

@@ -16,6 +16,7 @@ from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
 from lstm_lm.cli.wording import shown
 from lstm_lm.errors import UserError
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.lock import is_held
 from lstm_lm.runs.summary import Summary
 
 ERROR_LOG = "error.log"
@@ -160,7 +161,7 @@ class Sweep:
 def _leave_summary(job: Job, reason: str) -> None:
     """Say in the job's directory why it failed, unless a run is there: its own, or the one that it must not touch."""
     run = RunDirectory(job.directory)
-    if run.is_empty():
+    if run.is_empty() and not is_held(run.path):
         summary = Summary.begin(job.command, job.seed)
         summary.status, summary.reason = "failed", reason
         summary.write(run.summary)

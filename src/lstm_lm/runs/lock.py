@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from lstm_lm.errors import UserError
@@ -33,13 +35,21 @@ def only_one(run_dir: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     try:
         lock.acquire(timeout=SECONDS_TO_WAIT)
     except Timeout:
-        raise UserError(
-            f"{run_dir}: another process is training there\nwait until it has ended, or choose another {key}"
-        ) from None
+        raise _in_use(run_dir, key) from None
     try:
         yield
     finally:
         lock.release()
+
+
+def refuse_where_held(run_dir: Path, key: str = "hydra.run.dir") -> None:
+    """For whoever is about to have another process work there, or to take away what lies there.
+
+    Raises:
+        UserError: a process trains there.
+    """
+    if is_held(run_dir):
+        raise _in_use(run_dir, key)
 
 
 def is_held(run_dir: Path) -> bool:
@@ -58,6 +68,24 @@ def is_held(run_dir: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def _in_use(run_dir: Path, key: str) -> UserError:
+    pid = _holder(run_dir)
+    which = "another process" if pid is None else f"another process ({pid})"
+    return UserError(f"{run_dir}: {which} is training there\nwait until it has ended, or choose another {key}")
+
+
+def _holder(run_dir: Path) -> int | None:
+    """The process that holds `run_dir`, as far as the system tells; Windows is not asked: it may take minutes."""
+    if sys.platform == "win32":
+        return None
+    path = os.path.realpath(lock_file(run_dir))
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # another user's, or it has ended
+            if process.pid != os.getpid() and any(file.path == path for file in process.open_files()):
+                return int(process.pid)
+    return None
 
 
 def _lock(run_dir: Path) -> FileLock:

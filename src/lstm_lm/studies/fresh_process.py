@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from lstm_lm.errors import ERROR_FILE
-from lstm_lm.process_group import OWN_GROUP, end_group, pass_on
+from lstm_lm.lifeline import TIED
+from lstm_lm.process_group import OWN_GROUP, end_family, pass_on
 from lstm_lm.studies.stopping import StopRequest
 
 SECONDS_TO_STOP = 60.0
@@ -39,7 +40,7 @@ class Ended:
 
 
 def run(arguments: Sequence[str], log: Path, timeout: float, stop: StopRequest) -> Ended:
-    """Run `lstm_lm ARGUMENTS` with this interpreter, in the current directory.
+    """Run `lstm_lm ARGUMENTS` with this interpreter, in the current directory; it ends with this process.
 
     Args:
         arguments: the verb and what it is given.
@@ -53,7 +54,7 @@ def run(arguments: Sequence[str], log: Path, timeout: float, stop: StopRequest) 
         with log.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "lstm_lm", *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closed by whatever ends this process: see `lifeline`
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=_environment(told),
@@ -65,8 +66,10 @@ def run(arguments: Sequence[str], log: Path, timeout: float, stop: StopRequest) 
                 timed_out = not _wait(child, timeout, stop)
             finally:
                 stop.watch(None)
-                end_group(child)  # those that it has left behind
+                end_family(child)  # those that it has left behind
                 child.wait()
+                assert child.stdin is not None
+                child.stdin.close()
         seconds = time.monotonic() - began
         if child.returncode == 0:
             return Ended("done", None, seconds)
@@ -114,4 +117,4 @@ def _environment(told: Path) -> dict[str, str]:
     if source.name == "src":
         path = [str(source), *filter(None, [environment.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(path)
-    return environment | {ERROR_FILE: str(told)}
+    return environment | TIED | {ERROR_FILE: str(told)}

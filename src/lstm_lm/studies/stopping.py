@@ -7,7 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from lstm_lm.errors import Interrupted
-from lstm_lm.process_group import end_group, pass_on
+from lstm_lm.process_group import end_family, pass_on
 from lstm_lm.stop_signals import stop_signals
 
 
@@ -55,6 +55,6 @@ class StopRequest:
         self.signal_number = self.signal_number or number
         if self._child is not None and self._child.poll() is None:
             if again:
-                end_group(self._child)
+                end_family(self._child)
             else:
                 pass_on(self._child, number)

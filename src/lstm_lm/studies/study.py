@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lstm_lm.renaming import remove
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.lock import is_held, only_one, refuse_where_held
 from lstm_lm.studies import fresh_process, records
 from lstm_lm.studies.fresh_process import Ended
 from lstm_lm.studies.records import Record, Stage, Status
@@ -18,6 +19,8 @@ from lstm_lm.studies.stopping import StopRequest
 
 PROGRAM = ("python", "-m", "lstm_lm")
 TRAIN = "train"
+DIR_KEY = "hydra.sweep.dir"
+"""The key that names a study's folder."""
 _STATUS: dict[str, Status] = {
     "done": "completed",
     "unavailable": "skipped",
@@ -53,9 +56,12 @@ class Study:
         """Do what is missing, until a signal comes. A row that fails or cannot run here ends nothing.
 
         Raises:
+            UserError: a process that is not this study's trains in the directory of one of them.
             RunError: the disk is full.
         """
         turns = self.missing()
+        for turn in turns:
+            refuse_where_held(self.run_directory(turn).path, DIR_KEY)
         for number, turn in enumerate(turns, 1):
             if stop.came:
                 return
@@ -132,7 +138,7 @@ class Study:
             command = shlex.join([*PROGRAM, *arguments])
             stages[name] = _stage(keys[name], command, ended)
             record = Record(machine=self.machine, stages=stages)
-            if ended.how != "done":
+            if ended.how != "done" and not is_held(run.path):  # else another trains there
                 status, reason = stages[name].status, str(ended.reason)
                 records.settle_summary(run, command, _seed(turn), status, reason)
             if not stop.came or record.status == "completed":
@@ -163,8 +169,9 @@ class Study:
     def _clear(self, turn: Turn) -> None:
         """Take away what an earlier, unfinished run of this very turn left."""
         run = self.run_directory(turn).path
-        for path in (self._record_path(turn), run, *run.parent.glob(f"{turn.repetition}.*.log")):
-            remove(path)
+        with only_one(run, DIR_KEY):
+            for path in (self._record_path(turn), run, *run.parent.glob(f"{turn.repetition}.*.log")):
+                remove(path)
 
 
 def _seed(turn: Turn) -> int:

@@ -1,8 +1,9 @@
 """The C++ compilers that torch.compile starts: out of reach of the terminal's Ctrl-C, and ended when the run is.
 
 Ctrl-C goes to every process of the terminal's foreground group. A compiler that it kills would make the run *fail*,
-where it was asked to stop after the step that is being compiled; so compilers get a session of their own. In return
-they must be ended with the run: TorchInductor waits for them in threads, which hold up a process's end for minutes.
+where it was asked to stop after the step that is being compiled; so compilers get a session of their own. (Not where
+the process has one already, and ends with another: there they stay in its group, to end with it.) In return they must
+be ended with the run: TorchInductor waits for them in threads, which hold up a process's end for minutes.
 """
 
 import signal
@@ -10,7 +11,8 @@ import subprocess
 from types import TracebackType
 from typing import Any, Self
 
-from lstm_lm.process_group import OWN_GROUP, end_group
+from lstm_lm import lifeline
+from lstm_lm.process_group import OWN_GROUP, end_family
 
 
 class CompilerProcesses:
@@ -45,14 +47,17 @@ class CompilerProcesses:
         """
         if self._ended:
             raise subprocess.CalledProcessError(-signal.SIGTERM, command, output=b"")
-        with subprocess.Popen(command, start_new_session=True, creationflags=OWN_GROUP, **options) as process:
+        alone = not lifeline.is_tied()
+        with subprocess.Popen(
+            command, start_new_session=alone, creationflags=OWN_GROUP if alone else 0, **options
+        ) as process:
             self._running.add(process)
             try:
                 output, errors = process.communicate()
             finally:
                 self._running.discard(process)
                 if process.returncode is None:
-                    end_group(process)  # g++ is a driver of others
+                    end_family(process)  # g++ is a driver of others
         if check and process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command, output=output, stderr=errors)
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
@@ -60,7 +65,7 @@ class CompilerProcesses:
     def _end(self) -> None:
         self._ended = True
         for process in [*self._running]:
-            end_group(process)
+            end_family(process)
 
 
 def _start_with(starter: Any) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import threading
 import time
 import traceback
 import warnings
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lstm_lm import lifeline
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import distributed, together
@@ -32,7 +32,7 @@ def main() -> None:
     order = _read_order()
     if order is None:
         return
-    threading.Thread(target=_end_with_the_leader, daemon=True).start()
+    lifeline.tie(0)  # nothing more comes on standard input but its end, with the leader's
     answers = os.dup(1)
     os.dup2(2, 1)  # the leader's terminal is not this process's to write to, but for errors
     team = Team(order["rank"], order["size"])
@@ -106,9 +106,3 @@ def _read_order() -> dict[str, Any] | None:
         line += read
     order: dict[str, Any] = json.loads(line)
     return order
-
-
-def _end_with_the_leader() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)

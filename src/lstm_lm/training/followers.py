@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 
 from lstm_lm.errors import RunError
-from lstm_lm.process_group import OWN_GROUP
+from lstm_lm.process_group import OWN_GROUP, end_family
 from lstm_lm.training.distributed import Team, meeting_place
 
 READY = b"ready\n"
@@ -118,7 +118,7 @@ class Followers:
 
     def _end(self) -> None:
         for process in self._processes:
-            process.kill()
+            end_family(process)
         for process in self._processes:
             process.wait()
             assert process.stdin is not None

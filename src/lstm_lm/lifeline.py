@@ -1,0 +1,47 @@
+"""A process that ends with the one that started it, however that one ends: SIGKILL, a crash, a lack of memory.
+
+Its standard input is a pipe that the parent holds open. Whatever ends the parent closes the pipe, and a thread that
+waits for that ends this process, and its group with it. Pipes are the same on every system (Windows and macOS not tried).
+Linux' parent-death signal would end this process alone, not its compilers, and comes as well when no more than the
+*thread* that started it ends. A call into C that lets no other thread run holds the end up until it returns.
+"""
+
+import os
+import threading
+
+from lstm_lm.process_group import end_own_group
+
+TIED = {"LSTM_LM_TIED": "1"}
+"""In the environment of a process whose standard input is such a pipe."""
+
+_TIED_NOW = threading.Event()
+
+
+def tie_if_asked() -> None:
+    """End with the parent from now on, where the environment has TIED, which is taken out of it.
+
+    Standard input is empty afterwards: the pipe is no input.
+    """
+    if not all(os.environ.pop(name, None) == value for name, value in TIED.items()):
+        return
+    pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    tie(pipe)
+
+
+def tie(pipe: int) -> None:
+    """End with whoever holds the other end of `pipe`, a file descriptor to read from."""
+    _TIED_NOW.set()
+    threading.Thread(target=_end_after, args=(pipe,), name="lifeline", daemon=True).start()
+
+
+def is_tied() -> bool:
+    """Whether this process ends with another one: then it leads a group, out of reach of a terminal's Ctrl-C."""
+    return _TIED_NOW.is_set()
+
+
+def _end_after(pipe: int) -> None:
+    while os.read(pipe, 2**10):
+        pass
+    end_own_group()
