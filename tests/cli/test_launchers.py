@@ -227,14 +227,17 @@ def test_only_the_process_of_another_job_may_be_told_to_exit(elsewhere: bool, ow
 
 
 @pytest.mark.posix
-def test_a_sweep_that_is_terminated_leaves_no_job_at_work(own_folder: Path, corpus: list[str]) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_sweep_that_is_ended_leaves_no_job_at_work(
+    number: signal.Signals, status: int, own_folder: Path, corpus: list[str]
+) -> None:
     command = command_of("joblib", *TINY, *corpus, *LONG, "seed=1,2")
     with Underway(command, own_folder) as sweep:
         sweep.wait_for_a_checkpoint()
         jobs = sweep.descendants()
-        sweep.process.send_signal(signal.SIGTERM)
+        sweep.process.send_signal(number)
         said = sweep.end()
-    assert said.status == 143
+    assert said.status == status
     assert "Traceback" not in said.err
     assert len(jobs) >= 2
     assert psutil.wait_procs(jobs, timeout=20)[1] == []

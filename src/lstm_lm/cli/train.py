@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from lstm_lm import lifeline
 from lstm_lm.cli import resolvers, same_again, study, sweep_plan
 from lstm_lm.cli.hydra_app import flags_parser, parse_flags, run_app
 from lstm_lm.cli.hydra_record import write_record
@@ -124,11 +125,12 @@ class TrainTask:
             summary = _train(config, _run_dir(), self._console, self._command, goes_on=goes_on)
             self.statuses.append(0 if summary.status in GOOD else FAILED)
 
-    def __getstate__(self) -> tuple[str, list[str], str]:
-        return self._command, list(self._program), self.attempt
+    def __getstate__(self) -> tuple[str, list[str], str, int]:
+        return self._command, list(self._program), self.attempt, os.getpid()
 
-    def __setstate__(self, state: tuple[str, list[str], str]) -> None:
-        command, program, attempt = state
+    def __setstate__(self, state: tuple[str, list[str], str, int]) -> None:
+        command, program, attempt, sweep = state
+        lifeline.tie_without_pipe(sweep)  # joblib's workers; submitit's jobs may outlive who submits them
         self.__init__(command, program)  # type: ignore[misc]
         self._elsewhere, self.attempt = True, attempt
         self._console = Console(highlight=False, force_terminal=False)  # several live bars would overwrite each other
