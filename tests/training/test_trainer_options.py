@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def section() -> dict[str, Any]:
         ("max_time", "00:99", "DD:HH:MM:SS"),
         ("max_time", {"parsecs": 1}, "parsecs"),
         ("max_time", 5, "days:hours:minutes:seconds"),
+        ("max_time", timedelta(hours=8), "days:hours:minutes:seconds"),  # no checkpoint could hold it
+        ("val_check_interval", timedelta(hours=8), "1 or more"),
         ("val_check_interval", 1.5, "1 or more"),
         ("val_check_interval", 0, "1 or more"),
         ("val_check_interval", -2, "1 or more"),
@@ -49,7 +52,7 @@ def section() -> dict[str, Any]:
         ("limit_train_batches", 0, "1 or more"),
         ("limit_val_batches", -3, "0 or more"),
         ("limit_test_batches", 1.5, "0 or more"),
-        ("limit_predict_batches", "all", "0 or more"),
+        ("limit_predict_batches", "all", "limit_predict_batches=null"),
         ("overfit_batches", -1, "0 or more"),
         ("fast_dev_run", -1, "a number of windows"),
         ("fast_dev_run", 0.5, "a number of windows"),
@@ -58,7 +61,7 @@ def section() -> dict[str, Any]:
         ("benchmark", "foo", "true or false"),
         ("detect_anomaly", 1, "true or false"),
         ("enable_checkpointing", "never", "true or false"),
-        ("reload_dataloaders_every_n_epochs", -1, "0 or more"),
+        ("reload_dataloaders_every_n_epochs", -1, "reload_dataloaders_every_n_epochs=0"),
         ("model_registry", 3, "model_registry=3"),
         ("max_steps", None, "must have a value"),
         ("log_every_n_steps", None, "must have a value"),
@@ -113,7 +116,7 @@ def test_checking_is_quick_silent_and_changes_nothing(
     """With every key set that sets something for the whole process once a trainer is made for training."""
     monkeypatch.chdir(tmp_path)
     telling = {"deterministic": True, "benchmark": True, "detect_anomaly": True, "fast_dev_run": True}
-    telling |= {"max_epochs": None, "profiler": "advanced", "sync_batchnorm": True, "limit_val_batches": 1}
+    telling |= {"max_epochs": None, "profiler": "advanced", "limit_val_batches": 1}
 
     def state() -> list[Any]:
         cudnn = torch.backends.cudnn

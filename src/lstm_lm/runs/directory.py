@@ -61,6 +61,11 @@ class RunDirectory:
         return self.path / "tensorboard"
 
     @property
+    def profiler(self) -> Path:
+        """The folder of what `trainer.profiler` has written."""
+        return self.path / "profiler"
+
+    @property
     def config(self) -> Path:
         """The composed configuration, written by Hydra."""
         return self.path / ".hydra" / "config.yaml"

@@ -45,7 +45,10 @@ def show(
     for hint in hints:
         console.print(Text(hint, style="yellow"))
     shown = _relative(run_dir)
+    run = RunDirectory(run_dir)
+    profile = [f"profile {_relative(run.profiler)}"] if run.profiler.is_dir() else []
     for line in (
+        *profile,
         f"run  {shown}",
         f"next {_next(summary, shlex.quote(shown))}",
         f"     tensorboard --logdir {shlex.quote(_relative(run_dir.parent))}",
@@ -61,6 +64,8 @@ def show_interrupted(summary: Summary | None, run: RunDirectory, console: Consol
     at = "" if summary.train.steps is None else f" at step {summary.train.steps:,}"
     kept = f", saved in {_relative(run.last)}" if run.last.exists() else "; no checkpoint was written"
     console.print(Text(f"interrupted{at}{kept}"), soft_wrap=True)
+    if run.profiler.is_dir():
+        console.print(Text(f"profile {_relative(run.profiler)}"), soft_wrap=True)
     if run.last.exists():
         again = f"{shlex.quote(f'hydra.run.dir={_relative(run.path)}')} resume=auto"
         sweep = {"-m", "--multirun"} & set(shlex.split(summary.command))

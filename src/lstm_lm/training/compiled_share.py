@@ -47,7 +47,7 @@ class CompiledShare:
             return
         on_gpu = device.type == "cuda"
         activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_gpu else [ProfilerActivity.CPU]
-        with _quiet_kineto(), profile(activities=activities) as profiler:
+        with quiet_kineto(), profile(activities=activities) as profiler:
             began = time.perf_counter()
             yield
             if on_gpu:
@@ -81,7 +81,7 @@ def has_compiled_caller(event: FunctionEvent) -> bool:
 
 
 @contextmanager
-def _quiet_kineto() -> Iterator[None]:
+def quiet_kineto() -> Iterator[None]:
     """Its notes of starting and stopping go to standard error, which is the user's; read by it at its first start."""
     before = os.environ.get(_LOG_LEVEL)
     os.environ.setdefault(_LOG_LEVEL, _SILENT)

@@ -29,7 +29,9 @@ from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import AlreadyThere, Team, asks_for_several
 from lstm_lm.training.parts import Parts, build_parts
+from lstm_lm.training.profiling import make_profiler, report_what_was_interrupted
 from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.trainer_options import FIXED
 
 
 def prepare(config: TrainConfig, checkpoint: Path | None, team: Team, data: TextDataModule | None = None) -> Parts:
@@ -113,12 +115,14 @@ def make_trainer(
         parts.task.nonfinite.checkpoint = lambda: checkpoints.newest
     settings: dict[str, Any] = {
         **config.trainer,
+        **{key: value for key, (value, _) in FIXED.items()},
         "accelerator": parts.hardware.accelerator,
         "precision": parts.hardware.precision,
         "enable_progress_bar": False,  # the project draws its own
         "enable_checkpointing": False,  # `Checkpoints` writes them
         # Lightning's own logging is not used; it would warn that an epoch is shorter than its interval
         "log_every_n_steps": 1,
+        "profiler": make_profiler(config.trainer.get("profiler"), run.profiler, parts.team.rank, parts.team.size),
     }
     plugins: list[Any] = [checkpoints.io if checkpoints is not None else GuardedCheckpointIO()]
     if parts.team.size > 1:
@@ -155,8 +159,12 @@ def fit(trainer: pl.Trainer, parts: Parts, checkpoint: Path | None) -> None:
     try:
         trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
         parts.task.settle()
-    except MisconfigurationException as error:
-        raise _refused(error) from error
+    except BaseException as error:
+        if parts.task.train_loss is not None:
+            report_what_was_interrupted(trainer)
+        if isinstance(error, MisconfigurationException):
+            raise _refused(error) from error
+        raise
 
 
 def validate_the_end(trainer: pl.Trainer, parts: Parts) -> None:

@@ -9,7 +9,6 @@ import inspect
 import math
 import warnings
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import lightning.pytorch as pl
@@ -31,6 +30,17 @@ OWNED = {
 }
 """Trainer arguments that are objects, or that the run directory decides."""
 
+FIXED: dict[str, tuple[Any, str]] = {
+    "limit_predict_batches": (None, "nothing is predicted while training; evaluate has a limit of its own"),
+    "num_nodes": (1, "torchrun and SLURM say how many machines there are"),
+    "use_distributed_sampler": (False, "the project itself gives each process its share of the text"),
+    "enable_autolog_hparams": (False, "the project logs hyperparameters itself, with the final metrics"),
+    "sync_batchnorm": (False, "no model here has a batch norm"),
+    "reload_dataloaders_every_n_epochs": (0, "the text does not change while it is trained on"),
+    "model_registry": (None, "checkpoints stay in the run directory"),
+}
+"""Those that would have no effect here, or a wrong one: the one value that is taken, and why no other is."""
+
 AT_LEAST = {
     "max_epochs": -1,
     "min_epochs": 0,
@@ -40,14 +50,12 @@ AT_LEAST = {
     "log_every_n_steps": 1,
     "check_val_every_n_epoch": 1,
     "num_sanity_val_steps": -1,
-    "reload_dataloaders_every_n_epochs": 0,
     "gradient_clip_val": 0,
 }
 WINDOWS = (
     "limit_train_batches",
     "limit_val_batches",
     "limit_test_batches",
-    "limit_predict_batches",
     "overfit_batches",
 )
 """How many (int), or which part of them (float)."""
@@ -56,15 +64,19 @@ ONE_OF: dict[str, tuple[Any, ...]] = {
     "enable_progress_bar": (True, False),
     "enable_model_summary": (True, False),
     "inference_mode": (True, False),
-    "use_distributed_sampler": (True, False),
-    "enable_autolog_hparams": (True, False),
-    "sync_batchnorm": (True, False),
     "detect_anomaly": (True, False),
     "benchmark": (True, False),
     "deterministic": (True, False, "warn"),
     "profiler": ("simple", "advanced", "pytorch"),
     "gradient_clip_algorithm": ("norm", "value"),
 }
+OF_THEIR_OWN = (
+    *("accelerator", "devices", "strategy", "precision"),
+    *("fast_dev_run", "max_time", "val_check_interval"),
+)
+"""Those that are checked each in its own way."""
+TAKEN = frozenset({*AT_LEAST, *WINDOWS, *ONE_OF, *OF_THEIR_OWN, *FIXED})
+"""All that the section may hold. With OWNED, all that Lightning's Trainer takes: a test asks each for its effect."""
 NOT_TRIED = (
     *("accelerator", "devices", "strategy", "num_nodes", "precision"),  # the machine's: see `hardware.resolve`
     *("deterministic", "benchmark", "detect_anomaly"),  # set for the whole process
@@ -89,17 +101,21 @@ def check_trainer(section: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: a key that Lightning doesn't know or that another group sets, or a value that it does not take.
     """
-    known = sorted(set(_PARAMETERS) - set(OWNED))
+    known = sorted(TAKEN & set(_PARAMETERS))
     for key, value in section.items():
         if key in OWNED:
             raise UserError(f"trainer.{key}: {OWNED[key]}")
+        if key in set(_PARAMETERS) - TAKEN:
+            raise UserError(f"trainer.{key}: this version of Lightning has it; nothing here makes use of it")
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=3)
             hint = f"\ndid you mean: {', '.join(near)}" if near else ""
             raise UserError(f"trainer.{shown_key(key)}: Lightning's Trainer has no such argument{hint}")
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"trainer.{key}={value}: must be a finite number")
-        if value is None:
+        if key in FIXED:
+            _check_fixed(key, value)
+        elif value is None:
             _check_null(key)
         else:
             _check_value(key, value)
@@ -107,6 +123,13 @@ def check_trainer(section: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError("trainer.max_epochs and trainer.max_steps: must be 1 or more, or -1 for no limit")
     _try(section)
     return dict(section)
+
+
+def _check_fixed(key: str, value: Any) -> None:
+    taken, why = FIXED[key]
+    if value != taken or type(value) is not type(taken):
+        shown = "null" if taken is None else _shown(taken)
+        raise UserError(f"trainer.{key}={_shown(value)}: {why}\nleave trainer.{key}={shown}")
 
 
 def _check_null(key: str) -> None:
@@ -128,9 +151,9 @@ def _check_value(key: str, value: Any) -> None:
     elif key in WINDOWS:
         _check_windows(typed, value, none_is_well=key != "limit_train_batches")
     elif key == "val_check_interval":
-        if isinstance(value, (int, float)):
+        if not isinstance(value, (str, dict)):
             _check_windows(typed, value, none_is_well=False)
-    elif key == "max_time" and not isinstance(value, (str, dict, timedelta)):
+    elif key == "max_time" and not isinstance(value, (str, dict)):
         raise UserError(f"{typed}: must be a duration: days:hours:minutes:seconds, as 00:08:00:00")
     elif key == "fast_dev_run" and (not isinstance(value, int) or value < 0):
         raise UserError(f"{typed}: must be true, false, or a number of windows")
@@ -140,8 +163,6 @@ def _check_value(key: str, value: Any) -> None:
         raise UserError(
             f"{typed}: several devices work together with device=ddp\nchoose one of: {', '.join(STRATEGIES)}"
         )
-    elif key == "num_nodes" and (value != 1 or isinstance(value, bool)):
-        raise UserError(f"{typed}: torchrun and SLURM say how many machines there are; leave trainer.num_nodes=1")
 
 
 def _check_windows(typed: str, value: Any, *, none_is_well: bool) -> None:
