@@ -1,15 +1,16 @@
 """Where a run's files lie, and that no two runs ever share a directory."""
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from lstm_lm.errors import RunError, UserError
-from lstm_lm.runs import atomic
+from lstm_lm.errors import UserError
 from lstm_lm.runs.directory import RunDirectory, claim
 from lstm_lm.runs.summary import Status, Summary
 
@@ -53,10 +54,10 @@ def test_create_names_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_create_notices_a_folder_that_can_be_made_but_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, data: bytes) -> None:
-        raise RunError(f"{path}: cannot be written: No space left on device\nfree some space")
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic, "write_bytes", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(UserError, match="No space left") as caught:
         RunDirectory(tmp_path / "run").create()
     assert caught.value.exit_status == 2

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path
 
+from lstm_lm import unfinished
 from lstm_lm.errors import RunError
 from lstm_lm.renaming import rename
 
 ANOTHER_FOLDER = "another folder: hydra.run.dir=DIR"
-_PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.tmp")
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})[0-9a-f]{8}\.tmp")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -26,23 +27,24 @@ def replacing(
     """A new binary file to fill (readable and seekable too), which takes the place of `path` when the block ends.
 
     Whatever goes wrong before that, `path` stays as it was and the new file goes away. A process that is killed in
-    the block leaves `.NAME.XXXXXXXX.tmp` behind, which nothing here ever reads (see `remove_partial`). `elsewhere` is
-    what to choose instead, with the key that does. `before` is called when the new file is whole and on the disk, just
-    before it takes its place.
+    the block leaves `.NAME.XXXXXXXXXXXXXXXX.tmp` behind, which nothing here ever reads, and which the next call for the
+    same `path` removes. `elsewhere` is what to choose instead, with the key that does. `before` is called when the new
+    file is whole and on the disk, just before it takes its place.
 
     Raises:
         RunError: the operating system refused (full disk, missing permission, ...); names the path and the cause.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    remove_partial(path.parent, path.name)
+    temporary = path.with_name(f".{path.name}.{unfinished.this_host()}{secrets.token_hex(4)}.tmp")
     try:
-        # Mode "x" obeys the umask; tempfile's files would be readable by their owner alone.
-        with temporary.open("x+b") as file:
+        with unfinished.new_file(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if before is not None:
-            before()
-        rename(temporary, path)
+            file.close()  # Windows renames no file that is open
+            if before is not None:
+                before()
+            rename(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error, elsewhere) from error
@@ -52,17 +54,17 @@ def replacing(
 
 
 def remove_partial(folder: Path, *names: str) -> int:
-    """Delete what killed processes left half-written in `folder`; gives how many.
+    """Delete what killed processes left half-written in `folder`; gives how many files.
 
-    Of the files called `names`, which no other process may be writing now; without names, of all there.
+    Of the files called `names`; without names, of all there. What a process that lives is writing stays.
     """
     removed = 0
-    for path in folder.glob(".*.tmp"):
-        found = _PARTIAL.fullmatch(path.name)
-        if found and (not names or found["name"] in names):
-            with contextlib.suppress(OSError):
-                path.unlink()
-                removed += 1
+    with contextlib.suppress(OSError):  # no such folder, or not ours to look into
+        for path in sorted(folder.glob(".*.tmp")):
+            found = _PARTIAL.fullmatch(path.name)
+            if found and (not names or found["name"] in names):
+                here = found["host"] == unfinished.this_host()
+                removed += unfinished.remove_if_abandoned(path, by_this_host=here)
     return removed
 
 

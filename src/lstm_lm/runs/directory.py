@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lstm_lm.errors import RunError, UserError
+from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic, summary
 
 
@@ -77,14 +77,7 @@ class RunDirectory:
             UserError: a folder cannot be made or written.
         """
         for folder in (self.path, self.checkpoints, self.tensorboard):
-            _make(folder)
-            probe = folder / ".writable"
-            try:
-                # Content, not only a name: a full disk still has room for names.
-                atomic.write_bytes(probe, b"\n")
-                probe.unlink(missing_ok=True)
-            except RunError as error:
-                raise UserError(str(error)) from error  # nothing has begun yet: exit status 2, not 1
+            make_writable(folder, "hydra.run.dir")
 
     def is_empty(self) -> bool:
         """Whether no training has left results here: neither checkpoint, metrics, summary, evaluation nor event file.
@@ -142,8 +135,8 @@ def make_writable(folder: Path, key: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(b"\n")
+        with tempfile.TemporaryFile(dir=folder) as probe:  # without a name, which a killed process would leave
+            probe.write(b"\n")  # content, not only a name: a full disk still has room for names
             probe.flush()
     except OSError as error:
         raise UserError(str(atomic.write_error(folder, error)).replace("hydra.run.dir", key)) from error

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import secrets
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,15 +87,11 @@ class EventFiles:
             self._hook_before(what)
 
     def _has_space(self) -> bool:
-        probe = self._folder / f".probe.{secrets.token_hex(4)}.tmp"
         try:
-            with probe.open("wb") as file:
-                file.write(bytes(PROBE_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
+            with tempfile.TemporaryFile(dir=self._folder) as probe:  # nameless: a killed process leaves none
+                probe.write(bytes(PROBE_BYTES))
+                probe.flush()
+                os.fsync(probe.fileno())
         except OSError:
             return False
-        finally:
-            with contextlib.suppress(OSError):
-                probe.unlink()
         return True
