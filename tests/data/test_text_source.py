@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstm_lm.data import checksums, text_source
-from lstm_lm.data.checksums import ChecksumMemory, sha256_of
+from lstm_lm.data import text_source
 from lstm_lm.data.text_source import CharacterRange, FileText, StringText
 from lstm_lm.errors import UserError
 
@@ -32,6 +31,15 @@ def refusal(*paths: Path, encoding: str = "utf-8") -> str:
         whole(*paths, encoding=encoding)
     assert len(str(caught.value).splitlines()) <= 4
     return str(caught.value)
+
+
+def refusal_or_none(path: Path, encoding: str) -> str | None:
+    """The text may be readable in an encoding that it is not in."""
+    try:
+        whole(path, encoding=encoding)
+    except UserError:
+        return refusal(path, encoding=encoding)
+    return None
 
 
 @pytest.fixture
@@ -94,13 +102,76 @@ class TestFileText:
             content.decode()
         assert f"not utf-8 at byte offset {expected.value.start} " in refusal(path)
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-8-sig"])
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_a_byte_order_mark_is_no_text_in_any_encoding(self, tmp_path, small_pieces, encoding, mark):
+        written_as = "utf-8" if encoding == "utf-8-sig" else encoding
+        paths = written(tmp_path, a=f"{mark}one\ufeff".encode(written_as), b=f"{mark}two".encode(written_as))
+        assert whole(*paths, encoding=encoding) == "one\ufeff\ntwo"
+
+    @pytest.mark.parametrize(
+        ("mark", "right", "wrong"),
+        [
+            (codecs.BOM_UTF8, "utf-8", ["latin-1", "cp1252", "utf-16", "utf-16-le", "shift_jis"]),
+            (codecs.BOM_UTF16_LE, "utf-16", ["utf-8", "latin-1", "utf-16-be", "utf-32"]),
+            (codecs.BOM_UTF16_BE, "utf-16", ["utf-8", "cp1252", "utf-16-le"]),
+            (codecs.BOM_UTF32_LE, "utf-32", ["utf-8", "utf-16", "utf-16-le", "utf-32-be"]),
+            (codecs.BOM_UTF32_BE, "utf-32", ["utf-8", "latin-1", "utf-32-le"]),
+        ],
+    )
+    def test_a_mark_says_which_encoding_it_is(self, tmp_path, mark, right, wrong):
+        order = {codecs.BOM_UTF16_LE: "-le", codecs.BOM_UTF16_BE: "-be", codecs.BOM_UTF32_LE: "-le"}
+        exact = right + (order.get(mark, "-be") if right != "utf-8" else "")
+        (path,) = written(tmp_path, a=mark + "\u6f22\u5b57".encode(exact))  # no zero byte in UTF-16
+        assert whole(path, encoding=right) == whole(path, encoding=exact) == "\u6f22\u5b57"
+        for encoding in wrong:
+            assert f"data.encoding={right}" in refusal(path, encoding=encoding).splitlines()[-1]
+
+    @pytest.mark.parametrize("exact", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+    def test_without_a_mark_the_byte_order_is_told_and_what_is_advised_works(self, tmp_path, exact):
+        (path,) = written(tmp_path, a="It was a caf\xe9, at night.\n".encode(exact))
+        for encoding in ("utf-8", "latin-1", exact[:6]):
+            if whole_or_refusal := refusal_or_none(path, encoding):
+                assert f"data.encoding={exact}" in whole_or_refusal
+
+    def test_utf16_without_a_mark_and_without_zeros_is_refused_with_both_orders(self, tmp_path):
+        (path,) = written(tmp_path, a="\u6f22\u6587\u6587".encode("utf-16-le"))
+        message = refusal(path, encoding="utf-16")
+        assert "utf-16-le" in message
+        assert "utf-16-be" in message
+
+    @pytest.mark.parametrize("encoding", ["utf-16", "ascii"])
+    def test_what_is_utf8_after_all_is_said_to_be(self, tmp_path, encoding):
+        (path,) = written(tmp_path, a="It was a caf\xe9 \u2014 at night".encode())
+        assert "data.encoding=utf-8" in refusal(path, encoding=encoding)
+
+    def test_quotes_of_windows_are_not_taken_for_latin_1(self, tmp_path):
+        text = "He said \u201cyes\u201d \u2013 caf\xe9, 5 \u20ac; and much more was said about it than this"
+        (path,) = written(tmp_path, a=text.encode("cp1252"))
+        assert "data.encoding=cp1252" in refusal(path)
+        assert whole(path, encoding="cp1252") == text
+
+    @pytest.mark.parametrize("encoding", ["shift_jis", "cp1251", "gb18030"])
+    def test_a_text_that_is_not_western_is_not_said_to_be(self, tmp_path, encoding):
+        text = "\u043d\u043e\u0447\u044c" if encoding == "cp1251" else "\u6f22\u5b57\u306e\u6587"
+        (path,) = written(tmp_path, a=(text * 20).encode(encoding))
+        message = refusal(path)
+        assert "latin-1" not in message
+        assert "cp1252" not in message
+
+    @pytest.mark.parametrize("encoding", ["utf-7", "idna", "punycode", "utf-16", "utf-32", "cp1252", "ascii", "cp037"])
+    def test_no_bytes_are_a_traceback_in_any_encoding(self, tmp_path, encoding):
+        for content in (bytes(range(1, 256)), b"a..b" * 40, b"-" * 50, b"\xd8\x00" * 7, b"+2AD-"):
+            (path,) = written(tmp_path, a=content)
+            refusal_or_none(path, encoding)
+
     def test_utf16_is_recognised(self, tmp_path):
         (path,) = written(tmp_path, a="text".encode("utf-16"))
         assert "data.encoding=utf-16" in refusal(path)
         assert whole(path, encoding="utf-16") == "text"
 
     @pytest.mark.parametrize(
-        ("content", "offset"), [(b"text\0more", 4), (b"\x89PNG\r\n\x1a\n\0\0\0", 0), ("é\0".encode(), 2)]
+        ("content", "offset"), [(b"text\0more", 4), (b"\xfe\xed\xfa\xce\0\0\0", 0), ("é\0".encode(), 2)]
     )
     def test_a_binary_file_is_refused(self, tmp_path, content, offset):
         (path,) = written(tmp_path, a=content)
@@ -128,12 +199,57 @@ class TestFileText:
         monkeypatch.setattr(Path, "open", refused)  # not by chmod: the superuser reads everything
         assert refusal(path).startswith(f"{path}: cannot be read: Permission denied")
 
-    def test_a_file_that_changes_while_it_is_read_is_refused(self, tmp_path):
+    @pytest.mark.parametrize("other", [b"longer text", b"TEXT", b""])
+    def test_every_pass_reads_what_the_first_one_read_or_is_refused(self, tmp_path, other):
+        (path,) = written(tmp_path, a=b"text")
+        for first in (FileText.checksum, FileText.characters, FileText.digests):
+            path.write_bytes(b"text")
+            source = FileText([path], "utf-8")
+            first(source)
+            path.write_bytes(other)
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+            with pytest.raises(UserError, match="changed while it was being read"):
+                list(source.pieces())
+            assert source.checksum() == hashlib.sha256(b"text").hexdigest()
+
+    def test_a_part_of_a_text_that_changes_after_that_part_is_refused_too(self, tmp_path):
+        (path,) = written(tmp_path, a=b"0123456789")
+        source = FileText([path], "utf-8")
+        source.checksum()
+        path.write_bytes(b"01234567XY")
+        with pytest.raises(UserError, match="changed while it was being read"):
+            list(CharacterRange(source, 0, 5).pieces())
+
+    def test_a_file_that_changes_during_the_only_pass_is_refused(self, tmp_path, small_pieces):
+        (path,) = written(tmp_path, a=b"0123456789")
+        pieces = FileText([path], "utf-8").pieces()
+        next(pieces)
+        path.write_bytes(b"9876543210")
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        with pytest.raises(UserError, match="changed while it was being read"):
+            list(pieces)
+
+    def test_a_file_of_several_that_changes_is_named(self, tmp_path):
+        a, b = written(tmp_path, a=b"1", b=b"2")
+        source = FileText([a, b], "utf-8")
+        source.checksum()
+        b.write_bytes(b"3")
+        with pytest.raises(UserError, match=r"b\.txt: changed"):
+            list(source.pieces())
+
+    def test_a_file_that_is_replaced_by_the_same_bytes_is_the_same_text(self, tmp_path):
         (path,) = written(tmp_path, a=b"text")
         source = FileText([path], "utf-8")
-        path.write_bytes(b"longer text")
-        with pytest.raises(UserError, match="changed while it was being read"):
-            list(source.pieces())
+        source.checksum()
+        path.unlink()
+        path.write_bytes(b"text")
+        assert "".join(source.pieces()) == "text"
+
+    def test_a_file_under_two_names_is_read_once(self, tmp_path):
+        a, b = written(tmp_path, a=b"1", b=b"2")
+        os.link(a, tmp_path / "hard.txt")
+        (tmp_path / "soft.txt").symlink_to(b)
+        assert whole(a, tmp_path / "hard.txt", b, tmp_path / "soft.txt", Path(os.path.relpath(a))) == "1\n2"
 
     def test_memory_does_not_grow_with_the_text(self, tmp_path):
         (path,) = written(tmp_path, a=b"0123456789abcde\n" * (1 << 20))  # 16 MiB
@@ -151,55 +267,6 @@ class TestFileText:
         digests = [FileText([a], "utf-8"), FileText([a], "latin-1"), FileText([b], "utf-8"), FileText([a, b], "utf-8")]
         assert len({digest.checksum() for digest in digests}) == 4
         assert FileText([b, a], "utf-8").checksum() == FileText([a, b], "utf-8").checksum()
-
-
-class TestChecksumMemory:
-    @pytest.fixture(autouse=True)
-    def _every_file_is_large(self, monkeypatch):
-        monkeypatch.setattr(checksums, "LARGE_BYTES", 1)
-
-    @pytest.fixture
-    def reads(self, monkeypatch):
-        """The files that were really hashed."""
-        seen: list[Path] = []
-        monkeypatch.setattr(checksums, "sha256_of", lambda path: seen.append(path) or sha256_of(path))
-        return seen
-
-    def old_file(self, folder: Path, content: bytes) -> Path:
-        (path,) = written(folder, a=content)
-        os.utime(path, (1_000_000_000, 1_000_000_000))
-        return path
-
-    def test_a_file_is_hashed_once(self, tmp_path, reads):
-        path = self.old_file(tmp_path, b"text")
-        for _ in range(3):
-            assert ChecksumMemory(tmp_path / "notes").sha256(path) == hashlib.sha256(b"text").hexdigest()
-        assert reads == [path]
-
-    def test_a_changed_file_is_hashed_again(self, tmp_path, reads):
-        memory = ChecksumMemory(tmp_path / "notes")
-        memory.sha256(self.old_file(tmp_path, b"text"))
-        (path,) = written(tmp_path, a=b"TEXT")
-        assert memory.sha256(path) == hashlib.sha256(b"TEXT").hexdigest()
-
-    def test_a_file_that_has_just_changed_is_not_remembered(self, tmp_path, reads):
-        (path,) = written(tmp_path, a=b"text")
-        for _ in range(2):
-            ChecksumMemory(tmp_path / "notes").sha256(path)
-        assert len(reads) == 2
-
-    @pytest.mark.parametrize("note", [b"", b"{", b"[]", b"\xff", b'{"sha256": "no"}'])
-    def test_a_damaged_note_is_ignored(self, tmp_path, note):
-        path, memory = self.old_file(tmp_path, b"text"), ChecksumMemory(tmp_path / "notes")
-        memory.sha256(path)
-        (file,) = (tmp_path / "notes").iterdir()
-        file.write_bytes(note)
-        assert memory.sha256(path) == hashlib.sha256(b"text").hexdigest()
-
-    def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(self, tmp_path):
-        (tmp_path / "notes").write_text("in the way")
-        path = self.old_file(tmp_path, b"text")
-        assert ChecksumMemory(tmp_path / "notes").sha256(path) == hashlib.sha256(b"text").hexdigest()
 
 
 class TestRangesAndStrings:

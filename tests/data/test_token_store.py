@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from lstm_lm.data import token_store
 from lstm_lm.data.corpora.interface import CorpusText
+from lstm_lm.data.makers import only_maker
 from lstm_lm.data.manifest import Manifest, smallest_dtype
-from lstm_lm.data.text_source import StringText
+from lstm_lm.data.text_source import FileText, StringText
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
@@ -46,7 +48,7 @@ def store(folder: Path, **how: Any) -> EncodedCorpus:
 
 
 def left_behind(folder: Path) -> list[str]:
-    return [path.name for path in (folder / "cache/tokens").iterdir() if path.suffix != ".lock"]
+    return [path.name for path in (folder / "cache/tokens").iterdir()]
 
 
 class TestWhatIsStored:
@@ -177,7 +179,7 @@ class TestCache:
         content = bytearray(file.read_bytes())
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
         file.write_bytes(content)
-        opened = token_store._open(entry.folder)
+        opened = token_store._open(entry.folder, entry.manifest.key)
         assert opened is None or (opened.manifest, opened.tokenizer.to_json()) == (
             entry.manifest,
             entry.tokenizer.to_json(),
@@ -190,11 +192,85 @@ class TestCache:
 
     def test_what_a_killed_process_left_is_swept_away(self, tmp_path):
         folder = store(tmp_path).folder
-        building = folder.with_name(f"{folder.name}.building")
-        shutil.move(folder, building)
+        with only_maker(folder) as building:
+            shutil.move(folder, building)
         (building / "train.bin").write_bytes(b"half")
         assert store(tmp_path).tokens("train")[:3].tolist() != []
         assert left_behind(tmp_path) == [folder.name]
+
+    def test_an_entry_under_another_ones_name_is_not_believed(self, tmp_path):
+        mine, other = store(tmp_path), store(tmp_path, corpus=corpus(TEXT[::-1]))
+        shutil.rmtree(mine.folder)
+        shutil.copytree(other.folder, mine.folder)
+        assert store(tmp_path).manifest == mine.manifest
+
+
+class Watched(FileText):
+    """A file that another program overwrites just before a certain pass over it."""
+
+    def __init__(self, path: Path, at_pass: int, content: bytes) -> None:
+        super().__init__([path], "utf-8")
+        self.path, self.passes, self.at_pass, self.content = path, 0, at_pass, content
+
+    def _chunks(self, path: Path) -> Iterator[bytes]:
+        self.passes += 1
+        if self.passes == self.at_pass:
+            overwrite(self.path, self.content)
+        return super()._chunks(path)
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """As a program does that keeps the time of change, like cp -p or rsync."""
+    path.write_bytes(content)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+
+
+class TestTextThatChanges:
+    """What is trained on is the text that the entry's digest is of, always."""
+
+    OLD, NEW = b"the old text. " * 700_000, b"the new text. " * 700_000  # more than 8 MiB each
+
+    def entry(self, tmp_path: Path, source: FileText, name: str = "char") -> EncodedCorpus:
+        return store(tmp_path, corpus=CorpusText("text", {"train": source}, {"validation": 0.2}), tokenizer=kind(name))
+
+    def test_another_text_of_the_same_size_and_time_is_another_entry(self, tmp_path):
+        path = tmp_path / "a.txt"
+        entries = []
+        for content in (self.OLD, self.NEW):
+            overwrite(path, content)
+            entries.append(self.entry(tmp_path, FileText([path], "utf-8"), "byte"))
+            assert entries[-1].tokens("train").tobytes() == content[: int(len(content) * 0.8)]
+            assert entries[-1].manifest.sources == {"train": hashlib.sha256(content).hexdigest()}
+        assert entries[0].folder != entries[1].folder
+
+    @pytest.mark.parametrize("name", ["char", "bpe", "word"])
+    def test_no_pass_may_read_another_text_and_nothing_is_kept_of_it(self, tmp_path, name):
+        path, old, new = tmp_path / "a.txt", b"the old text. " * 99, b"the new text. " * 99
+        options = {"char": {}, "bpe": {"vocabulary_size": 300, "min_frequency": 2}}
+        how = kind(name, **options.get(name, {"vocabulary_size": 10, "min_frequency": 1}))
+        counting = Watched(path_of(path, old), 0, b"")
+        text = CorpusText("text", {"train": counting}, {"validation": 0.2})
+        whole = encoded(text, how, "error", tmp_path / "whole")
+        assert counting.passes > 3  # hashed, counted, fitted, encoded split by split
+        for at_pass in range(2, counting.passes + 1):
+            for content in (new, new[:-20], b"", new + b"more"):
+                watched = Watched(path_of(path, old), at_pass, content)
+                changing = CorpusText("text", {"train": watched}, {"validation": 0.2})
+                with pytest.raises(UserError, match="changed while it was being read"):
+                    store(tmp_path, corpus=changing, tokenizer=how)
+                assert left_behind(tmp_path) == []
+        again = CorpusText("text", {"train": FileText([path_of(path, old)], "utf-8")}, {"validation": 0.2})
+        assert store(tmp_path, corpus=again, tokenizer=how).manifest == whole.manifest
+
+    def test_the_manifest_names_every_file(self, tmp_path):
+        paths = [path_of(tmp_path / name, name.encode() * 9) for name in ("a", "b")]
+        manifest = self.entry(tmp_path, FileText(paths, "latin-1")).manifest
+        assert manifest.files == {"train": [hashlib.sha256(name * 9).hexdigest() for name in (b"a", b"b")]}
+
+
+def path_of(path: Path, content: bytes) -> Path:
+    overwrite(path, content)
+    return path
 
 
 class TestFailures:
@@ -240,7 +316,7 @@ import sys, time
 from pathlib import Path
 from lstm_lm.data import token_store
 from lstm_lm.data.corpora.interface import CorpusText
-from lstm_lm.data.text_source import StringText
+from lstm_lm.data.text_source import FileText, StringText
 from lstm_lm.tokenizers import tokenizer_class
 
 cache = Path(sys.argv[1])

@@ -14,6 +14,8 @@ DType = Literal["uint8", "uint16", "uint32"]
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+MOST_FILES = 1000
+"""Every checkpoint holds the manifest."""
 BYTES_PER_TOKEN: dict[DType, int] = {"uint8": 1, "uint16": 2, "uint32": 4}
 
 
@@ -62,9 +64,13 @@ class Manifest(_Model):
     """An encoded corpus: where it came from, with what it was encoded, and how much of it there is."""
 
     format_version: Literal[1]
+    key: Digest
+    """Of all that the entry was made from and with: what names its folder."""
     corpus: str
     sources: dict[Split, Digest]
     """SHA-256 of each text that the splits are read from or cut from."""
+    files: dict[Split, list[Digest]]
+    """SHA-256 of each file that such a text is made of; of MOST_FILES at most."""
     tokenizer: str
     """Name of the tokenizer."""
     tokenizer_fingerprint: Digest

@@ -3,15 +3,15 @@
 import glob
 import hashlib
 import os
+import secrets
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TextIO
 from weakref import WeakKeyDictionary
 
+from lstm_lm import unfinished
 from lstm_lm.data.cache_folder import writing_below
-from lstm_lm.data.checksums import ChecksumMemory
 from lstm_lm.data.text_source import PIECE_BYTES, FileText
 from lstm_lm.errors import UserError
 from lstm_lm.renaming import rename
@@ -30,22 +30,21 @@ def text_at(path: str | list[str], encoding: str, cache: Path, key: str = "data.
         path: a file; a folder (every .txt, .md and .rst file below it, hidden ones left out); a glob (`**` goes
             through folders); a list of these; or "-", standard input, which is copied below `cache` first.
         encoding: of the files.
-        cache: folder for checksums and for the copy of standard input.
+        cache: folder for the copy of standard input.
         key: the option that named the path, for messages.
 
     Raises:
         UserError: nothing is there, it cannot be read, or it is empty.
     """
-    memory = ChecksumMemory(cache / "checksums")
     names = [path] if isinstance(path, str) else path
     if STANDARD_INPUT in names:
         if len(names) > 1:
             raise UserError(f"{key}: - (standard input) cannot be one of several texts\nname files only, or - alone")
-        return FileText([_spool(cache / "stdin", key)], encoding, memory)
+        return FileText([_spool(cache / "stdin", key)], encoding, key)
     files = [file for name in names for file in _files(name, key)]
     if not files:
         raise UserError(f"{key}=[]: names no text\ngive it at least one file, folder or glob")
-    return FileText(files, encoding, memory)
+    return FileText(files, encoding, key)
 
 
 def _files(name: str, key: str) -> list[Path]:
@@ -93,17 +92,20 @@ def _spool(folder: Path, key: str) -> Path:
     digest = hashlib.sha256()
     with writing_below(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
+        for left in folder.glob("*.part"):
+            unfinished.remove_if_abandoned(left, by_this_host=left.name.startswith(unfinished.this_host()))
+        temporary = folder / f"{unfinished.this_host()}{secrets.token_hex(4)}.part"
         try:
-            with open(handle, "wb") as copy:
+            with unfinished.new_file(temporary) as copy:
                 while chunk := stream.buffer.read(PIECE_BYTES):
                     digest.update(chunk)
                     copy.write(chunk)
-            if Path(temporary).stat().st_size == 0:
-                raise UserError(f"{key}=-: standard input is empty\npipe a text in: cat FILE | COMMAND")
-            spooled = folder / f"{digest.hexdigest()}.txt"
-            rename(Path(temporary), spooled)
+                if copy.tell() == 0:
+                    raise UserError(f"{key}=-: standard input is empty\npipe a text in: cat FILE | COMMAND")
+                copy.close()
+                spooled = folder / f"{digest.hexdigest()}.txt"
+                rename(temporary, spooled)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     _spooled[stream] = spooled
     return spooled

@@ -2,15 +2,18 @@
 
 import codecs
 import hashlib
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from lstm_lm.data.checksums import ChecksumMemory, sha256_of
+from lstm_lm.data.foreign_files import HEAD_BYTES, likely_encoding, marked, recognised
 from lstm_lm.errors import UserError
 
 PIECE_BYTES = 1 << 20
-BYTE_ORDER_MARKS_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SAMPLE_BYTES = 1 << 16
+TAKE_THEIR_MARK_AWAY = ("utf-8-sig", "utf-16", "utf-32")
+"""Python's decoders that do so; of another one a mark becomes the first character."""
 
 
 class TextSource(ABC):
@@ -32,6 +35,14 @@ class TextSource(ABC):
     @abstractmethod
     def checksum(self) -> str:
         """SHA-256, hex, that identifies the text.
+
+        Raises:
+            UserError: the text cannot be read.
+        """
+
+    @abstractmethod
+    def digests(self) -> list[str]:
+        """SHA-256, hex, of the bytes of each file that the text is made of; of a text without files, its own.
 
         Raises:
             UserError: the text cannot be read.
@@ -63,6 +74,10 @@ class StringText(TextSource):
         """SHA-256 of the text in UTF-8, hex."""
         return hashlib.sha256(self._text.encode("utf-8", "surrogatepass")).hexdigest()
 
+    def digests(self) -> list[str]:
+        """The checksum."""
+        return [self.checksum()]
+
 
 class CharacterRange(TextSource):
     """The characters [start, stop) of another text."""
@@ -78,12 +93,10 @@ class CharacterRange(TextSource):
         return f"{self._source.label}, characters {self._start:,} to {self._stop:,}"
 
     def pieces(self) -> Iterator[str]:
-        """The range from its start; what lies before it is read and passed over."""
+        """The range from its start; the rest is read and passed over, so that a change is noticed at the text's end."""
         position = 0
         for piece in self._source.pieces():
-            if position >= self._stop:
-                return
-            wanted = piece[max(0, self._start - position) : self._stop - position]
+            wanted = piece[max(0, self._start - position) : max(0, self._stop - position)]
             position += len(piece)
             if wanted:
                 yield wanted
@@ -92,132 +105,211 @@ class CharacterRange(TextSource):
         """SHA-256 over the whole text's checksum and the bounds, hex."""
         return hashlib.sha256(f"{self._source.checksum()} {self._start} {self._stop}".encode()).hexdigest()
 
+    def digests(self) -> list[str]:
+        """Those of the whole text."""
+        return self._source.digests()
+
+
+FileIdentity = tuple[int, int] | str
+"""Device and number of a file; where the file system numbers none, its path without links."""
+
+
+def identity(path: Path, status: os.stat_result) -> FileIdentity:
+    """What two names of one file have in common."""
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.normcase(os.path.realpath(path))
+
 
 class FileText(TextSource):
     """One or more text files, joined in sorted order, with a newline between where a file does not end in one.
 
     Newlines stay as they are; a byte order mark at a file's start is not part of the text.
+
+    The text is what the bytes were when they were first read. Every pass hashes what it reads, and one that ends with
+    another digest is refused: what is counted, fitted and encoded in passes of their own is the text of the checksum.
     """
 
-    def __init__(self, paths: Sequence[Path], encoding: str, memory: ChecksumMemory | None = None) -> None:
-        """Look at the files without reading them.
+    def __init__(self, paths: Sequence[Path], encoding: str, key: str = "data.path") -> None:
+        """Look at the beginning of each file.
 
         Args:
-            paths: files; the order does not matter, and one named twice counts once.
+            paths: files; the order does not matter, and one that is there twice, by a link too, counts once.
             encoding: Python's name of the files' encoding ("utf-8", "latin-1", ...).
-            memory: where checksums of large files are remembered.
+            key: the option that names them, for messages.
 
         Raises:
-            UserError: a file is missing or cannot be read, or they are all empty.
+            UserError: a file is missing, cannot be read, or is of another kind; or they are all empty.
         """
-        self._paths = sorted(set(paths))
+        self._key = key
         self._encoding = codecs.lookup(encoding).name
-        self._memory = memory
-        self._sizes = [_size(path) for path in self._paths]
-        if not any(self._sizes):
-            raise UserError(f"{self.label}: the text is empty\nname a file with text in it: data.path=FILE")
+        self._digests: dict[Path, str] = {}
+        self.files: dict[FileIdentity, Path] = {}
+        """The files in the order that they are read in, by what stays the same whatever a file is called."""
+        length = 0
+        for path in sorted(set(paths)):
+            status = self._look(path)
+            self.files.setdefault(identity(path, status), path)
+            length += status.st_size
+        if not length:
+            raise UserError(f"{self.label}: the text is empty\nname a file with text in it: {key}=FILE")
 
     @property
     def label(self) -> str:
         """What to call the text in a message."""
-        more = len(self._paths) - 1
-        return f"{self._paths[0]}{f' and {more} more' if more else ''}"
+        first, *others = self.files.values()
+        return f"{first}{f' and {len(others)} more' if others else ''}"
 
     def pieces(self) -> Iterator[str]:
         """The text from its start, in pieces of about 1 MiB.
 
         Raises:
-            UserError: a file cannot be read, is not in the encoding, is not text, or changed meanwhile.
+            UserError: a file cannot be read, is not in the encoding, or is not text; known at its end: it has changed.
         """
         last = "\n"
-        for path, size in zip(self._paths, self._sizes, strict=True):
-            if size and last != "\n":
-                yield "\n"
-            for piece in self._decode(path, size):
-                last = piece[-1]
+        for path in self.files.values():
+            begun = False
+            for piece in self._decode(path):
+                if not begun and last != "\n":
+                    yield "\n"
+                begun, last = True, piece[-1]
                 yield piece
 
     def checksum(self) -> str:
         """SHA-256 of the bytes of a single UTF-8 file; else a digest over encoding and the files' checksums. Hex.
 
         Raises:
-            UserError: a file cannot be read.
+            UserError: a file cannot be read, or changes meanwhile.
         """
-        digests = []
-        for path in self._paths:
-            try:
-                digests.append(self._memory.sha256(path) if self._memory else sha256_of(path))
-            except OSError as error:
-                raise _unreadable(path, error) from error
+        digests = self.digests()
         if len(digests) == 1 and self._encoding == "utf-8":
             return digests[0]
         return hashlib.sha256("\n".join([self._encoding, *digests]).encode()).hexdigest()
 
-    def _decode(self, path: Path, size: int) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder(self._encoding)(errors="strict")
-        position = 0
+    def digests(self) -> list[str]:
+        """SHA-256 of the bytes of each file, hex, in their order.
+
+        Raises:
+            UserError: a file cannot be read, or changes meanwhile.
+        """
+        for path in self.files.values():
+            if path not in self._digests:
+                for _ in self._chunks(path):
+                    pass
+        return [self._digests[path] for path in self.files.values()]
+
+    def without(self, digests: Container[str]) -> "FileText | None":
+        """This text without the files whose bytes have one of these SHA-256; None: there is nothing else in it.
+
+        Raises:
+            UserError: a file cannot be read, or changes meanwhile.
+        """
+        own = self.digests()
+        kept = [path for path, digest in zip(self.files.values(), own, strict=True) if digest not in digests]
+        if not any(path.stat().st_size for path in kept):
+            return None
+        rest = FileText(kept, self._encoding, self._key)
+        rest._digests = {path: self._digests[path] for path in kept}
+        return rest
+
+    def _look(self, path: Path) -> os.stat_result:
+        try:
+            if path.exists() and not path.is_file():
+                raise UserError(f"{path}: not a regular file\nname a text file: {self._key}=FILE")
+            with path.open("rb") as file:
+                head = file.read(HEAD_BYTES)
+                file.seek(max(0, file.seek(0, os.SEEK_END) - HEAD_BYTES))
+                kind = recognised(head, file.read(HEAD_BYTES))
+                status = os.fstat(file.fileno())
+        except (OSError, ValueError) as error:  # ValueError: a zero character in the name
+            raise self._unreadable(path, error) from error
+        if kind is not None:
+            raise UserError(f"{path}: not plain text but {kind.what}\n{kind.remedy}")
+        encodings = marked(head)
+        if encodings and self._encoding not in encodings:
+            raise UserError(
+                f"{path}: not {self._encoding} but, by its first bytes, {encodings[0].upper()}\n"
+                f"add data.encoding={encodings[0]}"
+            )
+        return status
+
+    def _chunks(self, path: Path) -> Iterator[bytes]:
+        """The bytes of a file, in pieces, the last one empty; hashed as they pass."""
+        digest = hashlib.sha256()
         try:
             with path.open("rb") as file:
-                if self._encoding == "utf-8" and file.read(3) == codecs.BOM_UTF8:
-                    position = 3
-                file.seek(position)
-                while True:
-                    chunk = file.read(PIECE_BYTES)
-                    kept = len(decoder.getstate()[0])  # bytes of an unfinished character, decoded with this chunk
-                    try:
-                        piece = decoder.decode(chunk, final=not chunk)
-                    except UnicodeDecodeError as error:
-                        raise self._not_text(path, position - kept + error.start, error, chunk) from None
-                    if "\0" in piece:
-                        before = piece[: piece.index("\0")].encode(self._encoding, "surrogatepass")
-                        raise _binary(path, position - kept + len(before))
-                    position += len(chunk)
-                    if piece:
-                        yield piece
-                    if not chunk:
-                        break
+                before = os.fstat(file.fileno())
+                while chunk := file.read(PIECE_BYTES):
+                    digest.update(chunk)
+                    yield chunk
+                after = os.fstat(file.fileno())
         except OSError as error:
-            raise _unreadable(path, error) from error
-        if position != size:
+            raise self._unreadable(path, error) from error
+        if path not in self._digests and (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            self._digests[path] = digest.hexdigest()
+        if self._digests.get(path) != digest.hexdigest():
             raise UserError(f"{path}: changed while it was being read\nstart again once nothing writes to it")
+        yield b""
 
-    def _not_text(self, path: Path, offset: int, error: UnicodeDecodeError, chunk: bytes) -> UserError:
-        wide = self._encoding.startswith(("utf-16", "utf-32"))
-        with path.open("rb") as file:
-            if not wide and file.read(2) in BYTE_ORDER_MARKS_16:
-                return UserError(
-                    f"{path}: not {self._encoding} but, by its first bytes, UTF-16\nadd data.encoding=utf-16"
-                )
-        if not wide and b"\0" in chunk:
-            return _binary(path, offset)
-        found = error.object[error.start : error.start + 1].hex()
+    def _decode(self, path: Path) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder(self._encoding)(errors="strict")
+        position = 0
+        at_start = True
+        for chunk in self._chunks(path):
+            kept = len(decoder.getstate()[0])  # bytes of an unfinished character, decoded with this chunk
+            try:
+                piece = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                found = f"0x{error.object[error.start : error.start + 1].hex()}: {error.reason}"
+                raise self._not_text(path, position - kept + error.start, found, error.object) from None
+            except UnicodeError as error:  # what has no better one: UTF-16 without a byte order mark
+                raise self._not_text(path, position, str(error), b"") from None
+            if "\0" in piece:
+                raise self._binary(path, piece, position - kept, at_start)
+            position += len(chunk)
+            if at_start and piece:
+                at_start = False
+                if piece[0] == "\ufeff" and self._encoding not in TAKE_THEIR_MARK_AWAY:
+                    piece = piece[1:]
+            if piece:
+                yield piece
+
+    def _not_text(self, path: Path, offset: int, found: str, near: bytes) -> UserError:
+        head = _head(path)
+        likely = likely_encoding(near if near and b"\0" not in head else head, self._encoding)
+        if likely is None and b"\0" in near and not self._encoding.startswith(("utf-16", "utf-32")):
+            return self._no_text_at_all(path, offset)
+        if likely is None and self._encoding in ("utf-16", "utf-32"):
+            likely = f"{self._encoding}-le, or {self._encoding}-be"
+        known = f"data.encoding={likely}" if likely else "data.encoding=shift_jis, gb18030 or cp1251"
         return UserError(
-            f"{path}: not {self._encoding} at byte offset {offset} (0x{found}: {error.reason})\n"
-            "if it is in another encoding, name it, as in data.encoding=latin-1,\n"
+            f"{path}: not {self._encoding} at byte offset {offset} ({found})\n"
+            f"if it is in another encoding, name it, as in {known},\n"
             "or convert it: iconv -f ENCODING -t UTF-8 FILE > NEW_FILE"
         )
 
+    def _binary(self, path: Path, piece: str, offset: int, at_start: bool) -> UserError:
+        """`piece`, which holds a zero character, begins at this byte."""
+        mark = len("".encode(self._encoding))  # that Python's encoder begins every text with, and the file its first
+        before = len(piece[: piece.index("\0")].encode(self._encoding, "surrogatepass")) - mark
+        if at_start and mark and marked(_head(path)):
+            before += mark
+        return self._no_text_at_all(path, offset + before)
 
-def _size(path: Path) -> int:
-    """Size in bytes of a file that can be read."""
+    def _no_text_at_all(self, path: Path, offset: int) -> UserError:
+        likely = likely_encoding(_head(path), self._encoding)
+        remedy = f"by its zero bytes it may be {likely}: add data.encoding={likely}" if likely else "name a plain text"
+        return UserError(
+            f"{path}: not a text file (a zero byte, or what surrounds one, at byte offset {offset})\n"
+            f"{remedy}{'' if likely else f': {self._key}=FILE'}"
+        )
+
+    def _unreadable(self, path: Path, error: OSError | ValueError) -> UserError:
+        reason = getattr(error, "strerror", None) or error
+        return UserError(f"{path}: cannot be read: {reason}\nname a text that can: {self._key}=FILE")
+
+
+def _head(path: Path) -> bytes:
     try:
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path}: not a regular file\nname a text file, or read standard input with data.path=-")
         with path.open("rb") as file:
-            file.read(1)
-        return path.stat().st_size
-    except (OSError, ValueError) as error:  # ValueError: a zero character in the name
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> UserError:
-    return UserError(
-        f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}\nname a text that can: data.path=FILE"
-    )
-
-
-def _binary(path: Path, offset: int) -> UserError:
-    return UserError(
-        f"{path}: not a text file (a zero byte, or what surrounds one, at byte offset {offset})\n"
-        "name a file of plain text, or its encoding, as in data.encoding=utf-16"
-    )
+            return file.read(SAMPLE_BYTES)
+    except OSError:
+        return b""

@@ -2,26 +2,27 @@
 
 An entry is a folder named by its content (checksums of the texts, the cut, the tokenizer, the format): `manifest.json`,
 `tokenizer.json` and one `SPLIT.bin` a split. It appears by a rename, whole or not at all.
+
+The text is hashed every time that an entry is asked for: nothing less (size, time of change) says what a file holds.
+And each pass over the text that makes an entry hashes what it reads (`FileText`): another text ends it.
 """
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from lstm_lm.data.cache_folder import writing_below
 from lstm_lm.data.corpora.interface import CorpusText, Split
-from lstm_lm.data.manifest import FORMAT_VERSION, Manifest, SplitManifest, smallest_dtype
+from lstm_lm.data.makers import only_maker
+from lstm_lm.data.manifest import FORMAT_VERSION, MOST_FILES, Manifest, SplitManifest, smallest_dtype
 from lstm_lm.data.splits import FittingText, SplitText, cut
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
@@ -31,8 +32,6 @@ from lstm_lm.tokenizers import Tokenizer, Unknown, tokenizer_from_json
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 PIECE_BYTES = 1 << 20
-
-log = logging.getLogger(__name__)
 
 
 class EncodedCorpus:
@@ -67,40 +66,36 @@ def encoded(
         UserError: the text cannot be read or encoded, or the folder cannot be written.
         RunError: the disk is full. Nothing half-written is left.
     """
-    sources = {split: source.checksum() for split, source in corpus.sources.items()}
-    folder = cache / "tokens" / f"{corpus.name}-{_key(corpus, sources, tokenizer, unknown)[:32]}"
-    if (entry := _open(folder)) is not None:
+    key = _key(corpus, tokenizer, unknown)
+    folder = cache / "tokens" / f"{corpus.name}-{key[:32]}"
+    if (entry := _open(folder, key)) is not None:
         return entry
     with writing_below(cache):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
-            if (entry := _open(folder)) is not None:  # made by another process in the meantime
+        with only_maker(folder) as building:
+            if (entry := _open(folder, key)) is not None:  # made by another process in the meantime
                 return entry
-            _make(folder, lambda building: _build(building, corpus, sources, tokenizer, unknown))
-    entry = _open(folder)
+            _make(folder, building, lambda: _build(building, key, corpus, tokenizer, unknown))
+    entry = _open(folder, key)
     assert entry is not None, f"{folder} has just been made, and is not whole"
     return entry
 
 
-def _key(
-    corpus: CorpusText,
-    sources: dict[Split, str],
-    tokenizer: Tokenizer | tuple[type[Tokenizer], Options],
-    unknown: Unknown,
-) -> str:
+def _key(corpus: CorpusText, tokenizer: Tokenizer | tuple[type[Tokenizer], Options], unknown: Unknown) -> str:
     how: object
     if isinstance(tokenizer, Tokenizer):
         how = {"fingerprint": tokenizer.fingerprint()}
     else:
         how = {"name": tokenizer[0].name, "options": tokenizer[1].model_dump(mode="json")}
+    sources = {split: source.checksum() for split, source in corpus.sources.items()}
     content = [FORMAT_VERSION, corpus.name, sources, dict(corpus.fractions), how, unknown]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _open(folder: Path) -> EncodedCorpus | None:
-    """The entry at `folder` if it is whole."""
+def _open(folder: Path, key: str) -> EncodedCorpus | None:
+    """The entry at `folder` if it is whole, and the one of `key`."""
     manifest = Manifest.read(folder / MANIFEST_FILE)
-    if manifest is None:
+    if manifest is None or manifest.key != key:
         return None
     try:
         tokenizer = tokenizer_from_json(json.loads((folder / TOKENIZER_FILE).read_text(encoding="utf-8")))
@@ -125,27 +120,11 @@ def _crc32(path: Path) -> int:
     return crc
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        log.info("another process is preparing this text: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _make(folder: Path, build: Callable[[Path], None]) -> None:
-    """Let `build` fill a folder beside `folder`, then give it its name. Only the holder of the lock does this."""
-    building = folder.with_name(f"{folder.name}.building")
-    shutil.rmtree(building, ignore_errors=True)  # left by a process that was killed
+def _make(folder: Path, building: Path, build: Callable[[], None]) -> None:
+    """Let `build` fill the folder `building`, then call it `folder`."""
     building.mkdir()
     try:
-        build(building)
+        build()
         if folder.exists():  # damaged, or it would have been opened
             remove(folder)
         rename(building, folder)
@@ -156,8 +135,8 @@ def _make(folder: Path, build: Callable[[Path], None]) -> None:
 
 def _build(
     folder: Path,
+    key: str,
     corpus: CorpusText,
-    sources: dict[Split, str],
     tokenizer: Tokenizer | tuple[type[Tokenizer], Options],
     unknown: Unknown,
 ) -> None:
@@ -178,8 +157,10 @@ def _build(
         _sync(file)
     Manifest(
         format_version=FORMAT_VERSION,
+        key=key,
         corpus=corpus.name,
-        sources=sources,
+        sources={split: source.checksum() for split, source in corpus.sources.items()},
+        files={split: source.digests()[:MOST_FILES] for split, source in corpus.sources.items()},
         tokenizer=tokenizer.name,
         tokenizer_fingerprint=tokenizer.fingerprint(),
         vocabulary_size=tokenizer.vocabulary_size,

@@ -7,6 +7,7 @@ import pooch
 from filelock import FileLock
 from pydantic import field_validator
 
+from lstm_lm import unfinished
 from lstm_lm.data.cache_folder import writing_below
 from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText
 from lstm_lm.data.text_source import FileText
@@ -58,6 +59,8 @@ def _download(folder: Path) -> Path:
     with writing_below(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{FILE_NAME}.lock"):
+            for left in folder.glob("tmp????????"):  # what pooch calls the file that it downloads to
+                unfinished.remove_if_abandoned(left, by_this_host=False)
             try:
                 # Downloads to a temporary file and renames it once the checksum is right; removes it where it is wrong.
                 pooch.retrieve(URL, known_hash=f"sha256:{SHA256}", fname=FILE_NAME, path=folder, progressbar=True)
