@@ -1,6 +1,7 @@
 """A process that trains along: it computes what the leader computes, on its own streams, and leaves nothing."""
 
 import json
+import logging
 import os
 import sys
 import time
@@ -54,6 +55,7 @@ def train_along(
         meeting_place: gives the store at which all meet.
     """
     warnings.simplefilter("ignore")  # the leader shows the same ones
+    logging.getLogger("lstm_lm").setLevel(logging.ERROR)  # and says the same of the text
     try:
         follow(order, team, ready, meeting_place)
         status = 0

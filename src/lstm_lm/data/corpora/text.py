@@ -5,8 +5,9 @@ from typing import ClassVar
 from pydantic import field_validator
 
 from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText, Split
+from lstm_lm.data.held_out import without_held_out
 from lstm_lm.data.text_paths import STANDARD_INPUT, text_at
-from lstm_lm.data.text_source import TextSource
+from lstm_lm.data.text_source import FileText
 
 Paths = str | list[str]
 
@@ -33,7 +34,10 @@ class TextOptions(CorpusOptions):
 
 
 class Text(Corpus):
-    """The text at `data.path`; a split with a path of its own is read from there, else cut off the text's end."""
+    """The text at `data.path`; a split with a path of its own is read from there, else cut off the text's end.
+
+    A file that is held out is left out of the training text.
+    """
 
     OptionsType: ClassVar[type[CorpusOptions]] = TextOptions
 
@@ -41,17 +45,18 @@ class Text(Corpus):
         """Find the files.
 
         Raises:
-            UserError: one is missing, cannot be read, or is empty.
+            UserError: one is missing, cannot be read, or is empty; nothing is left to train on.
         """
         options = self.options
-        sources: dict[Split, TextSource] = {"train": text_at(options.path, options.encoding, self.cache)}
         fractions = options.fractions()
         own: dict[Split, Paths | None] = {"validation": options.validation_path, "test": options.test_path}
+        held_out: dict[Split, FileText] = {}
         for split, path in own.items():
             if path is not None:
-                sources[split] = text_at(path, options.encoding, self.cache, f"data.{split}_path")
+                held_out[split] = text_at(path, options.encoding, self.cache, f"data.{split}_path")
                 del fractions[split]
-        return CorpusText("text", sources, fractions)
+        train = without_held_out(text_at(options.path, options.encoding, self.cache), held_out)
+        return CorpusText("text", {"train": train, **held_out}, fractions)
 
 
 CORPUS = Text
