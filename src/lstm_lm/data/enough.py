@@ -7,6 +7,20 @@ from lstm_lm.data.lines import Lines
 from lstm_lm.data.manifest import SplitManifest
 from lstm_lm.errors import UserError
 
+FEWEST_TOKENS = 2
+"""Of a text that is only read: one to read and one to predict."""
+
+
+def more_text(split: Split, options: CorpusOptions) -> str:
+    """What to do for a longer validation or test split."""
+    if getattr(options, f"{split}_path", None) is not None:
+        return f"name a longer text: data.{split}_path=FILE, or null for a share of data.path's"
+    if options.has_splits_of_its_own:
+        return "give more text"
+    larger = f"a larger data.{split}_fraction"
+    fixed = options.path is None  # the text of data=python_docs, or a download, is as long as it is
+    return f"choose {larger}" if fixed else f"give more text, or {larger}"
+
 
 def check_streams(splits: Mapping[Split, SplitManifest], options: CorpusOptions, processes: int) -> None:
     """Every training stream needs a window, every other split a token to predict.
@@ -21,12 +35,12 @@ def check_streams(splits: Mapping[Split, SplitManifest], options: CorpusOptions,
             raise UserError(
                 f"data.name={options.name}: the training text is too short: {counts.tokens:,} tokens,\n"
                 f"but {streams:,} streams of one window of {seq_len:,} tokens need {streams * seq_len:,}\n"
-                f"{_remedy(counts.tokens, streams, batch_size, seq_len)}"
+                f"{_remedy(counts, streams, options)}"
             )
-        if split != "train" and counts.tokens < 2:
+        if split != "train" and counts.tokens < FEWEST_TOKENS:
             raise UserError(
-                f"data.name={options.name}: the {split} text is too short: {counts.tokens} of 2 tokens\n"
-                f"give more text, or a larger data.{split}_fraction"
+                f"data.name={options.name}: the {split} text is too short: {counts.tokens} of {FEWEST_TOKENS} tokens\n"
+                f"{more_text(split, options)}"
             )
 
 
@@ -40,17 +54,17 @@ def check_lines(splits: Mapping[Split, Lines], options: CorpusOptions, processes
         needed, there = options.batch_size * processes if split == "train" else 1, len(lines.starts)
         if there < needed:
             smaller = there // processes if split == "train" else 0
+            more = "give more text" if split == "train" else more_text(split, options)
             raise UserError(
                 f"data.name={options.name}: the {split} text has {there:,} of the {needed:,} lines that a batch needs "
-                "(blank ones left out)\n"
-                + (f"give more text, or data.batch_size={smaller} at most" if smaller else "give more text")
+                "(blank ones left out)\n" + (f"{more}, or data.batch_size={smaller} at most" if smaller else more)
             )
 
 
-def _remedy(tokens: int, streams: int, batch_size: int, seq_len: int) -> str:
-    ways = ["give more text"]
-    if smaller := tokens // (streams // batch_size * seq_len):
+def _remedy(counts: SplitManifest, streams: int, options: CorpusOptions) -> str:
+    ways = ["give more text"] if options.path is not None else ["take another text"]
+    if smaller := counts.tokens // (streams // options.batch_size * options.seq_len):
         ways.append(f"data.batch_size={smaller}")
-    if shorter := tokens // streams:
+    if shorter := counts.tokens // streams:
         ways.append(f"data.seq_len={shorter}")
     return f"{', or '.join(ways)} at most" if len(ways) > 1 else ways[0]

@@ -7,13 +7,11 @@ from typing import Any
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora import corpus_class
 from lstm_lm.data.corpora.interface import YOUNGER_KEYS, CorpusOptions
+from lstm_lm.data.enough import FEWEST_TOKENS, more_text
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer
-
-FEWEST_TOKENS = 2
-"""One to read and one to predict."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,6 @@ def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationTex
         if part.tokens < FEWEST_TOKENS and split != "train":
             raise UserError(
                 f"data.name={options.name}: the {split} text is too short: {part.tokens} of {FEWEST_TOKENS} tokens\n"
-                f"give more text, or a larger data.{split}_fraction"
+                f"{more_text(split, options)}"
             )
     return EvaluationText(corpus, options)

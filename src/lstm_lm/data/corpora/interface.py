@@ -22,6 +22,9 @@ YOUNGER_KEYS = {"unit": "window", "window_lengths": "fixed"}
 class CorpusOptions(Options):
     """The keys of the `data` section that every corpus takes; conf/data/_windows.yaml says what each means."""
 
+    has_splits_of_its_own: ClassVar[bool] = False
+    """Whether the corpus comes cut, so that no share of its text is cut off."""
+
     name: str
     path: str | list[str] | None
     encoding: str

@@ -20,6 +20,8 @@ WHERE = "get the archive of its word-level version, wikitext-2-v1, unpack it, an
 class WikiText2Options(CorpusOptions):
     """Options of `data=wikitext2`."""
 
+    has_splits_of_its_own: ClassVar[bool] = True
+
     @field_validator("path")
     @classmethod
     def _one_folder(cls, path: str | list[str] | None) -> str:
@@ -46,7 +48,8 @@ class WikiText2(Corpus):
         missing = [name for name in FILES.values() if not (folder / name).is_file()]
         if missing:
             raise UserError(f"data.path={folder}: no {', '.join(missing)} there\n{WHERE}: data.path=FOLDER")
-        return CorpusText("wikitext2", {split: FileText([folder / name], "utf-8") for split, name in FILES.items()})
+        encoding = self.options.encoding
+        return CorpusText("wikitext2", {split: FileText([folder / name], encoding) for split, name in FILES.items()})
 
 
 CORPUS = WikiText2
