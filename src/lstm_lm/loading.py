@@ -30,6 +30,8 @@ class Loaded(_Pair):
 
     config: dict[str, Any]
     """The whole configuration that the run was trained with."""
+    text: Any
+    """The manifest of the text that it was trained on, as plain data that nobody has checked yet."""
     checkpoint: Path
     """The checkpoint file."""
     digest: str
@@ -95,6 +97,7 @@ def load(
 
     loaded = Loaded(model, tokenizer)
     loaded.config = dict(config)
+    loaded.text = section.get("data")
     loaded.checkpoint = path
     loaded.digest = digest
     loaded.run = directory

@@ -1,5 +1,6 @@
 """One evaluation from beginning to end: a loaded model, its text, a method, and what is kept of the result."""
 
+import logging
 import shlex
 import sys
 import time
@@ -9,18 +10,23 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.token_stream import TokenStream, choose
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Subject, Tell, Windows
 from lstm_lm.evaluation.text import EvaluationText, data_section, read_text
 from lstm_lm.evaluation.token_sizes import TokenSizes
+from lstm_lm.evaluation.trained_on import trained_on
 from lstm_lm.forward.choose import Way
 from lstm_lm.forward.interface import Workload
 from lstm_lm.loading import Loaded
 from lstm_lm.models.interface import LanguageModel
+from lstm_lm.options import Options
 from lstm_lm.runs import evaluation_file
 from lstm_lm.runs.summary import git_commit, versions
+
+log = logging.getLogger(__name__)
 
 
 class Evaluation(NamedTuple):
@@ -71,6 +77,9 @@ def evaluate_loaded(
     def use_forward(workload: Workload) -> Way:
         return model.use_forward(forward, device, workload)
 
+    known = trained_on(_scored(chosen.options, text), text.corpus.manifest, loaded.text)
+    for line in known.values():
+        log.warning("%s", line)
     subject = Subject(
         model=model,
         **_text_of(text, loaded, device, token_stream),
@@ -96,7 +105,7 @@ def evaluate_loaded(
         "forward_reason": outcome.choice.reason,
         "threads": torch.get_num_threads(),
         "checkpoint": {"file": loaded.checkpoint.name, "sha256": loaded.digest},
-        "data": text.identity(),
+        "data": {**text.identity(), "trained_on": known},
         "options": chosen.options.model_dump(mode="json"),
         **outcome.figures,
         "seconds": time.perf_counter() - began,
@@ -121,6 +130,13 @@ def place_of(model: LanguageModel) -> tuple[torch.device, torch.dtype]:
     """Where a model is, and in what type."""
     parameter = next(model.parameters())
     return parameter.device, parameter.dtype
+
+
+def _scored(options: Options, text: EvaluationText) -> list[Split]:
+    """The splits that a method with these options looks at; all, where it does not say."""
+    there = list(text.corpus.manifest.splits)
+    asked = getattr(options, "splits", None) or [getattr(options, "split", None)]
+    return [split for split in there if split in asked] or there
 
 
 def _text_of(text: EvaluationText, loaded: Loaded, device: torch.device, token_stream: TokenStream) -> dict[str, Any]:

@@ -1,0 +1,52 @@
+"""Whether text that a model is scored on is text that its run trained on."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from lstm_lm.data.corpora.interface import Split
+from lstm_lm.data.manifest import Manifest, SplitManifest
+
+
+def trained_on(splits: Iterable[Split], now: Manifest, then: Any) -> dict[Split, str]:
+    """What to say of each of `splits` that was trained on, wholly or in part.
+
+    The run's own splits need no word: that its training split was trained on is known.
+
+    Args:
+        splits: those that are scored.
+        now: the text that they belong to.
+        then: the manifest of the text that the run trained on, from its checkpoint; what is none says nothing.
+    """
+    try:
+        run = Manifest.model_validate(then)
+    except ValidationError:
+        return {}
+    said = {split: _overlap(split, now, run) for split in splits}
+    return {split: line for split, line in said.items() if line is not None}
+
+
+def _overlap(split: Split, now: Manifest, run: Manifest) -> str | None:
+    part, trained = now.splits[split], run.splits["train"]
+    source: Split = split if split in now.sources else "train"
+    if now.sources == run.sources and split in run.splits:
+        own = run.splits[split]
+        if (own.start, own.stop) == (part.start, part.stop):
+            return None
+    if now.sources[source] == run.sources["train"]:  # the very text: then it is known which characters trained
+        start, stop = max(part.start, trained.start), min(_stop(part), _stop(trained))
+        if stop <= start or not part.characters:
+            return None
+        share = (stop - start) / part.characters
+        much = f"{share:.0%}" if share >= 0.01 else "less than 1%"
+        return f"{split}: this run trained on {much} of it: these are not figures of unseen text"
+    shared = len(set(now.files[source]) & set(run.files["train"]))
+    if not shared:
+        return None
+    files = f"{shared:,} of its {len(now.files[source]):,} files are" if len(now.files[source]) > 1 else "its file is"
+    return f"{split}: {files} in the text that this run's training split is cut from: it may have been trained on"
+
+
+def _stop(part: SplitManifest) -> int:
+    return part.start + part.characters
