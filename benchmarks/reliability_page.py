@@ -12,6 +12,8 @@ from page_parts import table
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "reliability"
 PAGE = ROOT / "docs" / "reliability.md"
+STORE = "`tests/data/test_token_store.py`"
+UNFINISHED = "`tests/test_unfinished.py`, `tests/data/test_makers.py`"
 
 Figures = dict[str, Any]
 
@@ -144,8 +146,8 @@ def large_text() -> str:
         "A checkpoint is written every 20 steps, so that what the first one takes, once, is there by then: with the "
         "first after 1,000 steps that one rise would count as growth, and exceed 1 %. "
         f"From its start to its first step a run from the cache takes {large:.1f} s, with a text of 1 MiB "
-        f"{small:.1f} s: the difference is that all its tokens are checked against damage. How fast texts are "
-        "encoded: [benchmarks](benchmarks.md)."
+        f"{small:.1f} s: the difference is that the text is hashed, and all its tokens are checked against damage. "
+        "How fast texts are encoded: [benchmarks](benchmarks.md)."
     )
     head = ["tokenizer", "MiB of text", "MB of anonymous memory beyond the imports", "tokens"]
     return f"## Large text\n\n{source(trained)}\n\n{table(head, rows)}\n{note}\n"
@@ -158,6 +160,9 @@ def elsewhere() -> str:
     rows += [["jobs in other processes, refused, killed, pre-empted", "`tests/cli/test_launchers.py`"]]
     rows += [["no module that a configuration names is imported", "`tests/cli/test_allowed_targets.py`"]]
     rows += [["a checkpoint with a real payload is refused", "`tests/reliability/test_fuzzed_checkpoints.py`"]]
+    rows += [["a text that changes while it is read is refused; one of the same size and time is another one", STORE]]
+    rows += [["no text trains that validates or tests, whatever it is called", "`tests/data/test_held_out.py`"]]
+    rows += [["what killed processes left half-written goes, what living ones write stays", UNFINISHED]]
     return f"## What else is tried on every change\n\n{table(['promise', 'test'], rows)}"
 
 
