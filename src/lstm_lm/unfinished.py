@@ -5,17 +5,21 @@ that somebody has open cannot be removed: there that is the test. It has not bee
 """
 
 import hashlib
+import importlib
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
+from types import ModuleType
 
-if sys.platform != "win32":
-    import fcntl
+fcntl: ModuleType | None
+try:
+    fcntl = importlib.import_module("fcntl")
+except ImportError:
+    fcntl = None
 
 SECONDS_TO_BE_FORGOTTEN = 24 * 3600.0
 """Without a change, after which another machine's file is taken to be abandoned: not every lock reaches another one."""
@@ -37,7 +41,7 @@ def new_file(path: Path) -> Iterator[BufferedRandom]:
         with path.open("x+b") as file:  # obeys the umask; tempfile's files would be readable by their owner alone
             mark = _mark(file)
             try:
-                if os.fstat(file.fileno()).st_nlink or sys.platform == "win32":
+                if fcntl is None or os.fstat(file.fileno()).st_nlink:
                     yield file
                     return
             finally:
@@ -48,7 +52,7 @@ def new_file(path: Path) -> Iterator[BufferedRandom]:
 
 def _mark(file: BufferedRandom) -> int | None:
     """Lock it, by a descriptor of its own, which outlasts the file's."""
-    if sys.platform == "win32":
+    if fcntl is None:
         return None
     mark = os.dup(file.fileno())
     with suppress(OSError):  # no locks on this file system: then nobody takes it to be abandoned, either
@@ -64,7 +68,7 @@ def remove_if_abandoned(path: Path, *, by_this_host: bool) -> bool:
     try:
         if not by_this_host and time.time() - path.stat().st_mtime < SECONDS_TO_BE_FORGOTTEN:
             return False
-        if sys.platform == "win32":
+        if fcntl is None:
             path.unlink()
             return True
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)  # to write: NFS locks no other
