@@ -66,9 +66,6 @@ class TestWhatIsStored:
         for split in manifest.splits.values():
             text = TEXT[split.start : split.stop]
             assert (split.tokens, split.characters, split.bytes) == (len(text), len(text), len(text.encode()))
-            assert (split.first_token_characters, split.first_token_bytes) == (1, len(text[0].encode()))
-            assert split.predicted_bytes == len(text[1:].encode())
-            assert split.predicted_characters == len(text) - 1
             assert split.replaced == 0
         assert manifest.sources == {"train": StringText(TEXT, "").checksum()}
         assert manifest.vocabulary_size == len(set(TEXT))
@@ -78,10 +75,6 @@ class TestWhatIsStored:
             "uint8",
             "error",
         )
-
-    def test_a_first_token_may_be_part_of_a_character(self, tmp_path):
-        split = store(tmp_path, tokenizer=kind("byte"), corpus=corpus("漢字" * 50)).manifest.splits["train"]
-        assert (split.first_token_characters, split.first_token_bytes) == (1, 1)
 
     @pytest.mark.parametrize(
         ("size", "dtype"), [(1, "uint8"), (256, "uint8"), (257, "uint16"), (65536, "uint16"), (65537, "uint32")]

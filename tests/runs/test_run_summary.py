@@ -27,8 +27,8 @@ FIELDS = {
     "model": {"name", "parameters"},
     "data": {"name", "tokens", "vocabulary_size"},
     "train": {"loss", "steps", "epochs", "seconds", "tokens_per_second", "step_ms"},
-    "val": {"loss", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},
-    "test": {"loss", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},
+    "val": {"loss", "tokens", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},
+    "test": {"loss", "tokens", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},
     "runtime": {
         "device",
         "precision",

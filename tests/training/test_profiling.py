@@ -22,11 +22,11 @@ Config = Callable[..., dict[str, Any]]
     [("simple", "run_training_batch"), ("advanced", "training_step"), ("pytorch", "ProfilerStep")],
 )
 def test_there_is_a_report_of_each_stage_and_the_last_lines_say_where(
-    name: str, told: str, small_config: Config, small_file: Path, tmp_path: Path
+    name: str, told: str, small_config: Config, tmp_path: Path
 ) -> None:
     config = small_config(
         f"trainer.profiler={name}",
-        f"data.test_path={small_file}",
+        "data.test_fraction=0.2",
         "trainer.max_steps=8",
         "trainer.limit_test_batches=6",
         "callbacks.samples.length=0",

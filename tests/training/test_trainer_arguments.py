@@ -181,8 +181,8 @@ def limit_val_batches(train: Train) -> None:
     assert train("trainer.limit_val_batches=2").validated == [3, 3]
 
 
-def limit_test_batches(train: Train, small_file: Path) -> None:
-    small = f"data.test_path={small_file}"
+def limit_test_batches(train: Train) -> None:
+    small = "data.test_fraction=0.2"
     assert train(small, "trainer.limit_test_batches=2").tested == 2
     assert train(small, "trainer.limit_test_batches=0").tested == 0
 

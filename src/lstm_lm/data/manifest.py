@@ -31,7 +31,7 @@ class _Model(BaseModel):
 
 
 class SplitManifest(_Model):
-    """One split. The first token is never predicted: bits per byte is over `bytes - first_token_bytes`."""
+    """One split."""
 
     tokens: Count
     characters: Count
@@ -40,24 +40,12 @@ class SplitManifest(_Model):
     """Of the text in UTF-8."""
     replaced: Count
     """Pieces of the text that no token covers, which were replaced by an unknown token or left out."""
-    first_token_characters: Count
-    first_token_bytes: Count
     start: Count
     """First character within the source it is cut from."""
     stop: Count | None
     """One past its last character there; None: the source is this split alone."""
-    crc32: Annotated[int, Field(ge=0, lt=1 << 32)] | None = None
-    """Of the token file; None: written by an earlier version, which took none."""
-
-    @property
-    def predicted_characters(self) -> int:
-        """Characters that the tokens after the first stand for; the divisor of bits per character."""
-        return self.characters - self.first_token_characters
-
-    @property
-    def predicted_bytes(self) -> int:
-        """UTF-8 bytes that the tokens after the first stand for; the divisor of bits per byte."""
-        return self.bytes - self.first_token_bytes
+    crc32: Annotated[int, Field(ge=0, lt=1 << 32)]
+    """Of the token file."""
 
 
 class Manifest(_Model):

@@ -174,11 +174,8 @@ def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str,
     """Encode one split into `file`, in constant memory."""
     counted = _Counted(part.text.pieces())
     tokens = replaced = crc = 0
-    first = b""
     try:
         for ids, missing in tokenizer.encode_pieces(counted, unknown):
-            if tokens == 0 and len(ids):
-                first = tokenizer.token_bytes(int(ids[0]))
             content = ids.astype(dtype).tobytes()
             file.write(content)
             crc = zlib.crc32(content, crc)
@@ -195,8 +192,6 @@ def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str,
         characters=counted.characters,
         bytes=counted.bytes,
         replaced=replaced,
-        first_token_characters=sum(byte & 0xC0 != 0x80 for byte in first),  # bytes that begin a character
-        first_token_bytes=len(first),
         start=part.start,
         stop=part.stop,
         crc32=crc,

@@ -256,7 +256,7 @@ class LanguageModelTask(pl.LightningModule):
         scores = self._scores_of("validation")
         if not self.trainer.sanity_checking:  # which sees but a few windows
             self.scores, before = scores, self.validation
-            self.validation = Validation(self.global_step, scores, self._splits["validation"].crc32 or 0)
+            self.validation = Validation(self.global_step, scores, self._splits["validation"].crc32)
             self.scores_other_tokens = before is not None and not self.validation.scored_as(before)
             if self.trainer.state.fn == TrainerFn.FITTING:
                 if self.scores_other_tokens:
