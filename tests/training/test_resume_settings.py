@@ -39,12 +39,6 @@ SETTINGS = {
         *("trainer.accumulate_grad_batches=4", "trainer.limit_train_batches=6", "trainer.max_epochs=3"),
     ),
     "a time limit": ("trainer.max_time=00:01:00:00", "trainer.limit_train_batches=8", "trainer.max_epochs=2"),
-    "reloaded every epoch": (
-        *("trainer.reload_dataloaders_every_n_epochs=1", "trainer.limit_train_batches=6", "trainer.max_epochs=3"),
-    ),
-    "overfit, reloaded": (
-        *("trainer.reload_dataloaders_every_n_epochs=1", "trainer.overfit_batches=6", "trainer.max_epochs=3"),
-    ),
 }
 PRECISIONS = ("32-true", "64-true", "bf16-true", "bf16-mixed")
 
