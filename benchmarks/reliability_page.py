@@ -12,8 +12,6 @@ from page_parts import table
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "reliability"
 PAGE = ROOT / "docs" / "reliability.md"
-STORE = "`tests/data/test_token_store.py`"
-UNFINISHED = "`tests/test_unfinished.py`, `tests/data/test_makers.py`"
 
 Figures = dict[str, Any]
 
@@ -68,19 +66,55 @@ INPUTS = {
 }
 
 ELSEWHERE = {
-    "resume within an epoch, at its end, under accumulation; another model, text or split refused by name": "resume",
-    "a damaged newest checkpoint is named, set aside, and the one before it continued": "resume",
-    "a full disk: warned, gone on, the earlier checkpoint whole": "full_disk",
-    "SIGTERM and Ctrl-C save and end the run; a second Ctrl-C ends it at once": "signals",
-    "SLURM's warning signal queues the job again": "requeue",
-    "loss or gradient not finite: stop, skip, rewind; a jump of the loss is told": "nonfinite",
-    "out of memory: the batch that fits": "memory_advice",
-    "several processes: single-process losses within 1e-5, a killed one ends the others, resume": "distributed",
-    "torchrun and SLURM's srun start the processes": "cluster",
-    "one of those is killed, never comes, or cannot be reached; signals to all; restarts": "cluster_failures",
-    "the same run twice, to the bit, and the losses of fifty steps": "deterministic",
+    "resume within an epoch, at its end, under accumulation; another model, text or split refused by name": (
+        "training/test_resume.py",
+    ),
+    "every setting that decides which windows are seen, and every precision, killed and resumed to the bit": (
+        "training/test_resume_settings.py",
+    ),
+    "every token of an optimizer step weighs the same, however it is cut into windows, lines and processes": (
+        "training/test_step_loss.py",
+    ),
+    "every figure is of the tokens that were scored; the best is one among validations of the same tokens": (
+        "training/test_validation.py",
+    ),
+    "each argument of Lightning's Trainer has its effect, or is refused": ("training/test_trainer_arguments.py",),
+    "a damaged newest checkpoint is named, set aside, and the one before it continued": ("training/test_resume.py",),
+    "a full disk: warned, gone on, the earlier checkpoint whole": ("training/test_full_disk.py",),
+    "SIGTERM and Ctrl-C save and end the run; a second Ctrl-C ends it at once": ("training/test_signals.py",),
+    "SLURM's warning signal queues the job again": ("training/test_requeue.py",),
+    "loss or gradient not finite: stop, skip, rewind; a jump of the loss is told": ("training/test_nonfinite.py",),
+    "out of memory: the batch that fits": ("training/test_memory_advice.py",),
+    "several processes: single-process losses within 1e-5, a killed one ends the others, resume": (
+        "training/test_distributed.py",
+    ),
+    "torchrun and SLURM's srun start the processes": ("training/test_cluster.py",),
+    "one of those is killed, never comes, or cannot be reached; signals to all; restarts": (
+        "training/test_cluster_failures.py",
+    ),
+    "the same run twice, to the bit, and the losses of fifty steps": ("training/test_deterministic.py",),
+    "a sweep that goes on, with a failed or interrupted job": ("cli/test_sweep.py",),
+    "jobs in other processes, refused, killed, pre-empted": ("cli/test_launchers.py",),
+    "a study or sweep that is killed leaves no row, job or worker at work": (
+        "test_lifeline.py",
+        "cli/test_launchers.py",
+    ),
+    "a row, or a run, that another process trains is left alone": (
+        "studies/test_live_rows.py",
+        "cli/test_hydra_hooks.py",
+    ),
+    "no module that a configuration names is imported": ("cli/test_allowed_targets.py", "cli/test_hydra_guard.py"),
+    "a checkpoint with a real payload is refused": ("reliability/test_fuzzed_checkpoints.py",),
+    "a text that changes while it is read is refused; one of the same size and time is another one": (
+        "data/test_token_store.py",
+    ),
+    "no text trains that validates or tests, whatever it is called": ("data/test_held_out.py",),
+    "what killed processes left half-written goes, what living ones write stays": (
+        "test_unfinished.py",
+        "data/test_makers.py",
+    ),
 }
-"""What `tests/training/test_*.py` try beside."""
+"""What else is tried, and where below tests/."""
 
 
 def page() -> str:
@@ -155,14 +189,7 @@ def large_text() -> str:
 
 def elsewhere() -> str:
     """What has no figures."""
-    rows = [[what, f"`tests/training/test_{name}.py`"] for what, name in ELSEWHERE.items()]
-    rows += [["a sweep that goes on, with a failed or interrupted job", "`tests/cli/test_sweep.py`"]]
-    rows += [["jobs in other processes, refused, killed, pre-empted", "`tests/cli/test_launchers.py`"]]
-    rows += [["no module that a configuration names is imported", "`tests/cli/test_allowed_targets.py`"]]
-    rows += [["a checkpoint with a real payload is refused", "`tests/reliability/test_fuzzed_checkpoints.py`"]]
-    rows += [["a text that changes while it is read is refused; one of the same size and time is another one", STORE]]
-    rows += [["no text trains that validates or tests, whatever it is called", "`tests/data/test_held_out.py`"]]
-    rows += [["what killed processes left half-written goes, what living ones write stays", UNFINISHED]]
+    rows = [[what, ", ".join(f"`tests/{file}`" for file in files)] for what, files in ELSEWHERE.items()]
     return f"## What else is tried on every change\n\n{table(['promise', 'test'], rows)}"
 
 

@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.cli.free_text import FREE_TEXT
 from lstm_lm.cli.hydra_errors import check_overrides, explain
+from lstm_lm.cli.hydra_guard import only_allowed_targets
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.quoting import quote_overrides
 
@@ -21,13 +22,13 @@ def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:
         config_name: a file at the top of `conf/`.
 
     Raises:
-        UserError: an override names what is not there, or cannot be read.
+        UserError: an override names what is not there, cannot be read, or could run code.
     """
     quoted = quote_overrides(overrides, FREE_TEXT[config_name], multirun=False)
     check_overrides(config_name, quoted)
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with only_allowed_targets(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return plain_config(hydra_compose(config_name, overrides=quoted))
     except Exception as error:
         if (explained := explain(error, config_name, quoted)) is not None:

@@ -13,10 +13,10 @@ from omegaconf import DictConfig
 
 from lstm_lm import __version__
 from lstm_lm.cli import resolvers
-from lstm_lm.cli.allowed_targets import only_allowed_targets
 from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.cli.free_text import FREE_TEXT
 from lstm_lm.cli.hydra_errors import check_overrides, explain
+from lstm_lm.cli.hydra_guard import only_allowed_targets
 from lstm_lm.cli.quoting import quote_overrides
 from lstm_lm.errors import Interrupted, UserError
 

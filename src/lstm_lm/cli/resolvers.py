@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,12 +15,14 @@ from lstm_lm.runs.directory import claim
 
 LONGEST_NAME = 80
 _AWKWARD = re.compile(r"[^\w.=+-]+", re.ASCII)
+_LOOKING: ContextVar[bool] = ContextVar("a configuration is only looked at", default=False)
 
 
 class FreshDirectories:
     """What `${fresh_dir:BASE}` gives: in one command always the same directory for the same `BASE`.
 
-    Outside of `claiming` that is `BASE` itself, and nothing is made: who only looks at a configuration leaves no trace.
+    Outside of `claiming`, and in `only_looking`, that is `BASE` itself, and nothing is made: who only looks at a
+    configuration leaves no trace.
     """
 
     def __init__(self) -> None:
@@ -33,7 +36,7 @@ class FreshDirectories:
         Raises:
             UserError: it cannot be made.
         """
-        if not self._claiming:
+        if not self._claiming or _LOOKING.get():
             return base
         if base not in self._claimed:
             parents = Path(os.path.abspath(base)).parents
@@ -58,6 +61,16 @@ class FreshDirectories:
             self._claiming = False
             self._claimed.clear()
             self._made.clear()
+
+
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """In this block no directory is made: what a configuration says is looked at, before it is known to be good."""
+    before = _LOOKING.set(True)
+    try:
+        yield
+    finally:
+        _LOOKING.reset(before)
 
 
 def readable_name(number: int, overrides: list[str]) -> str:

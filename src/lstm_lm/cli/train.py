@@ -16,6 +16,7 @@ from rich.console import Console
 from lstm_lm import lifeline
 from lstm_lm.cli import resolvers, same_again, study, sweep_plan
 from lstm_lm.cli.hydra_app import flags_parser, parse_flags, run_app
+from lstm_lm.cli.hydra_guard import guard_process
 from lstm_lm.cli.hydra_record import write_record
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
@@ -136,6 +137,7 @@ class TrainTask:
         self._console = Console(highlight=False, force_terminal=False)  # several live bars would overwrite each other
         self.sweep = Sweep(self._console, Console(stderr=True, highlight=False))
         resolvers.register(resolvers.FreshDirectories(), self._program)
+        guard_process()
 
 
 def _sweep_job(sweep: Sweep, config: DictConfig, console: Console, command: str, letters: Letterbox | None) -> None:
