@@ -217,3 +217,13 @@ def test_a_path_is_written_byte_by_byte_where_that_can_be(
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding=encoding, errors=errors))
     assert main(["runs", "format=csv"]) == 0
     assert written in output.getvalue()
+
+
+def test_the_configuration_of_anothers_run_makes_no_directory(here: Here, own_folder: Path) -> None:
+    for name in ("a", "b"):
+        record = own_folder / "outputs" / name / ".hydra" / "config.yaml"
+        record.parent.mkdir(parents=True)
+        record.write_text(f"x: ${{fresh_dir:{own_folder / 'made'}/{name}}}")
+        (own_folder / "outputs" / name / "summary.json").write_text("{}")
+    assert here("runs", "diff=[outputs/a,outputs/b]").status == 0
+    assert not (own_folder / "made").exists()

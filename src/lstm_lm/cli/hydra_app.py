@@ -83,9 +83,10 @@ def run_app(
 
     fresh = resolvers.FreshDirectories()
     resolvers.register(fresh, program)
-    runs = not (args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
+    shows = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     hydra.version.setbase("1.3")
-    claimed = fresh.claiming() if runs else contextlib.nullcontext()
+    # The other commands make no directory: what asks for one there comes from another's run, which they read.
+    claimed = fresh.claiming() if config_name == "train" and not shows else contextlib.nullcontext()
     with _raising_hydra(), _unread_help(), only_allowed_targets(), claimed:  # its completion adds its flags once more
         try:
             _run_hydra(
