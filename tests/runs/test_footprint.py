@@ -93,9 +93,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     run.create()
     run.summary.write_text("{}")
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, most: int) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("lstm_lm.runs.footprint.read_regular", refuse)
     with pytest.raises(UserError, match=r"summary\.json: cannot be read: Permission denied"):
         Footprint(run)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.runs import atomic
+from lstm_lm.runs.regular_file import read_regular
 from lstm_lm.runs.summary import Summary
 
 GOOD = ("completed", "stopped", "skipped")
@@ -82,7 +83,7 @@ class Letterbox:
         found: list[Outcome] = []
         for path in self.folder.glob("*.json"):
             with suppress(OSError, ValidationError):  # then that job has said nothing
-                found.append(_FORM.validate_json(path.read_bytes()))
+                found.append(_FORM.validate_json(read_regular(path)))
         return found
 
     def remove(self) -> None:

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
+from lstm_lm.runs.json_file import read_json
 from lstm_lm.runs.lock import lock_file
 
 SCHEMA_VERSION = 1
@@ -22,12 +23,12 @@ def read(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read, or is not what `put` writes.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError):
+    except ValueError:
         raise UserError(f"{path}: damaged: it is not JSON\nmove it away, and evaluate again") from None
     if not isinstance(content, dict) or not all(isinstance(section, dict) for section in content.values()):
         raise UserError(f"{path}: not a file of evaluations\nmove it away, and evaluate again")

@@ -8,6 +8,8 @@ from typing import Self
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import atomic
 from lstm_lm.runs.directory import RunDirectory, claim
+from lstm_lm.runs.metrics_file import MOST_BYTES
+from lstm_lm.runs.regular_file import read_regular
 
 
 class Footprint:
@@ -48,7 +50,7 @@ class Footprint:
     def untouched(self) -> bool:
         """Whether summary and checkpoints are what they were: every run that is not refused leaves others."""
         summary = self.run.summary
-        now = summary.read_bytes() if os.path.isfile(summary) else None
+        now = read_regular(summary) if os.path.isfile(summary) else None
         return now == self._contents.get(summary) and self._checkpoint_times() == self._checkpoints
 
     def erase(self) -> None:
@@ -58,7 +60,7 @@ class Footprint:
             with contextlib.suppress(OSError, RunError):
                 if before is None:
                     path.unlink()
-                elif not path.exists() or path.read_bytes() != before:
+                elif not path.exists() or read_regular(path, MOST_BYTES) != before:
                     atomic.write_bytes(path, before)
         for path in {*self.run.event_files()} - self._event_files:
             with contextlib.suppress(OSError):
@@ -74,12 +76,12 @@ class Footprint:
         return [path for path in (run.summary, run.metrics, run.tuning, *record) if os.path.isfile(path)]
 
     def _checkpoint_times(self) -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in self.run.checkpoints.glob("*.ckpt")}
+        return {path: path.lstat().st_mtime_ns for path in self.run.checkpoints.glob("*.ckpt")}
 
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, MOST_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 

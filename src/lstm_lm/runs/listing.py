@@ -5,7 +5,6 @@ its line, and never the others theirs. No checkpoint is opened.
 """
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any, Final, TypeVar
 from lstm_lm.errors import UserError
 from lstm_lm.runs import metrics_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.json_file import read_json
 from lstm_lm.runs.lock import is_held
 from lstm_lm.runs.lookup import all_runs
 
@@ -132,9 +132,7 @@ class _Values:
 
     def number(self, *path: str) -> float | None:
         value = self._at(path)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-        return None
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
     def whole(self, *path: str) -> int | None:
         value = self._at(path)
@@ -150,10 +148,10 @@ class _Values:
 def _summary(run: RunDirectory) -> tuple[object, str]:
     """The document (None: there is none that can be read) and the status."""
     try:
-        document: object = json.loads(run.summary.read_bytes())
+        document: object = read_json(run.summary)
     except FileNotFoundError:
         return None, RUNNING if is_held(run.path) else UNKNOWN
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None, DAMAGED
     if not isinstance(document, dict):
         return None, DAMAGED
@@ -162,16 +160,18 @@ def _summary(run: RunDirectory) -> tuple[object, str]:
 
 def _from_metrics(run: RunDirectory) -> dict[str, float]:
     """Of a run that has no scores in its summary: the last value of each column, and of scores those of the best."""
+    latest: dict[str, float] = {}
+    best: dict[str, float] = {}
     try:
-        rows = metrics_file.read(run.metrics)
+        for row in metrics_file.rows(run.metrics):
+            latest |= row
+            loss = row.get("val/loss", math.nan)
+            if math.isfinite(loss) and loss < best.get("val/loss", math.inf):
+                best = row
     except UserError:  # missing or damaged: then that much is not known
         return {}
-    latest: dict[str, float] = {}
-    for row in rows:
-        latest |= row
-    scored = [row for row in rows if math.isfinite(row.get("val/loss", math.nan))]
-    best = min(scored, key=lambda row: row["val/loss"], default={})
-    return latest | {name: value for name, value in best.items() if name.startswith("val/")}
+    told = latest | {name: value for name, value in best.items() if name.startswith("val/")}
+    return {name: value for name, value in told.items() if math.isfinite(value)}
 
 
 def _config_names(run: RunDirectory) -> dict[str, str]:

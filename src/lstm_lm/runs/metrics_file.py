@@ -2,14 +2,24 @@
 
 import csv
 import io
+import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
+from lstm_lm.runs.regular_file import open_regular, read_regular
 
 STEP = "step"
+
+MOST_BYTES = 256 * 2**20
+"""Of a whole file: a million rows and more. Beyond it, and beyond what follows, something else has written it."""
+LONGEST_LINE = 2**18
+MOST_COLUMNS = 1_000
+MOST_VALUES = 2**24
+"""In a list of all rows."""
 
 Row = dict[str, float]
 """`step` and the values logged there, by column name; integers stay `int`; columns without a value are left out."""
@@ -36,12 +46,12 @@ class MetricsFile:
         self._waiting: dict[int, Row] = {}
         self._unsynced = False
         if path.exists():
-            data = _bytes_of(path)
-            whole = _whole_lines(data)
-            self._columns, rows = _parse(whole, path)
-            self._last_written = int(rows[-1][STEP]) if rows else None
-            if len(whole) < len(data):
-                atomic.write_bytes(path, whole)
+            reader = _Reader(path)
+            for row in reader:
+                self._last_written = int(row[STEP])
+            self._columns = reader.columns
+            if reader.is_cut_off:
+                atomic.write_bytes(path, read_regular(path, MOST_BYTES)[: reader.whole_bytes])
 
     @property
     def last_step(self) -> int | None:
@@ -141,45 +151,85 @@ def read(path: Path) -> list[Row]:
     """All rows of a metrics file, in order of their steps; a half-written last line is left out. Changes nothing.
 
     Raises:
-        UserError: the file is missing, cannot be read, or is not a metrics file.
+        UserError: the file is missing, cannot be read, is not a metrics file, or too large to be held in memory.
     """
-    return _parse(_whole_lines(_bytes_of(path)), path)[1]
+    found: list[Row] = []
+    values = 0
+    for row in rows(path):
+        values += len(row)
+        if values > MOST_VALUES:
+            raise UserError(f"{path}: more than {MOST_VALUES:,} values, too many to be held in memory")
+        found.append(row)
+    return found
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+def rows(path: Path) -> Iterator[Row]:
+    """The same, one by one: however many there are, they take no memory.
+
+    Raises:
+        UserError: as `read`; rows before a damaged line have been handed out by then.
+    """
+    yield from _Reader(path)
 
 
-def _whole_lines(data: bytes) -> bytes:
-    return data[: data.rfind(b"\n") + 1]
+class _Reader:
+    """Goes through a file once."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.columns: list[str] = []
+        """Known from the first row on; none where there is not even a header."""
+        self.whole_bytes = 0
+        """Of lines so far that have their end."""
+        self.is_cut_off = False
+        """Whether the last line lacks its end, known at the end."""
 
-def _parse(data: bytes, path: Path) -> tuple[list[str], list[Row]]:
-    """Columns and rows of whole lines; neither where there is not even a header."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _damaged(path, data.count(b"\n", 0, error.start) + 1, "not UTF-8") from None
-    rows: list[Row] = []
-    # Names hold no line ends, so a line of the file is a row, and the reader's count of lines is right.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        columns = next(reader, [STEP])
-        if columns[:1] != [STEP] or len(set(columns)) < len(columns):
-            raise ValueError(f'the header must start with "{STEP}" and name each column once')
-        for cells in reader:
-            if len(cells) != len(columns):
-                raise ValueError(f"{len(cells)} values for {len(columns)} columns")
-            row = {name: _number(cell) for name, cell in zip(columns, cells, strict=True) if cell}
-            if not isinstance(row.get(STEP), int) or (rows and row[STEP] <= rows[-1][STEP]):
-                raise ValueError("the step must be a whole number, greater than the one before")
-            rows.append(row)
-    except (ValueError, csv.Error) as error:
-        raise _damaged(path, reader.line_num, str(error)) from None
-    return columns if data else [], rows
+    def __iter__(self) -> Iterator[Row]:
+        try:
+            with open_regular(self._path) as file:
+                yield from self._parsed(file)
+        except OSError as error:
+            raise UserError(f"{self._path}: cannot be read: {error.strerror or error}") from error
+
+    def _parsed(self, file: IO[bytes]) -> Iterator[Row]:
+        # Names hold no line ends, so a line of the file is a row, and the reader's count of lines is right.
+        lines = csv.reader(self._lines(file), strict=True)
+        before = -1
+        try:
+            header = next(lines, None)
+            if header is None:
+                return
+            self.columns = header
+            if self.columns[:1] != [STEP] or len(set(self.columns)) < len(self.columns):
+                raise ValueError(f'the header must start with "{STEP}" and name each column once')
+            if len(self.columns) > MOST_COLUMNS:
+                raise ValueError(f"more than {MOST_COLUMNS:,} columns")
+            for cells in lines:
+                if len(cells) != len(self.columns):
+                    raise ValueError(f"{len(cells)} values for {len(self.columns)} columns")
+                row = {name: _number(cell) for name, cell in zip(self.columns, cells, strict=True) if cell}
+                step = row.get(STEP)
+                if not isinstance(step, int) or step <= before:
+                    raise ValueError("the step must be a whole number, greater than the one before")
+                before = step
+                yield row
+        except (ValueError, csv.Error) as error:
+            raise _damaged(self._path, max(1, lines.line_num), str(error)) from None
+
+    def _lines(self, file: IO[bytes]) -> Iterator[str]:
+        """Whole ones, with their ends."""
+        for number in itertools.count(1):
+            line = file.readline(LONGEST_LINE) or b""
+            self.is_cut_off = bool(line) and not line.endswith(b"\n")
+            if len(line) == LONGEST_LINE or self.whole_bytes + len(line) > MOST_BYTES:
+                raise _damaged(self._path, number, "it is longer than any that is written, or the file is")
+            if not line or self.is_cut_off:
+                return
+            self.whole_bytes += len(line)
+            try:
+                yield line.decode("utf-8")
+            except UnicodeDecodeError:
+                raise _damaged(self._path, number, "not UTF-8") from None
 
 
 def _damaged(path: Path, line: int, cause: str) -> UserError:
@@ -190,9 +240,10 @@ def _damaged(path: Path, line: int, cause: str) -> UserError:
 
 def _number(cell: str) -> float:
     try:
-        return int(cell)
+        number = int(cell)
     except ValueError:
         return float(cell)
+    return number if abs(number) < 2**100 else float(cell)  # which is finite then, or infinite, but no error later
 
 
 def _plain(value: float) -> float:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
+from lstm_lm.runs.regular_file import read_regular
 
 SCHEMA_VERSION: Final = 1
 
@@ -154,7 +155,7 @@ def read(path: Path) -> Summary:
         UserError: the file is missing, cannot be read, is damaged, or is of a newer version.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:

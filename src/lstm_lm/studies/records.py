@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic, summary
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.regular_file import read_regular
 from lstm_lm.runs.summary import Summary
 
 Status = Literal["completed", "skipped", "failed", "interrupted"]
@@ -62,7 +63,7 @@ class Record(BaseModel):
 def read(path: Path) -> Record | None:
     """The record in `path`; None where there is none, or none that is whole: the run is then done again."""
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(read_regular(path))
     except (OSError, ValidationError):
         return None
 

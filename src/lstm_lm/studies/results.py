@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lm.runs import atomic
+from lstm_lm.runs.json_file import read_json
 from lstm_lm.studies.records import Record
 from lstm_lm.studies.rows import Plan, Row
 from lstm_lm.studies.schedule import Turn
@@ -151,7 +151,7 @@ class Results:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
