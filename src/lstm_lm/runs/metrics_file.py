@@ -208,7 +208,7 @@ class _Reader:
                 if len(cells) != len(self.columns):
                     raise ValueError(f"{len(cells)} values for {len(self.columns)} columns")
                 row = {name: _number(cell) for name, cell in zip(self.columns, cells, strict=True) if cell}
-                step = row.get(STEP)
+                step: object = row.get(STEP)
                 if not isinstance(step, int) or step <= before:
                     raise ValueError("the step must be a whole number, greater than the one before")
                 before = step
@@ -219,8 +219,8 @@ class _Reader:
     def _lines(self, file: IO[bytes]) -> Iterator[str]:
         """Whole ones, with their ends."""
         for number in itertools.count(1):
-            line = file.readline(LONGEST_LINE) or b""
-            self.is_cut_off = bool(line) and not line.endswith(b"\n")
+            line = file.readline(LONGEST_LINE)
+            self.is_cut_off = line != b"" and not line.endswith(b"\n")
             if len(line) == LONGEST_LINE or self.whole_bytes + len(line) > MOST_BYTES:
                 raise _damaged(self._path, number, "it is longer than any that is written, or the file is")
             if not line or self.is_cut_off:
