@@ -14,6 +14,7 @@ from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import difference, model_weights
 from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.checkpoint_form import misfit
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lookup import Warn, resolve, to_standard_error
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
@@ -88,7 +89,7 @@ def load(
         raise UserError(f"{path}: {error}") from None
     problem = difference(outline.state_dict(), weights)
     if problem is not None:
-        raise _misfit(path, f"for its model and tokenizer, {problem}")
+        raise misfit(path, f"for its model and tokenizer, {problem}")
     model = blank_model(description, tokenizer.vocabulary_size)
     model.to(weights_dtype).load_state_dict(weights)
     model.to(where).eval()
@@ -129,18 +130,11 @@ def _weights(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     averaging = _mapping(checkpoint[checkpoint_file.SECTION].get("averaging", {}), path, "its average is none")
     average = _mapping(averaging.get("weights", {}), path, "its average has no weights")
     if not all(isinstance(it, str) and isinstance(tensor, Tensor) for it, tensor in [*state.items(), *average.items()]):
-        raise _misfit(path, "some of its weights are no tensors")
+        raise misfit(path, "some of its weights are no tensors")
     return model_weights(checkpoint)
 
 
 def _mapping(value: Any, path: Path, problem: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise _misfit(path, problem)
+        raise misfit(path, problem)
     return value
-
-
-def _misfit(path: Path, what: str) -> UserError:
-    return UserError(
-        f"{path}: the parts of this checkpoint do not fit together:\n{what}\n"
-        "use another checkpoint: ckpt_path=FILE or run=DIR"
-    )

@@ -11,7 +11,6 @@ code is `weights_only=True`, and nothing here loads in any other way.
 import hashlib
 import os
 import pickle
-import stat
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
+from lstm_lm.runs.regular_file import NotRegular, open_regular
 
 if TYPE_CHECKING:
     import torch  # imported where it is used: looking for a run needs the digest only, and torch takes seconds
@@ -96,18 +96,24 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
     """
     import torch
 
-    # One open file for both steps: a training run may rename a newer checkpoint into place at any moment.
+    from lstm_lm.runs import checkpoint_bounds, checkpoint_form  # and torch, with them
+
+    # One open file for all steps: a training run may rename a newer checkpoint into place at any moment.
     with _verified(path) as file:
-        file.seek(-_DIGEST_BYTES, os.SEEK_END)
+        size = file.seek(-_DIGEST_BYTES, os.SEEK_END) + _DIGEST_BYTES
         digest = file.read().decode("ascii")
-        file.seek(0)
         try:
+            checkpoint_bounds.check_archive(file, size)
+            file.seek(0)
             checkpoint = torch.load(file, map_location=map_location, weights_only=True)
-        except pickle.UnpicklingError:
+            checkpoint = checkpoint_bounds.plain(checkpoint, size)
+        except (pickle.UnpicklingError, checkpoint_bounds.Foreign):
             raise UserError(
                 f"{path}: refused: it holds more than tensors and plain values, and loading that could run code\n"
                 "load only checkpoints that lstm-lm has written"
             ) from None
+        except checkpoint_bounds.Forged as error:
+            raise UserError(f"{path}: refused: {error}\nload only checkpoints that lstm-lm has written") from None
         except (MemoryError, OSError):
             raise
         except Exception as error:  # a forged archive can fail anywhere in torch's reader
@@ -115,7 +121,9 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
                 raise
             cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(f"{path}: the checkpoint cannot be loaded onto {map_location}\ncause: {cause}") from error
-    return _checked(checkpoint, path), digest
+    found = _checked(checkpoint, path)
+    checkpoint_form.check(found, path)
+    return found, digest
 
 
 def verify(path: Path) -> None:
@@ -176,15 +184,17 @@ def _hex_digest(file: BufferedRandom | BufferedReader, size: int) -> bytes:
 def _verified(path: Path) -> Iterator[BufferedReader]:
     """`path`, open at its start, if it is a whole checkpoint with the right digest."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise UserError(f"{path}: not a file\nckpt_path takes a checkpoint file; for a run directory use run=DIR")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             _verify_open(file, path)
             file.seek(0)
             yield file
     except (FileNotFoundError, NotADirectoryError):
         raise MissingCheckpoint(
             f"{path}: no such checkpoint\nname another one with ckpt_path=FILE or run=DIR, or train: python train.py"
+        ) from None
+    except NotRegular:
+        raise UserError(
+            f"{path}: not a file\nckpt_path takes a checkpoint file; for a run directory use run=DIR"
         ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}\ncheck the file and its access") from error

@@ -13,14 +13,16 @@ from pathlib import Path
 SMALL = 16 * 2**20
 """Bytes that a summary, an evaluation or a record may have; what programs write there has a thousandth of it."""
 
-_SPECIAL = "not a regular file"
+
+class NotRegular(OSError):
+    """It is a folder, a pipe, a socket or a device."""
 
 
 def open_regular(path: Path) -> BufferedReader:
     """`path`, or what it links to, open for reading bytes from its start.
 
     Raises:
-        OSError: it cannot be opened, or is a folder, a pipe, a socket or a device.
+        OSError: it cannot be opened, or is none (NotRegular).
         ValueError: no file system can hold such a path.
     """
     _check(os.stat(path), path)  # asked before opening: that alone moves some devices
@@ -51,4 +53,4 @@ def read_regular(path: Path, most: int = SMALL) -> bytes:
 
 def _check(status: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, _SPECIAL, str(path))
+        raise NotRegular(errno.EINVAL, "not a regular file", str(path))

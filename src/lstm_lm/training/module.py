@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,7 +19,7 @@ from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import clone, detach, to_device
 from lstm_lm.options import Options
-from lstm_lm.training import generators
+from lstm_lm.training import generators, saved_state
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective, Share
@@ -330,6 +331,7 @@ class LanguageModelTask(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put back what `on_save_checkpoint` added."""
+        self._check(checkpoint)
         saved = checkpoint["lstm_lm"]
         own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
         self._stream_state = to_device(own["stream_state"], self.device)
@@ -339,6 +341,25 @@ class LanguageModelTask(pl.LightningModule):
         if "averaging" in saved:  # not in those of earlier versions
             self.average.load_state_dict(saved["averaging"])
         self.validation = Validation.from_plain(saved["validation"])
+
+    def _check(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse, before anything of it is put back, what does not fit: Lightning asks for this hook first.
+
+        Raises:
+            UserError: something does not.
+        """
+        trainer, path, saved = self.trainer, Path(str(self.trainer.ckpt_path)), checkpoint["lstm_lm"]
+        loops = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}
+        fresh = {f"{name}_loop": loop.state_dict() for name, loop in {**loops, "predict": trainer.predict_loop}.items()}
+        fresh["fit_loop"]["state_dict"] = {}
+        saved_state.check_weights(checkpoint, self, path)
+        saved_state.check_progress(checkpoint, fresh, path)
+        made: Any = self.configure_optimizers()
+        saved_state.check_optimizer(checkpoint, made["optimizer"], made["lr_scheduler"]["scheduler"], path)
+        saved_state.check_average(checkpoint, self.average, path)
+        batch_size = trainer.datamodule.options.batch_size  # type: ignore[attr-defined]
+        for process in (saved, *saved["other_processes"]):
+            saved_state.check_process(process, self.model, batch_size, path)
 
     def on_train_start(self) -> None:
         """Time counts from here; and the device is known for certain only now."""

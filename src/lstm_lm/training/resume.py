@@ -10,7 +10,7 @@ import torch
 from lstm_lm import hardware
 from lstm_lm.data.corpora.interface import YOUNGER_KEYS
 from lstm_lm.errors import UserError
-from lstm_lm.runs import checkpoint_file, rotation, summary
+from lstm_lm.runs import checkpoint_file, checkpoint_form, rotation, summary
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import cluster
 from lstm_lm.training.tuning.choice import chosen_config, of_before
@@ -110,6 +110,7 @@ def _belongs_to(run: RunDirectory, file: Path) -> bool:
 
 def _continue(config: Mapping[str, Any], path: Path) -> Start:
     checkpoint = checkpoint_file.load(path)
+    checkpoint_form.check_whole(checkpoint, path)
     saved = checkpoint["lstm_lm"]
     tuning = of_before(saved, config)
     if tuning is not None:  # what was chosen then is chosen again

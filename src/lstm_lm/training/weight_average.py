@@ -122,6 +122,10 @@ class WeightAverage:
             "rule": self._rule.state_dict(),
         }
 
+    def like_weights(self) -> dict[str, Tensor]:
+        """All of the model's names for a parameter, each with it: what "weights" of a state is to be like."""
+        return {name: weight.detach() for name, weight in self._model.named_parameters(remove_duplicate=False)}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave; where that was another rule's (resume=force), this one begins anew."""
         if state["options"] != self._rule.options.model_dump():

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs import checkpoint_file, checkpoint_form
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training.checkpoint_io import PatientCheckpointIO
 from lstm_lm.training.distributed import ALONE, Team
@@ -59,9 +59,12 @@ class Checkpoints(pl.Callback):
         """Of best.ckpt."""
         if start is not None and run.best.exists():  # now, not when training starts: there may be no step left to take
             try:
-                self.best = Validation.from_plain(checkpoint_file.load(run.best)["lstm_lm"]["validation"])
+                best = checkpoint_file.load(run.best)
+                checkpoint_form.check_whole(best, run.best)
             except UserError as error:
                 self._warn(f"{str(error).splitlines()[0]}; the next validation writes a new one")
+            else:
+                self.best = Validation.from_plain(best["lstm_lm"]["validation"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Minutes count from here."""

@@ -1,0 +1,139 @@
+"""What a checkpoint says it holds is held against what its file has, before torch believes it.
+
+Its digest says nothing about this: whoever forges a file can forge its digest. A few bytes of a zip archive can claim a
+terabyte (compressed members, several entries for the same bytes), and so can a few bytes of a pickle (a tensor with a
+stride of zero, `bytearray(10**12)`, lists of the same list). `torch.save` writes none of these.
+"""
+
+import pickletools
+import zipfile
+from collections.abc import Mapping
+from io import BufferedReader
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DEEPEST = 40
+"""Sections within sections; a run's own has about ten."""
+MOST_TIMES = 8
+"""What is in memory, against what is in the file: names and tied weights are written once, and used several times."""
+LARGEST_NUMBER = 2**64
+
+_GLOBALS = {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict"} | {
+    f"torch {kind}Storage"
+    for kind in ("Half", "BFloat16", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool")
+}
+"""What a pickle may call: of what torch allows with weights_only=True, what tensors of a checkpoint need."""
+
+
+class Forged(Exception):
+    """The text says what is claimed that cannot be."""
+
+
+class Foreign(Forged):
+    """It would call what none of ours calls, and that could run something."""
+
+
+def check_archive(file: BufferedReader, size: int) -> None:
+    """Hold the archive's index against its `size` in bytes, and look at what its pickle would call.
+
+    Raises:
+        Forged: it claims more than there is, or calls for something else than tensors and plain values.
+    """
+    try:
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
+                raise Forged("a part of it is compressed, which checkpoints are not")
+            if any(entry.file_size != entry.compress_size for entry in entries):
+                raise Forged("its index gives a part two sizes")
+            if sum(entry.file_size for entry in entries) > size:
+                raise Forged("its index claims more bytes than the file has")
+            names = {entry.filename.casefold() for entry in entries}
+            if len(names) < len(entries) or len({name.partition("/")[0] for name in names}) != 1:
+                raise Forged("its index has a name twice")
+            pickles = [entry for entry in entries if entry.filename.partition("/")[2] == "data.pkl"]
+            if not pickles:
+                raise Forged("it is no archive of PyTorch's")
+            for operation, argument, _ in pickletools.genops(archive.read(pickles[0])):
+                if operation.name in ("STACK_GLOBAL", "INST") or (
+                    operation.name == "GLOBAL" and argument not in _GLOBALS
+                ):
+                    raise Foreign(f"it would call {argument or 'something else'}")
+    except Forged:
+        raise
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # zipfile and pickletools raise whatever a forged archive makes them stumble over
+        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise Forged(f"its index cannot be read: {cause}") from None
+
+
+def plain(content: Any, size: int) -> Any:
+    """A copy of what torch has read, of dictionaries, lists, tuples, plain values and dense tensors alone.
+
+    Tensors are the same, without gradients. What is there several times under one identity is several things.
+
+    Raises:
+        Forged: there is something else, something larger than a file of `size` bytes can hold, or a ring.
+    """
+    budget = _Budget(size * MOST_TIMES)
+    return _copy(content, budget, DEEPEST)
+
+
+class _Budget:
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def spend(self, cost: int) -> None:
+        self._left -= cost
+        if self._left < 0:
+            raise Forged("it stands for more than the file can hold")
+
+
+def _copy(node: Any, budget: _Budget, depth: int) -> Any:
+    budget.spend(1)
+    if isinstance(node, Mapping):
+        _check_depth(depth)
+        return {_key(key, budget): _copy(value, budget, depth - 1) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        _check_depth(depth)
+        parts = [_copy(part, budget, depth - 1) for part in node]
+        return parts if isinstance(node, list) else tuple(parts)
+    if isinstance(node, Tensor):
+        return _tensor(node, budget)
+    return _value(node, budget)
+
+
+def _check_depth(depth: int) -> None:
+    if depth <= 0:
+        raise Forged(f"it is nested more than {DEEPEST} deep")
+
+
+def _key(key: Any, budget: _Budget) -> Any:
+    if not isinstance(key, (str, int)):
+        raise Forged("a name in it is no text")
+    return _value(key, budget)
+
+
+def _value(node: Any, budget: _Budget) -> Any:
+    if isinstance(node, str):
+        budget.spend(len(node))
+    elif isinstance(node, int):
+        if abs(node) >= LARGEST_NUMBER:
+            raise Forged("a number in it has more than 64 bits")
+    elif node is not None and not isinstance(node, float):
+        raise Forged(f"it holds a {type(node).__name__}, which is neither a tensor nor a plain value")
+    return node
+
+
+def _tensor(tensor: Tensor, budget: _Budget) -> Tensor:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_neg() or tensor.is_conj():
+        raise Forged("a tensor in it is no plain one")
+    taken = tensor.numel() * tensor.element_size()
+    if taken > tensor.untyped_storage().nbytes():
+        raise Forged(f"a tensor of {tensor.numel():,} numbers has room for fewer")
+    budget.spend(taken)
+    return tensor.detach()

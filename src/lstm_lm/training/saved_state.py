@@ -1,0 +1,242 @@
+"""Whether what a checkpoint says of a training fits the training that is to go on from it.
+
+Its digest tells damage, not intent. Every part is held against one that is made here, fresh: the same names, types and
+shapes, and numbers that can be. So a forged checkpoint ends in a line before the first step, and not in one.
+"""
+
+import inspect
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lstm_lm.errors import UserError
+from lstm_lm.training.weight_average import WeightAverage
+
+if TYPE_CHECKING:
+    from lstm_lm.models.interface import LanguageModel
+
+MOST = 2**53
+"""Steps, windows, epochs."""
+
+
+class _Unlike(Exception):
+    """The text says where, and what is wrong."""
+
+
+def _refused(path: Path, error: _Unlike) -> UserError:
+    return UserError(
+        f"{path}: training cannot go on from it as this run is set:\n{error}\n"
+        "bring back the settings that it was trained with, or start a new run from its weights with init_from="
+    )
+
+
+def check_weights(checkpoint: Mapping[str, Any], task: torch.nn.Module, path: Path) -> None:
+    """Hold the weights that are trained against those of `task`: those that are used may be their average.
+
+    Raises:
+        UserError: they are others.
+    """
+    try:
+        _alike(checkpoint["state_dict"], task.state_dict(), "state_dict")
+    except _Unlike as error:
+        raise _refused(path, error) from None
+
+
+def check_progress(checkpoint: Mapping[str, Any], fresh: Mapping[str, Any], path: Path) -> None:
+    """Hold Lightning's counters against those of loops that have not begun, `fresh`.
+
+    Raises:
+        UserError: they are others.
+    """
+    loops = dict(checkpoint["loops"])
+    fit = loops.get("fit_loop")
+    if isinstance(fit, dict) and isinstance(fit.get("state_dict"), dict):  # places in loaders: these are asked
+        loops["fit_loop"] = fit | {"state_dict": {}}
+    try:
+        _alike(loops, fresh, "loops")
+    except _Unlike as error:
+        raise _refused(path, error) from None
+
+
+def check_optimizer(checkpoint: Mapping[str, Any], optimizer: Optimizer, scheduler: Any, path: Path) -> None:
+    """Hold the states of optimizer and schedule against a fresh optimizer of the same parameters, and its schedule.
+
+    Raises:
+        UserError: they are others'.
+    """
+    try:
+        _check_groups(checkpoint["optimizer_states"][0], optimizer)
+        fresh = {key: value for key, value in scheduler.state_dict().items() if key != "lr_lambdas"}
+        saved = {key: value for key, value in checkpoint["lr_schedulers"][0].items() if key != "lr_lambdas"}
+        _alike(saved, fresh, "lr_schedulers")
+        lambdas = checkpoint["lr_schedulers"][0].get("lr_lambdas")
+        if lambdas != [None] * len(optimizer.param_groups):
+            raise _Unlike("lr_schedulers.lr_lambdas: are functions, which a checkpoint cannot hold")
+    except _Unlike as error:
+        raise _refused(path, error) from None
+
+
+def check_average(checkpoint: Mapping[str, Any], average: WeightAverage, path: Path) -> None:
+    """Hold the average of the weights against the model's, where it is the same rule's.
+
+    Raises:
+        UserError: it is of another model, or of none.
+    """
+    saved, fresh = checkpoint["lstm_lm"]["averaging"], average.state_dict()
+    if saved["options"] != fresh["options"]:
+        return
+    try:
+        _alike(saved["rule"], fresh["rule"], "averaging.rule")
+        if bool(saved["weights"]) != bool(saved["count"]):
+            raise _Unlike("averaging.count: does not fit its weights")
+        if saved["weights"]:
+            _alike(saved["weights"], average.like_weights(), "averaging.weights")
+    except _Unlike as error:
+        raise _refused(path, error) from None
+
+
+def check_process(saved: Mapping[str, Any], model: "LanguageModel", batch_size: int, path: Path) -> None:
+    """Hold hidden state and generators of one process against the `model`'s, with `batch_size` streams.
+
+    Raises:
+        UserError: they are not such.
+    """
+    try:
+        if saved["stream_state"] is not None:
+            fresh = model.initial_state(batch_size)
+            _alike(saved["stream_state"], fresh, "stream_state")
+            _check_indices(saved["stream_state"], model)
+        generators = saved["generators"]
+        _check_generator(generators["torch"], "cpu", "generators.torch")
+        if generators.get("cuda") is not None:
+            _check_generator(generators["cuda"], "cuda", "generators.cuda")
+        if (device := generators["masks"].get("device")) is not None:
+            _check_generator(generators["masks"].get("bits"), device, "generators.masks")
+    except _Unlike as error:
+        raise _refused(path, error) from None
+
+
+def _check_groups(saved: Mapping[str, Any], optimizer: Optimizer) -> None:
+    fresh, where = optimizer.state_dict()["param_groups"], "optimizer_states.param_groups"
+    groups: Any = saved.get("param_groups")
+    _alike(groups, [{**group, **_free(other)} for group, other in zip(fresh, groups or fresh, strict=False)], where)
+    for group, other in zip(groups, fresh, strict=True):
+        if [name for name in other if isinstance(other[name], bool) and group[name] != {**other, **_free(group)}[name]]:
+            raise _Unlike(f"{where}: has flags that no configuration sets")
+    numbers = [number for group in fresh for number in group["params"]]
+    if [number for group in groups for number in group["params"]] != numbers:
+        raise _Unlike(f"{where}: of other parameters")
+    state = saved.get("state")
+    if not isinstance(state, dict) or not set(state) <= set(numbers):
+        raise _Unlike("optimizer_states.state: of other parameters")
+    for group, own in zip(groups, optimizer.param_groups, strict=True):
+        kept = _kept(type(optimizer), group, own)
+        for number, parameter in zip(group["params"], own["params"], strict=True):
+            if number in state:
+                _check_kept(state[number], kept, parameter, f"optimizer_states.state.{number}")
+
+
+def _free(group: Any) -> dict[str, Any]:
+    """Of a saved group, flags that are this run's to say (`fused`) or were the configuration's (`nesterov`)."""
+    flags = ("fused", "nesterov")
+    return {name: group[name] for name in flags if isinstance(group, Mapping) and isinstance(group.get(name), bool)}
+
+
+def _kept(kind: type[Optimizer], group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What it remembers of a parameter, with the options that were saved: tried with one of a single number."""
+    number = torch.nn.Parameter(torch.zeros(1))
+    number.grad = torch.zeros(1)
+    taken = inspect.signature(kind).parameters.keys() - {"params", "fused"}
+    options = {name: value for name, value in group.items() if name in taken}
+    try:
+        trial = kind([number], **options, **({"fused": own["fused"]} if "fused" in own else {}))
+        trial.step()
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise _Unlike(
+            f"optimizer_states.param_groups: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from None
+    return dict(trial.state[number])
+
+
+def _check_kept(values: Any, kept: Mapping[str, Any], parameter: Tensor, where: str) -> None:
+    if not isinstance(values, dict) or set(values) != set(kept):
+        raise _Unlike(f"{where}: is not what this optimizer keeps")
+    for name, value in values.items():
+        if isinstance(kept[name], Tensor):
+            shape = parameter.shape if kept[name].ndim else torch.Size()
+            if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != shape:
+                raise _Unlike(f"{where}.{name}: is not of its parameter's shape")
+        else:
+            _alike(value, kept[name], f"{where}.{name}")
+
+
+def _check_indices(state: Any, model: "LanguageModel") -> None:
+    """Tokens that a window of them has in its state are looked up; counts grow."""
+    if isinstance(state, Tensor):
+        if not state.is_floating_point():
+            most = MOST if state.ndim == 0 else _rows_of_embedding(model)
+            if state.numel() and not 0 <= int(state.min()) <= int(state.max()) < most:
+                raise _Unlike("stream_state: has tokens that there are not")
+    elif isinstance(state, (tuple, list)):
+        for part in state:
+            _check_indices(part, model)
+
+
+def _rows_of_embedding(model: torch.nn.Module) -> int:
+    return max(len(weight) for name, weight in model.named_parameters() if name.startswith("embedding."))
+
+
+def _check_generator(state: Any, device: str, where: str) -> None:
+    if not isinstance(state, Tensor) or state.dtype != torch.uint8 or state.ndim != 1:
+        raise _Unlike(f"{where}: no generator's state")
+    if device != "cpu" and not (device == "cuda" and torch.cuda.is_available()):
+        return  # of a device that is not here: nobody will put it back
+    try:
+        torch.Generator(device).set_state(state.cpu())
+    except (RuntimeError, TypeError):
+        raise _Unlike(f"{where}: no generator's state") from None
+
+
+def _alike(value: Any, fresh: Any, where: str) -> None:
+    """Names, types and shapes of `value` are `fresh`'s; whole numbers count something, others are finite.
+
+    Raises:
+        _Unlike: they are not.
+    """
+    if isinstance(fresh, Mapping):
+        if not isinstance(value, Mapping) or set(value) != set(fresh):
+            raise _Unlike(f"{where}: has other fields")
+        for name in fresh:
+            _alike(value[name], fresh[name], f"{where}.{name}")
+    elif isinstance(fresh, Tensor):
+        if not isinstance(value, Tensor) or value.shape != fresh.shape:
+            raise _Unlike(f"{where}: is no tensor of the shape {list(fresh.shape)}")
+        if value.is_floating_point() != fresh.is_floating_point():
+            raise _Unlike(f"{where}: is of another type")
+    elif isinstance(fresh, (list, tuple)):
+        if not isinstance(value, (list, tuple)) or len(value) != len(fresh):
+            raise _Unlike(f"{where}: is no list of {len(fresh)}")
+        for number, (one, other) in enumerate(zip(value, fresh, strict=True)):
+            _alike(one, other, f"{where}.{number}")
+    else:
+        _check_value(value, fresh, where)
+
+
+def _check_value(value: Any, fresh: Any, where: str) -> None:
+    if fresh is None:
+        fits = value is None
+    elif isinstance(fresh, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(fresh, int):
+        fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+    elif isinstance(fresh, float):
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    else:
+        fits = isinstance(value, type(fresh))
+    if not fits:
+        raise _Unlike(f"{where}: is no such value")
