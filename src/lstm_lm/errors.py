@@ -1,5 +1,7 @@
 """The errors that a user can cause and mend. Everything else keeps its traceback."""
 
+from lstm_lm.printable import printable
+
 ERROR_FILE = "LSTM_LM_ERROR_FILE"
 """The environment variable that names a file: a command that fails says there, as JSON, with what error.
 
@@ -53,10 +55,6 @@ class Interrupted(BaseException):
 
 
 def _line(text: str) -> str:
-    shown = text if text.isprintable() else "".join(map(_escaped, text))
+    shown = printable(text)
     half = LONGEST_LINE // 2
     return shown if len(shown) <= LONGEST_LINE else f"{shown[:half]}...{shown[-half:]}"
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

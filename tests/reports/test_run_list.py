@@ -2,7 +2,8 @@
 
 import pytest
 
-from lstm_lm.reports.run_list import age, one_line, short
+from lstm_lm.printable import printable
+from lstm_lm.reports.run_list import age, short
 
 
 @pytest.mark.parametrize(
@@ -21,4 +22,4 @@ def test_ages_are_in_their_largest_unit(seconds: float, text: str) -> None:
 
 
 def test_a_name_can_not_move_the_cursor() -> None:
-    assert one_line("a\x1b[2Jb\nc\udcffé") == r"a\x1b[2Jb\nc\udcffé"
+    assert printable("a\x1b[2Jb\nc\udcffé") == r"a\x1b[2Jb\nc\udcffé"

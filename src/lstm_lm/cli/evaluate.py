@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra_app import run_app
 from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.terminal import Terminal
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
 
@@ -90,7 +90,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
             command=command,
             tell=tell,
         )
-    console = Console(highlight=False)
+    console = Terminal()
     for part in evaluation_table(found.section):
         console.print(part)
     if (file := keep(found, loaded)) is None or loaded.run is None:
@@ -115,7 +115,7 @@ def _which(loaded: "Loaded") -> str:
 @contextmanager
 def _progress() -> Iterator["Tell"]:
     """A line that says how far the work is, and goes away after it; none where standard error is no terminal."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

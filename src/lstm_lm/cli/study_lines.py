@@ -80,7 +80,9 @@ class StudyLines:
         study, column = self._study, self._headline
         outcome = Results.outcome(study, turn)
         value = outcome.figure(column.figure)
-        return f"{column.pattern.format(value * column.scale)} {column.title}" if value is not None else "done"
+        if not isinstance(value, (int, float)):
+            return "done"
+        return f"{column.pattern.format(value * column.scale)} {column.title}"
 
     def _count(self) -> str:
         width = len(str(self._total))

@@ -3,17 +3,28 @@
 import sys
 from collections.abc import Iterable
 
+from lstm_lm.printable import printable_text
+
 
 def note(line: str) -> None:
     """Tell a person something that is no part of the text."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable_text(line), file=sys.stderr, flush=True)
+
+
+def print_lines(text: str) -> None:
+    """Print text for programs: to a terminal what it would obey is shown, to a file or a pipe it goes as it is."""
+    print(printable_text(text) if sys.stdout.isatty() else text)
 
 
 def write_text(pieces: Iterable[str]) -> None:
-    """Write each piece as soon as it is there, and a newline at the end, where the text has none."""
+    """Write each piece as soon as it is there, and a newline at the end, where the text has none.
+
+    A file or a pipe gets the very text; a terminal is shown what it would obey: a model writes what it was trained on.
+    """
     end = ""
+    shown = printable_text if sys.stdout.isatty() else str
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(shown(piece))
         sys.stdout.flush()
         end = piece[-1:] or end
     if end != "\n":

@@ -23,6 +23,7 @@ from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep import Sweep
 from lstm_lm.cli.sweep_outcome import GOOD, Job, Letterbox
+from lstm_lm.cli.terminal import Terminal
 from lstm_lm.cli.wording import shown
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
@@ -68,7 +69,7 @@ def _run(argv: Sequence[str], program: Sequence[str]) -> int:
     if any(key_of(word) == "study" for word in argv):
         flags = parse_flags(flags_parser(), argv)
         if study.is_asked_for(flags, program):
-            return study.run(flags, Console(highlight=False))
+            return study.run(flags, Terminal())
     task = TrainTask(shlex.join([*program, *argv]), program)
     sweep_plan.CURRENT.set(None)
     ended = False
@@ -111,8 +112,8 @@ class TrainTask:
         self._elsewhere = False
         self.attempt = secrets.token_hex(4)
         """What a sweep's jobs in other processes have in common (see `Letterbox`)."""
-        self._console = Console(highlight=False)
-        self.sweep = Sweep(self._console, Console(stderr=True, highlight=False))
+        self._console = Terminal()
+        self.sweep = Sweep(self._console, Terminal(stderr=True))
         self.statuses: list[int] = []
         """Exit status of a single run."""
 
@@ -134,8 +135,8 @@ class TrainTask:
         lifeline.tie_without_pipe(sweep)  # joblib's workers; submitit's jobs may outlive who submits them
         self.__init__(command, program)  # type: ignore[misc]
         self._elsewhere, self.attempt = True, attempt
-        self._console = Console(highlight=False, force_terminal=False)  # several live bars would overwrite each other
-        self.sweep = Sweep(self._console, Console(stderr=True, highlight=False))
+        self._console = Terminal(force_terminal=False)  # several live bars would overwrite each other
+        self.sweep = Sweep(self._console, Terminal(stderr=True))
         resolvers.register(resolvers.FreshDirectories(), self._program)
         guard_process()
 

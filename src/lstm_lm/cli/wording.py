@@ -1,11 +1,13 @@
 """How a value that a person typed is shown in a message: on one line, and not too long."""
 
+from lstm_lm.printable import printable
+
 LONGEST_SHOWN = 100
 
 
 def shown(text: str) -> str:
     """`text` with control characters escaped, cut in the middle where it is long."""
-    line = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    line = printable(text)
     if len(line) <= LONGEST_SHOWN:
         return line
     half = LONGEST_SHOWN // 2

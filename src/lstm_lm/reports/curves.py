@@ -7,10 +7,10 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from lstm_lm.printable import printable
 from lstm_lm.reports.direct_labels import GAP, POINTS_PER_INCH, label_lines
 from lstm_lm.reports.figure import PANEL_HEIGHT, PANEL_WIDTH, describe, line, log_axis, panels
 from lstm_lm.reports.palette import ink
-from lstm_lm.reports.run_list import one_line
 from lstm_lm.runs.curves import Curve
 
 Log = Literal["none", "x", "y", "both"]
@@ -57,7 +57,7 @@ def draw_curves(
         named = "val" if "val" in curves else "train"
         for split, curve in curves.items():
             weight, opacity = _LINES[split] if len(splits) > 1 else _LINES["val"]
-            name = _shortened(one_line(label)) if split == named else ""
+            name = _shortened(printable(label)) if split == named else ""
             line(axes, curve.x, curve.y, ink(number), label=name, weight=weight, opacity=opacity)
     for which in ("x", "y"):
         if log in (which, "both"):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,12 +12,15 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.printable import escaped, printable
 from lstm_lm.runs.configuration import Difference
 from lstm_lm.runs.listing import DAMAGED, DIED, RUNNING, Entry
 
 Format = Literal["table", "csv", "json"]
 
 _STYLES = {RUNNING: "green", "failed": "red", DAMAGED: "red", DIED: "yellow", "interrupted": "yellow"}
+_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of characters that stand for no byte of a path either: JSON can hold them, no output can."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -29,14 +33,14 @@ def table(entries: Iterable[Entry], now: float) -> Table:
     for entry in entries:
         grid.add_row(
             Text(entry.status, style=_STYLES.get(entry.status, "")),
-            Text(one_line(entry.data or "")),
-            Text(one_line(entry.model or "")),
+            Text(printable(entry.data or "")),
+            Text(printable(entry.model or "")),
             "" if entry.parameters is None else short(entry.parameters),
             "" if entry.loss is None else f"{entry.loss:.4f}",
             "" if entry.bits_per_byte is None else f"{entry.bits_per_byte:.3f}",
             "" if entry.tokens_per_second is None else f"{entry.tokens_per_second:,.0f}",
             age(now - entry.modified),
-            Text(one_line(entry.run)),
+            Text(printable(entry.run)),
         )
     return grid
 
@@ -45,9 +49,9 @@ def differences_table(names: Sequence[str], rows: Iterable[Difference]) -> Table
     """One line a key, one column a run."""
     grid = Table("key", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in names:
-        grid.add_column(Text(one_line(name)), overflow="fold")
+        grid.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
-        grid.add_row(Text(one_line(row.key)), *(Text(one_line(value)) for value in row.values))
+        grid.add_row(Text(printable(row.key)), *(Text(printable(value)) for value in row.values))
     return grid
 
 
@@ -88,11 +92,6 @@ def age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def one_line(text: str) -> str:
-    """`text` with everything escaped that would not show, or would move a terminal's cursor."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-
-
 def _plain(entry: Entry, now: float) -> dict[str, Any]:
     values = asdict(entry)
     return values | {
@@ -109,4 +108,4 @@ FIELDS: Sequence[str] = (*Entry.__dataclass_fields__, "age")
 def _csv(rows: Iterable[Sequence[object] | Mapping[str, object]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().removesuffix("\n")
+    return _LONE.sub(lambda found: escaped(found[0]), text.getvalue().removesuffix("\n"))

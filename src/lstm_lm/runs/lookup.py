@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lstm_lm.errors import UserError
+from lstm_lm.printable import printable_text
 from lstm_lm.runs import checkpoint_file, rotation
 from lstm_lm.runs.directory import RunDirectory
 
@@ -25,7 +26,7 @@ _MOST_SUGGESTED = 3
 
 def to_standard_error(line: str) -> None:
     """Print `line` where it does not mix with generated text."""
-    print(line, file=sys.stderr)
+    print(printable_text(line), file=sys.stderr)
 
 
 def all_runs(runs_dir: Path) -> list[RunDirectory]:

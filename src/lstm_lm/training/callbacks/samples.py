@@ -12,6 +12,7 @@ from lstm_lm.errors import RunError
 from lstm_lm.generation.reconstruction import reconstruct
 from lstm_lm.generation.text import sample_text
 from lstm_lm.models.backbones.autoencoder import Autoencoder
+from lstm_lm.printable import printable_text
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.training.callbacks.clock import StepClock
 from lstm_lm.training.callbacks.options import SampleOptions
@@ -97,6 +98,5 @@ def write_sample(task: LanguageModelTask, options: SampleOptions, tokenizer: Tok
 
 
 def sample_panel(text: str, title: str) -> Panel:
-    """A sample as the terminal shows it: what a terminal would obey instead of showing is left out."""
-    shown = "".join(character for character in text if character.isprintable() or character in "\n\t")
-    return Panel(Text(shown.strip("\n")), title=title, title_align="left", border_style="dim")
+    """A sample as the terminal shows it."""
+    return Panel(Text(printable_text(text).strip("\n")), title=title, title_align="left", border_style="dim")

@@ -1,0 +1,39 @@
+"""Text that somebody else may have written, as a terminal may have it: what it would obey is shown, not sent.
+
+Escape sequences, other control characters, C1's among them, and characters that turn the direction of what follows.
+"""
+
+import unicodedata
+
+_HARMLESS = {"Zs", "Co", "Cn"}
+"""Categories that `isprintable` refuses, and no terminal obeys: spaces of all kinds, what fonts make of their own."""
+_JOINERS = "\u200c\u200d"
+"""Which Persian, Indian scripts and pictures of several parts need."""
+
+
+def printable(text: str) -> str:
+    r"""`text` on one line, everything escaped that would not show: `\x1b[2J`. Of names and messages."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else escaped(character) for character in text)
+
+
+def printable_text(text: str) -> str:
+    """`text` with its lines and tabs, everything escaped that a terminal would obey. Of what a model writes."""
+    if text.isprintable():
+        return text
+    return "".join(character if _shows(character) else escaped(character) for character in text)
+
+
+def escaped(character: str) -> str:
+    r"""As Python writes it: `\n`, `\x1b`, `\u202e`."""
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _shows(character: str) -> bool:
+    return (
+        character.isprintable()
+        or character in "\n\t"
+        or character in _JOINERS
+        or unicodedata.category(character) in _HARMLESS
+    )
