@@ -54,6 +54,31 @@ def test_what_is_wrong_is_said_before_any_work(run: Path, here: Here) -> None:
     assert not list(run.glob("*.npy"))
 
 
+def test_nothing_is_written_over_unasked(run: Path, here: Here) -> None:
+    path, checkpoint = "data.path=lines.txt", run / "outputs" / "run" / "checkpoints" / "best.ckpt"
+    text, weights = (run / "lines.txt").read_bytes(), checkpoint.read_bytes()
+    assert "must end in .npy" in here("embed", path, "out=lines.txt", "overwrite=true").refused()
+    assert "must end in .npy" in here("embed", path, f"out={checkpoint}", "overwrite=true").refused()
+    (run / "same.npy").hardlink_to(run / "lines.txt")
+    assert "what this command reads" in here("embed", path, "out=same.npy", "overwrite=true").refused()
+    (run / "weights.npy").hardlink_to(checkpoint)
+    said = here("embed", path, "out=weights.npy", "overwrite=true", "unknown=skip", "device=cpu").refused()
+    assert "what this command reads" in said
+    assert (run / "lines.txt").read_bytes() == text
+    assert checkpoint.read_bytes() == weights
+    (run / "mine.npy").write_bytes(b"mine")
+    for more in ([], ["projector=true"]):
+        assert "overwrite=true" in here("embed", path, "out=mine.npy", *more).refused()
+    (run / "v-projector").mkdir()
+    (run / "v-projector" / "labels.tsv").write_text("mine")
+    assert "projector=" in here("embed", path, "out=v.npy", "projector=true").refused()
+    assert (run / "mine.npy").read_bytes() == b"mine"
+    assert (run / "v-projector" / "labels.tsv").read_text() == "mine"
+    said = here("embed", path, "out=v.npy", "projector=true", "overwrite=true", "unknown=skip", "device=cpu")
+    assert said.status == 0, said.err
+    assert len((run / "v-projector" / "labels.tsv").read_text().splitlines()) == 4
+
+
 def test_a_run_of_another_kind_says_so_in_one_line(run: Path, here: Here) -> None:
     message = here("generate", "run=outputs/run", "prompt=fox", "device=cpu").refused()
     assert "objective=reconstruction and continues no text" in message
@@ -61,5 +86,5 @@ def test_a_run_of_another_kind_says_so_in_one_line(run: Path, here: Here) -> Non
 
 
 def test_a_folder_that_cannot_be_written(run: Path, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lstm_lm.embedding.embed.os.access", lambda *_: False)  # root may write anywhere
+    monkeypatch.setattr("lstm_lm.runs.outputs.os.access", lambda *_: False)  # root may write anywhere
     assert "cannot be written" in here("embed", "data.path=lines.txt", "out=v.npy").refused()

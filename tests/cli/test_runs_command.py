@@ -174,6 +174,8 @@ def test_too_many_curves_are_refused(here: Here, own_folder: Path) -> None:
         make_run(own_folder / "outputs" / str(number), metrics=CURVE)
     assert "limit=10" in here("runs", "plot=a.png").refused()
     assert here("runs", "plot=a.png", "limit=28").status == 0
+    assert "overwrite=true" in here("runs", "plot=a.png", "limit=28").refused()
+    assert here("runs", "plot=a.png", "limit=28", "overwrite=true").status == 0
 
 
 def test_nothing_changes(runs: Callable[..., Said], own_folder: Path) -> None:

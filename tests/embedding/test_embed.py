@@ -38,7 +38,7 @@ def autoencoder(small_config: Config, tmp_path: Path) -> Loaded:
 
 
 def vectors(loaded: Loaded, text: str, tmp_path: Path, **how: Any) -> tuple[np.ndarray, Embedded]:
-    done = embed(loaded, StringText(text, "the text"), tmp_path / "out.npy", **how)
+    done = embed(loaded, StringText(text, "the text"), tmp_path / "out.npy", overwrite=True, **how)
     return np.load(tmp_path / "out.npy"), done
 
 

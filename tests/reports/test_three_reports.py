@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from made_up_study import results
 
-from lstm_lm.reports.study_page import find_report, write_report
+from lstm_lm.errors import UserError
+from lstm_lm.reports.study_page import claim_folder, find_report, write_report
 from lstm_lm.studies.rows import Row
 
 NO_GPU = "trainer.accelerator=gpu: PyTorch finds no GPU on this machine"
@@ -141,6 +142,23 @@ def test_pictures_and_page_are_written(tmp_path: Path) -> None:
     names = {path.name for path in tmp_path.iterdir()}
     pictures = {"architectures_loss.png", "architectures_speed.png", "architectures_context.png"}
     assert names == {"report.md", "results.csv", *pictures}
+    (tmp_path / "mine.png").write_bytes(b"mine")
+    write_report("architectures", "small", results("architectures", tmp_path, lambda row, repetition: {}))
+    assert {path.name for path in tmp_path.glob("*.png")} == {"mine.png"}, "those of the report before, and no others"
+
+
+@pytest.mark.parametrize("name", ["report.md", "results.csv"])
+def test_a_page_or_table_of_something_else_stays(name: str, tmp_path: Path) -> None:
+    found = results("architectures", tmp_path, trained)
+    (tmp_path / name).write_text("# My thesis\n")
+    for write in (
+        lambda: claim_folder(tmp_path, "architectures"),
+        lambda: write_report("architectures", "small", found),
+    ):
+        with pytest.raises(UserError, match=rf"{name}: is there already"):
+            write()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "# My thesis\n"
 
 
 @pytest.mark.parametrize("name", ["batch_device", "architectures", "tuning"])

@@ -38,6 +38,7 @@ class CommandOptions(ModelChoice):
     unknown: Literal["error", "skip", "replace"]
     batch_size: Annotated[int, Field(ge=1, le=65536)]
     projector: bool
+    overwrite: bool
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
@@ -66,14 +67,14 @@ def _embed(config: DictConfig) -> None:
 
     from lstm_lm.data.cache_folder import cache_folder
     from lstm_lm.data.text_paths import text_at
-    from lstm_lm.embedding.embed import check_out, embed
+    from lstm_lm.embedding.embed import claim, embed
     from lstm_lm.loading import load
 
-    check_out(out)
     try:
         source = text_at(text.path, text.encoding, cache_folder(None))
     except LookupError:
         raise UserError(f"data.encoding={text.encoding}: no text encoding that Python knows") from None
+    claim(out, source, projector=options.projector, overwrite=options.overwrite)
     loaded = load(
         options.run,
         ckpt_path=options.ckpt_path,
@@ -92,6 +93,7 @@ def _embed(config: DictConfig) -> None:
         batch_size=options.batch_size,
         unknown=options.unknown,
         projector=options.projector,
+        overwrite=options.overwrite,
         forward=options.forward,
     )
     for line in _told(done, out, options.unit):

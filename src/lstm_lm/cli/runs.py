@@ -11,19 +11,20 @@ from typing import Annotated, Any, Literal, get_args
 
 from omegaconf import DictConfig
 from pydantic import BeforeValidator, Field, field_validator
-from rich.console import Console
 from rich.table import Table
 
 from lstm_lm.cli.hydra_app import run_app
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
-from lstm_lm.cli.text_output import note
+from lstm_lm.cli.terminal import Terminal
+from lstm_lm.cli.text_output import note, print_lines
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 from lstm_lm.reports import run_list
 from lstm_lm.reports.run_list import Format
 from lstm_lm.runs.listing import DAMAGED, DIED, UNKNOWN, Entry, entry_of, list_runs
 from lstm_lm.runs.lookup import named_run
+from lstm_lm.runs.outputs import claim_output
 from lstm_lm.runs.selection import Where, select
 from lstm_lm.runs.summary import Status
 
@@ -68,6 +69,7 @@ class RunsOptions(Options):
     format: Format
     diff: Texts
     plot: str | None
+    overwrite: bool
     metric: str
     over: Literal["steps", "tokens", "seconds"]
     log: Literal["none", "x", "y", "both"]
@@ -108,7 +110,7 @@ def _runs(config: DictConfig) -> None:
     if options.diff:
         _show_differences(options)
     elif options.plot is not None:
-        _draw(options, _target(options.plot))
+        _draw(options, _target(options.plot, overwrite=options.overwrite))
     else:
         _show(options)
 
@@ -123,9 +125,9 @@ def _show(options: RunsOptions) -> None:
             _print(run_list.table(shown, now))
         _count(len(shown), len(chosen), everything, options)
     elif options.format == "csv":
-        print(run_list.as_csv(shown, now))
+        print_lines(run_list.as_csv(shown, now))
     else:
-        print(run_list.as_json(shown, now))
+        print_lines(run_list.as_json(shown, now))
 
 
 def _count(shown: int, chosen: int, everything: int, options: RunsOptions) -> None:
@@ -145,9 +147,9 @@ def _show_differences(options: RunsOptions) -> None:
     runs = [named_run(name, Path(options.runs_dir), "diff") for name in options.diff]
     rows = differences([read_config(found) for found in runs])
     if options.format == "csv":
-        print(run_list.differences_csv(options.diff, rows))
+        print_lines(run_list.differences_csv(options.diff, rows))
     elif options.format == "json":
-        print(run_list.differences_json(options.diff, rows))
+        print_lines(run_list.differences_json(options.diff, rows))
     elif rows:
         _print(run_list.differences_table(options.diff, rows))
     else:
@@ -183,7 +185,11 @@ def _draw(options: RunsOptions, target: Path) -> None:
     for problem in problems:
         note(f"left out: {problem.splitlines()[0]}")
     title = options.title or ""
-    save(draw_curves(found, metric=options.metric, over=options.over, log=options.log, title=title), target)
+    save(
+        draw_curves(found, metric=options.metric, over=options.over, log=options.log, title=title),
+        target,
+        new=not options.overwrite,
+    )
     note(f"{target}: {len(found)} {'run' if len(found) == 1 else 'runs'}")
 
 
@@ -199,22 +205,18 @@ def _chosen(options: RunsOptions) -> tuple[int, list[Entry]]:
     return len(entries), select(entries, wanted, options.sort)
 
 
-def _target(plot: str) -> Path:
+def _target(plot: str, *, overwrite: bool) -> Path:
     target = Path(os.path.expanduser(plot))
-    if target.suffix.lower() != ".png":
-        raise UserError(f"plot={plot}: must end in .png")
-    if target.is_dir() or not target.parent.is_dir():
-        wrong = "a folder" if target.is_dir() else f"there is no folder {target.parent}"
-        raise UserError(f"plot={plot}: {wrong}\nname a file in a folder that is there")
+    claim_output(target, "plot", ".png", overwrite=overwrite)
     return target
 
 
 def _print(table: Table) -> None:
     """To a terminal in its width; to a file or a pipe in lines as long as they must be."""
-    console = Console(highlight=False)
+    console = Terminal()
     if console.is_terminal:
         console.print(table)
         return
     text = io.StringIO()
-    Console(file=text, highlight=False, width=10_000).print(table)
+    Terminal(file=text, width=10_000).print(table)
     print("\n".join(line.rstrip() for line in text.getvalue().splitlines()))

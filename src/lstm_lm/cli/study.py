@@ -56,6 +56,7 @@ def run(args: Namespace, console: Console) -> int:
     section = compose(*about)[_GROUP]
 
     from lstm_lm.reports.study_page import (
+        claim_folder,
         find_report,
         write_report,
     )  # seconds of imports: not before it is clear what is asked
@@ -72,6 +73,7 @@ def run(args: Namespace, console: Console) -> int:
     _check(plan)
     directory = Path(folder or options.dir)
     make_writable(directory, _DIR)
+    claim_folder(directory, options.name)
     study = Study(
         folder=directory,
         rows=plan.rows,

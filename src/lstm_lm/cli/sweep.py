@@ -15,6 +15,7 @@ from lstm_lm.cli.sweep_outcome import GOOD, UNFINISHED, Job, Letterbox, Outcome
 from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
 from lstm_lm.cli.wording import shown
 from lstm_lm.errors import UserError
+from lstm_lm.runs import atomic
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import is_held
 from lstm_lm.runs.summary import Summary
@@ -150,7 +151,8 @@ class Sweep:
         told = tell(error)
         if told is None:
             log = job.directory / ERROR_LOG
-            log.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
+            told_in_full = "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace")
+            atomic.write_bytes(log, told_in_full)
             cause = shown(f"{type(error).__name__}: {error}")
             told = Told(FAILED, f"{cause} (an error in the program; its traceback is in {log})")
         self._errors.print(Text(f"error: {told.text}"), soft_wrap=True)

@@ -48,6 +48,11 @@ class TextSource(ABC):
             UserError: the text cannot be read.
         """
 
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files that it is read from, where it is."""
+        return ()
+
     def characters(self) -> int:
         """Length in characters, found by reading the text."""
         return sum(map(len, self.pieces()))
@@ -151,6 +156,11 @@ class FileText(TextSource):
             length += status.st_size
         if not length:
             raise UserError(f"{self.label}: the text is empty\nname a file with text in it: {key}=FILE")
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files, in the order in which they are read."""
+        return list(self.files.values())
 
     @property
     def label(self) -> str:

@@ -1,7 +1,6 @@
 """A whole text to a file of vectors, in batches: neither the text nor the vectors are ever all in memory."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,12 +11,14 @@ import torch
 from lstm_lm.data.text_source import TextSource
 from lstm_lm.embedding import texts
 from lstm_lm.embedding.npy_file import npy_rows
-from lstm_lm.embedding.projector import projector_tables
+from lstm_lm.embedding.projector import claim_tables, projector_tables
 from lstm_lm.embedding.texts import Piece
 from lstm_lm.embedding.vectors import Embedder, Rows, embedder_of
 from lstm_lm.errors import UserError
 from lstm_lm.forward.interface import Workload
 from lstm_lm.loading import Loaded
+from lstm_lm.runs.checkpoint_form import misfit
+from lstm_lm.runs.outputs import claim_output
 from lstm_lm.tokenizers import Unknown
 
 Unit = Literal["line", "window"]
@@ -53,6 +54,7 @@ def embed(
     batch_size: int = 64,
     unknown: Unknown = "error",
     projector: bool = False,
+    overwrite: bool = False,
     forward: str | Mapping[str, Any] = "auto",
 ) -> Embedded:
     """Write a float32 array `[N, D]` to `out`: row i is line i of `source`, or its i-th window.
@@ -60,19 +62,20 @@ def embed(
     Args:
         loaded: what `lstm_lm.load` gave.
         source: the text.
-        out: the .npy file, replaced where there is one, once all is done.
+        out: the .npy file, there once all is done.
         unit: line, where the vector of a blank line is zero; or window, of the run's data.seq_len tokens.
         batch_size: texts side by side.
         unknown: what becomes of text that the tokenizer does not know.
         projector: write the tables for TensorBoard's projector, too, beside `out`.
+        overwrite: replace what is there, unless it is something that is read here, or no regular file.
         forward: the forward strategy, or auto; or a whole `forward` section.
 
     Raises:
         UserError: no vectors can be made with this model, or of this text, or written there.
         RunError: the disk is full.
     """
-    check_out(out)
-    steps = int(loaded.config["data"]["seq_len"])
+    claim(out, source, projector=projector, overwrite=overwrite, checkpoint=loaded.checkpoint)
+    steps = _steps(loaded)
     embedder = embedder_of(loaded.model, str(loaded.config["model"]["name"]), steps)
     like = next(loaded.model.parameters())
     work = Workload(batch_size, steps, loaded.autocast or like.dtype, training=False)
@@ -81,11 +84,11 @@ def embed(
         pieces = texts.lines(source, loaded.tokenizer, unknown)
     else:
         pieces = texts.windows(source, loaded.tokenizer, unknown, steps)
-    folder = out.with_name(f"{out.stem}-projector") if projector else None
+    folder = _projector_folder(out) if projector else None
     blank = longer = replaced = 0
     try:
-        with npy_rows(out) as file, contextlib.ExitStack() as stack:
-            tables = None if folder is None else stack.enter_context(projector_tables(folder))
+        with npy_rows(out, overwrite=overwrite) as file, contextlib.ExitStack() as stack:
+            tables = None if folder is None else stack.enter_context(projector_tables(folder, overwrite=overwrite))
             for batch in _batches(pieces, batch_size):
                 rows = _rows(embedder, batch, loaded.autocast)
                 file.append(rows)
@@ -101,19 +104,28 @@ def embed(
     return Embedded(*file.shape, embedder.how, blank, longer, replaced, folder)
 
 
-def check_out(out: Path) -> None:
-    """Refuse, before any work, a file that cannot be written.
+def _steps(loaded: Loaded) -> int:
+    """T, tokens in a window of the training."""
+    steps = (loaded.config.get("data") or {}).get("seq_len")
+    if not isinstance(steps, int) or not 0 < steps < 2**31:
+        raise misfit(loaded.checkpoint, "its configuration has no data.seq_len")
+    return steps
+
+
+def claim(out: Path, source: TextSource, *, projector: bool, overwrite: bool, checkpoint: Path | None = None) -> None:
+    """Refuse, before any work, files that cannot or must not be written.
 
     Raises:
-        UserError: its folder is missing or cannot be written, or it is a folder itself.
+        UserError: as `claim_output`, for `out` and where `projector` asks for them the tables beside it.
     """
-    folder = Path(os.path.abspath(out)).parent
-    if os.path.isdir(out):
-        raise UserError(f"out={out}: a folder\nname a file in it: out={out / 'vectors.npy'}")
-    if not os.path.isdir(folder):
-        raise UserError(f"out={out}: there is no folder {folder}\nmake it, or name another file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"out={out}: the folder {folder} cannot be written\nallow it, or name another file")
+    inputs = [*source.paths, *([] if checkpoint is None else [checkpoint])]
+    claim_output(out, "out", ".npy", overwrite=overwrite, inputs=inputs)
+    if projector:
+        claim_tables(_projector_folder(out), overwrite=overwrite)
+
+
+def _projector_folder(out: Path) -> Path:
+    return out.with_name(f"{out.stem}-projector")
 
 
 def _batches(pieces: Iterator[Piece], most: int) -> Iterator[list[Piece]]:

@@ -46,13 +46,13 @@ class NpyRows:
 
 
 @contextmanager
-def npy_rows(path: Path) -> Iterator[NpyRows]:
-    """Rows to append; the file takes its place when the block ends well.
+def npy_rows(path: Path, *, overwrite: bool = False) -> Iterator[NpyRows]:
+    """Rows to append; the file takes its place when the block ends well, another's only with `overwrite`.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: it cannot be written, or another one has come there.
     """
-    with atomic.replacing(path, "another file: out=FILE.npy") as file:
+    with atomic.replacing(path, "another file: out=FILE.npy", new=not overwrite) as file:
         rows = NpyRows(file)
         yield rows
         rows.finish()

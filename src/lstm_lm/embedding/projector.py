@@ -4,13 +4,16 @@ Format: tensorboard/plugins/projector/projector_config.proto. Written here, row 
 `SummaryWriter.add_embedding` wants all vectors in memory. https://projector.tensorflow.org takes the tables, too.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 from lstm_lm.embedding.vectors import Rows
+from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
+from lstm_lm.runs.outputs import claim_output
 
 CONFIG, VECTORS, LABELS = "projector_config.pbtxt", "vectors.tsv", "labels.tsv"
 LONGEST_LABEL = 200
@@ -30,12 +33,28 @@ class ProjectorTables:
             self._labels.write(f"{_label(text)}\n".encode("utf-8", "replace"))
 
 
-@contextmanager
-def projector_tables(folder: Path) -> Iterator[ProjectorTables]:
-    """Tables to append to, in `folder`, which is made; they take their places when the block ends well.
+def claim_tables(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that is none, or holds such tables.
 
     Raises:
-        RunError: they cannot be written.
+        UserError: it does, and `overwrite` does not allow to replace them; or what is there must not be replaced.
+    """
+    if os.path.lexists(folder) and (os.path.islink(folder) or not os.path.isdir(folder)):
+        raise UserError(
+            f"projector=true: {folder} is there, and no folder\nmove it, or name another file: out=FILE.npy"
+        )
+    for name in (VECTORS, LABELS, CONFIG) if os.path.isdir(folder) else ():
+        claim_output(folder / name, "projector", Path(name).suffix, overwrite=overwrite)
+
+
+@contextmanager
+def projector_tables(folder: Path, *, overwrite: bool = False) -> Iterator[ProjectorTables]:
+    """Tables to append to, in `folder`, which is made; they take their places when the block ends well.
+
+    Others' places only with `overwrite`.
+
+    Raises:
+        RunError: they cannot be written, or others have come there.
     """
     where = "another file: out=FILE.npy"
     try:
@@ -43,10 +62,12 @@ def projector_tables(folder: Path) -> Iterator[ProjectorTables]:
     except OSError as error:
         raise atomic.write_error(folder, error, where) from error
     with ExitStack() as files:
-        vectors, labels = (files.enter_context(atomic.replacing(folder / name, where)) for name in (VECTORS, LABELS))
+        vectors, labels = (
+            files.enter_context(atomic.replacing(folder / name, where, new=not overwrite)) for name in (VECTORS, LABELS)
+        )
         yield ProjectorTables(vectors, labels)
     entry = f'tensor_name: "texts" tensor_path: "{VECTORS}" metadata_path: "{LABELS}"'
-    atomic.write_text(folder / CONFIG, f"embeddings {{ {entry} }}\n")
+    atomic.write_text(folder / CONFIG, f"embeddings {{ {entry} }}\n", new=not overwrite)
 
 
 def _label(text: str) -> str:

@@ -140,8 +140,10 @@ def log_axis(axes: Axes, which: Literal["x", "y"], *, base: float = 10, ticks: S
     axis.set_minor_locator(NullLocator())
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path, *, new: bool = False) -> None:
     """Write the PNG, all or nothing; its size in pixels follows from the panels alone, not from what is drawn.
+
+    `new`: nothing may be there yet.
 
     Raises:
         RunError: the file cannot be written.
@@ -149,7 +151,7 @@ def save(figure: Figure, path: Path) -> None:
     image = io.BytesIO()
     # Without the version of matplotlib in it, the same picture is the same file.
     figure.savefig(image, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
-    atomic.write_bytes(path, image.getvalue())
+    atomic.write_bytes(path, image.getvalue(), new=new)
 
 
 def _plain(value: float, _position: object) -> str:

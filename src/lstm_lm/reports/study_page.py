@@ -1,15 +1,19 @@
 """The frame of every study's report: what was run on what, what came out, what did not, and how to run it again."""
 
 import itertools
+import os
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lstm_lm.errors import UserError
 from lstm_lm.registry import find
 from lstm_lm.reports import figure, markdown
 from lstm_lm.reports.interface import StudyReport
 from lstm_lm.runs import atomic
+from lstm_lm.runs.regular_file import read_regular
 from lstm_lm.studies.results import NOT_DONE, Outcome, Results
 from lstm_lm.studies.rows import Row
 from lstm_lm.studies.study import PROGRAM
@@ -54,13 +58,14 @@ def write_report(name: str, size: str, results: Results) -> Path:
     """Write `report.md`, `results.csv` and the pictures into the study's folder; gives the page's path.
 
     Raises:
-        UserError: there is no report of that name.
+        UserError: there is no report of that name; what is in the folder is something else.
         RunError: a file cannot be written.
     """
     report, folder = find_report(name), results.study.folder
+    claim_folder(folder, name)
+    for old in _pictures(folder):  # of an earlier report, with more rows perhaps
+        (folder / old).unlink(missing_ok=True)
     results.write_csv(folder / TABLE)
-    for old in folder.glob("*.png"):  # of an earlier report, with more rows perhaps
-        old.unlink()
     pictures = report.plots(results)
     for stem, picture in pictures.items():
         figure.save(picture, folder / f"{stem}.png")
@@ -80,6 +85,33 @@ def write_report(name: str, size: str, results: Results) -> Path:
     ]
     atomic.write_text(folder / PAGE, "\n\n".join(blocks) + "\n")
     return folder / PAGE
+
+
+def claim_folder(folder: Path, name: str) -> None:
+    """Refuse a folder whose report or table is none of the study `name`.
+
+    Raises:
+        UserError: it is not.
+    """
+    for path, begins in ((folder / PAGE, f"# {find_report(name).title} ("), (folder / TABLE, "row,arm,")):
+        if os.path.lexists(path) and not _text(path).startswith(begins):
+            raise UserError(
+                f"{path}: is there already, and none of study={name}\n"
+                "move it, or choose another folder: hydra.sweep.dir=DIR"
+            )
+
+
+def _pictures(folder: Path) -> list[str]:
+    """The names of those that the report in `folder` shows."""
+    return re.findall(r"^!\[[^]\n]*\]\((\w[\w-]*\.png)\)$", _text(folder / PAGE), re.MULTILINE)
+
+
+def _text(path: Path) -> str:
+    """What is there; nothing where it cannot be read."""
+    try:
+        return read_regular(path).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _circumstances(results: Results) -> Iterator[str]:

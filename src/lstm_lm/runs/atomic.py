@@ -22,14 +22,15 @@ _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @contextmanager
 def replacing(
-    path: Path, elsewhere: str = ANOTHER_FOLDER, before: Callable[[], None] | None = None
+    path: Path, elsewhere: str = ANOTHER_FOLDER, before: Callable[[], None] | None = None, *, new: bool = False
 ) -> Iterator[BufferedRandom]:
     """A new binary file to fill (readable and seekable too), which takes the place of `path` when the block ends.
 
     Whatever goes wrong before that, `path` stays as it was and the new file goes away. A process that is killed in
     the block leaves `.NAME.XXXXXXXXXXXXXXXX.tmp` behind, which nothing here ever reads, and which the next call for the
     same `path` removes. `elsewhere` is what to choose instead, with the key that does. `before` is called when the new
-    file is whole and on the disk, just before it takes its place.
+    file is whole and on the disk, just before it takes its place. `new`: there must be nothing at `path` then, either;
+    what has come there stays.
 
     Raises:
         RunError: the operating system refused (full disk, missing permission, ...); names the path and the cause.
@@ -44,7 +45,10 @@ def replacing(
             file.close()  # Windows renames no file that is open
             if before is not None:
                 before()
-            rename(temporary, path)
+            if new:
+                _give_new_name(temporary, path)
+            else:
+                rename(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error, elsewhere) from error
@@ -68,23 +72,23 @@ def remove_partial(folder: Path, *names: str) -> int:
     return removed
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Make `data` the content of `path`, all or nothing.
+def write_bytes(path: Path, data: bytes, *, new: bool = False) -> None:
+    """Make `data` the content of `path`, all or nothing; `new` as in `replacing`.
 
     Raises:
         RunError: as in `replacing`.
     """
-    with replacing(path) as file:
+    with replacing(path, new=new) as file:
         file.write(data)
 
 
-def write_text(path: Path, text: str) -> None:
-    r"""Make `text`, as UTF-8 and with its line ends untouched, the content of `path`, all or nothing.
+def write_text(path: Path, text: str, *, new: bool = False) -> None:
+    r"""Make `text`, as UTF-8 and with its line ends untouched, the content of `path`, all or nothing; `new` as above.
 
     Raises:
         RunError: as in `replacing`.
     """
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), new=new)
 
 
 def write_error(path: Path, error: OSError, elsewhere: str = ANOTHER_FOLDER) -> RunError:
@@ -96,6 +100,23 @@ def write_error(path: Path, error: OSError, elsewhere: str = ANOTHER_FOLDER) -> 
     else:
         remedy = f"check that this folder exists and works, or choose {elsewhere}"
     return RunError(f"{path}: cannot be written: {error.strerror or error}\n{remedy}")
+
+
+def _give_new_name(temporary: Path, path: Path) -> None:
+    """A second name for the file, which no file system gives twice; its first one goes away later.
+
+    Where a file has but one name (FAT, some network file systems), the new one is taken by an empty file first.
+
+    Raises:
+        FileExistsError: somebody else has made a file of that name meanwhile.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        rename(temporary, path)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -24,7 +24,7 @@ class Validation:
     def is_better_than(self, best: Self | None) -> bool:
         """A loss that is no number is never better; what scored other tokens is no best to be compared with."""
         loss = self.scores.loss
-        return math.isfinite(loss) and (best is None or not self.scored_as(best) or loss < best.scores.loss)
+        return math.isfinite(loss) and (best is None or not self.scored_as(best) or not loss >= best.scores.loss)
 
     def to_plain(self) -> dict[str, Any]:
         """For a checkpoint."""
