@@ -105,6 +105,13 @@ ELSEWHERE = {
     ),
     "no module that a configuration names is imported": ("cli/test_allowed_targets.py", "cli/test_hydra_guard.py"),
     "a checkpoint with a real payload is refused": ("reliability/test_fuzzed_checkpoints.py",),
+    "a checkpoint with a right digest and any field of it replaced: refused in a line before the first step, or used": (
+        "reliability/test_forged_checkpoints.py",
+    ),
+    "archives and pickles that stand for more than their file has": ("runs/test_checkpoint_bounds.py",),
+    "pipes, devices, endless or expanding files in a run directory": ("runs/test_hostile_runs.py",),
+    "foreign text gives a terminal no orders": ("cli/test_terminal.py",),
+    "nothing is written over unasked": ("runs/test_outputs.py",),
     "a text that changes while it is read is refused; one of the same size and time is another one": (
         "data/test_token_store.py",
     ),
