@@ -205,6 +205,8 @@ def _check_generator(state: Any, device: str, where: str) -> None:
 def _alike(value: Any, fresh: Any, where: str) -> None:
     """Names, types and shapes of `value` are `fresh`'s; whole numbers count something, others are finite.
 
+    A list that is empty when it is fresh is one of numbers, which grows.
+
     Raises:
         _Unlike: they are not.
     """
@@ -219,9 +221,9 @@ def _alike(value: Any, fresh: Any, where: str) -> None:
         if value.is_floating_point() != fresh.is_floating_point():
             raise _Unlike(f"{where}: is of another type")
     elif isinstance(fresh, (list, tuple)):
-        if not isinstance(value, (list, tuple)) or len(value) != len(fresh):
+        if not isinstance(value, (list, tuple)) or (fresh and len(value) != len(fresh)):
             raise _Unlike(f"{where}: is no list of {len(fresh)}")
-        for number, (one, other) in enumerate(zip(value, fresh, strict=True)):
+        for number, (one, other) in enumerate(zip(value, fresh or [0.0] * len(value), strict=True)):
             _alike(one, other, f"{where}.{number}")
     else:
         _check_value(value, fresh, where)
