@@ -55,9 +55,10 @@ def check_progress(checkpoint: Mapping[str, Any], fresh: Mapping[str, Any], path
     """
     loops = dict(checkpoint["loops"])
     fit = loops.get("fit_loop")
-    if isinstance(fit, dict) and isinstance(fit.get("state_dict"), dict):  # places in loaders: these are asked
-        loops["fit_loop"] = fit | {"state_dict": {}}
     try:
+        if isinstance(fit, dict) and isinstance(fit.get("state_dict"), dict):
+            _check_places(fit["state_dict"])
+            loops["fit_loop"] = fit | {"state_dict": {}}
         _alike(loops, fresh, "loops")
     except _Unlike as error:
         raise _refused(path, error) from None
@@ -119,6 +120,13 @@ def check_process(saved: Mapping[str, Any], model: "LanguageModel", batch_size: 
             _check_generator(generators["masks"].get("bits"), device, "generators.masks")
     except _Unlike as error:
         raise _refused(path, error) from None
+
+
+def _check_places(state: Mapping[str, Any]) -> None:
+    """Of loaders; whether they are places is for these to say."""
+    places = state.get("combined_loader", [])
+    if not isinstance(places, list) or len(places) > 1 or not all(isinstance(place, Mapping) for place in places):
+        raise _Unlike("loops.fit_loop.state_dict: holds no place in one text")
 
 
 def _check_groups(saved: Mapping[str, Any], optimizer: Optimizer) -> None:
