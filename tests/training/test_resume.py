@@ -14,7 +14,7 @@ import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import checkpoint_file, lookup, metrics_file
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training import resume, together
+from lstm_lm.training import identity, resume, together
 from lstm_lm.training.module import LanguageModelTask
 
 Config = Callable[..., dict[str, Any]]
@@ -239,7 +239,7 @@ def test_another_text_under_the_same_name_is_refused_unless_forced(
 def test_what_two_manifests_differ_in_is_named() -> None:
     split = {"start": 0, "stop": 90, "tokens": 90}
     then = {"sources": {"train": "a" * 64}, "splits": {"train": split}}
-    assert resume.text_differences(then, then) == []
+    assert identity.text_differences(then, then) == []
     for changes, told in (
         (
             {"sources": {"train": "b" * 64}},
@@ -248,7 +248,7 @@ def test_what_two_manifests_differ_in_is_named() -> None:
         ({"splits": {"train": split | {"stop": 80, "tokens": 80}}}, "train split: another part of the text: 90 tokens"),
         ({"splits": {"train": split, "test": split}}, "splits: train then, train, test now"),
     ):
-        [difference] = resume.text_differences(then, then | changes)
+        [difference] = identity.text_differences(then, then | changes)
         assert difference.startswith(told)
 
 

@@ -171,6 +171,14 @@ def read(path: Path) -> Summary:
         raise UserError(text) from None
 
 
+def read_if_whole(path: Path) -> Summary | None:
+    """The summary in `path`; None: there is none, or it is damaged."""
+    try:
+        return read(path)
+    except UserError:
+        return None
+
+
 def git_commit() -> str | None:
     """The commit of the checkout that this very code runs from; None for an installed package, or without git."""
     source = Path(__file__).resolve().parents[2]

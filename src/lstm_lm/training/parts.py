@@ -21,6 +21,7 @@ from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.code_version import code_version
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 from lstm_lm.training import distributed
 from lstm_lm.training.averaging.build import build_averaging
@@ -116,6 +117,7 @@ def build_parts(
             else {**config.plain, "tokenizer": section_of(origin, "tokenizer")},
             "tokenizer": data.tokenizer.to_json(),
             "data": data.manifest.model_dump(mode="json"),
+            "code": code_version(),
             "tuning": config.tuned,
             "resolved": {
                 "device": machine.device.type,

@@ -8,34 +8,12 @@ from typing import Any
 import torch
 
 from lstm_lm import hardware
-from lstm_lm.data.corpora.interface import YOUNGER_KEYS
 from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_file, checkpoint_form, rotation, summary
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training import cluster
-from lstm_lm.training.tuning.choice import chosen_config, of_before
+from lstm_lm.training import cluster, identity
 
-WHAT = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
-"""Sections that say what is computed: the same function of the same text, or it is another run."""
-WHAT_OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "overfit_batches")
-"""Keys of `trainer` that do; the others are limits, logging, and how it is computed."""
-NOT_WHAT = frozenset({"data.cache_dir", "data.path"})
-"""Where a text lies, not what it is: that its manifest's digests say (`refuse_other_text`)."""
-WHAT_IT_WAS = {
-    "objective.name": "language_modelling",
-    "objective.label_smoothing": 0.0,
-    "objective.activation_regularisation": 0.0,
-    "objective.temporal_activation_regularisation": 0.0,
-    "averaging.name": "none",
-    **{f"data.{key}": value for key, value in YOUNGER_KEYS.items()},
-}
-"""Keys that are younger than some checkpoints, with what those did."""
-HOW = (
-    *("forward", "precision", "compile", "device", "trainer", "callbacks", "logger", "runtime"),
-    *("deterministic", "on_nonfinite"),
-)
-"""Sections and keys that say how, how long, and what is written about it: free to change, and noted."""
-LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
+COMPLETE = "complete, nothing left to do"
 MOST_DIFFERENCES_SHOWN = 2
 
 
@@ -49,6 +27,8 @@ class Start:
     """Optimizer steps behind it; None: nothing is there of an earlier run."""
     complete: bool = False
     """There is nothing left to do."""
+    said: str = ""
+    """Of a complete run: that it is, why, and in what it differs from what is asked for now; for people."""
     passed_over: tuple[str, ...] = ()
     """Newer checkpoints that are damaged: what is wrong with each."""
     changed: tuple[str, ...] = ()
@@ -85,9 +65,37 @@ def plan(config: Mapping[str, Any], run_dir: Path) -> Start:
     newest, passed_over = rotation.newest_whole(run)
     if newest is None:
         return Start(None, step=None if run.is_empty() else 0)
-    start = _continue(config, newest)
-    complete = not passed_over and _is_complete(config, run, newest)  # steps that are lost are taken again
-    return replace(start, complete=complete, passed_over=tuple(passed_over))
+    start = replace(_continue(config, newest), passed_over=tuple(passed_over))
+    if passed_over:  # steps that are lost are taken again
+        return start
+    checkpoint = checkpoint_file.load(newest)
+    why = _nothing_left(config, run, checkpoint)
+    if why is None:
+        return start
+    other = identity.other_texts(checkpoint["lstm_lm"], config)
+    if asked != "force":
+        _refuse_text(other, newest)
+    other += [*identity.result_differs(checkpoint["lstm_lm"], config), *identity.beyond(checkpoint, config)]
+    if other:
+        why += f"\nit is not what is asked for now: {shown(other)}\nfor that, choose another hydra.run.dir"
+    return replace(start, complete=True, said=why)
+
+
+def another_run(config: Mapping[str, Any], run_dir: Path) -> list[str]:
+    """Why the run in `run_dir` is not the one that `config` describes, finished or not; none: it is that one.
+
+    A directory that holds no checkpoint holds no other run: what is there begins anew.
+
+    Raises:
+        UserError: all checkpoints are damaged; or the text of `config` cannot be read.
+    """
+    newest, _ = rotation.newest_whole(RunDirectory(run_dir))
+    if newest is None:
+        return []
+    checkpoint = checkpoint_file.load(newest)
+    saved = checkpoint["lstm_lm"]
+    found = [*identity.result_differs(saved, config), *identity.beyond(checkpoint, config)]
+    return found or identity.other_texts(saved, config)
 
 
 def refuse_early(config: Mapping[str, Any], run_dir: Path) -> Start:
@@ -112,10 +120,7 @@ def _continue(config: Mapping[str, Any], path: Path) -> Start:
     checkpoint = checkpoint_file.load(path)
     checkpoint_form.check_whole(checkpoint, path)
     saved = checkpoint["lstm_lm"]
-    tuning = of_before(saved, config)
-    if tuning is not None:  # what was chosen then is chosen again
-        config = chosen_config(config, tuning["chosen"])
-    changed = differences(saved["config"], config)
+    changed = identity.what_differs(saved, config)
     other_tokens = [line for line in changed if line.startswith("tokenizer.")]
     if other_tokens and config["resume"] == "force":
         raise UserError(
@@ -123,52 +128,21 @@ def _continue(config: Mapping[str, Any], path: Path) -> Start:
             "its weights belong to its tokens, whatever resume= says: bring back that tokenizer, or start a new run"
         )
     if changed and config["resume"] != "force":
-        shown = changed[:MOST_DIFFERENCES_SHOWN]
-        if len(changed) > len(shown):
-            shown = [*shown[:-1], f"{shown[-1]}; and {len(changed) - len(shown)} more"]
         raise UserError(
             f"{path}: was trained with other settings\n"
-            + "\n".join(shown)
+            + shown(changed, "\n")
             + "\nuse resume=force to continue all the same, or init_from= to start a new run from its weights"
         )
-    return Start(
-        path, step=int(checkpoint["global_step"]), changed=(*changed, *changes_of_how(saved["config"], config))
-    )
+    code = identity.code_differences(saved.get("code", {}), identity.code_version())
+    how = identity.how_differs(saved, config)
+    return Start(path, step=int(checkpoint["global_step"]), changed=(*changed, *how, *code))
 
 
-def changes_of_how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Each key that does not say what is computed, and differs; one that a checkpoint does not know is none."""
-    then, now = (_leaves({name: part[name] for name in HOW if name in part}) for part in (saved, config))
-    what = {f"trainer.{key}" for key in WHAT_OF_TRAINER}
-    return [
-        f"{name}: {then[name]} then, {value} now"
-        for name, value in now.items()
-        if name in then and name not in what and then[name] != value
-    ]
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
-def differences(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Each key that says what is computed and differs, as `model.hidden_size: 128 then, 256 now`."""
-    names = [("seed",)] + [("trainer", key) for key in WHAT_OF_TRAINER]
-    for section in WHAT:
-        names += [(section, key) for key in sorted({*saved.get(section, {}), *config.get(section, {})})]
-    found: list[str] = []
-    for path in names:
-        name = ".".join(path)
-        then, now = (_value(section, path, WHAT_IT_WAS.get(name)) for section in (saved, config))
-        if name not in NOT_WHAT and then != now:
-            found.append(f"{name}: {then!r} then, {now!r} now")
-    return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
+def shown(differences: Sequence[str], separator: str = "; ") -> str:
+    """The first few, and how many more there are."""
+    first = separator.join(differences[:MOST_DIFFERENCES_SHOWN])
+    more = len(differences) - MOST_DIFFERENCES_SHOWN
+    return f"{first}; and {more} more" if more > 0 else first
 
 
 def refuse_other_text(
@@ -181,7 +155,10 @@ def refuse_other_text(
     """
     if config["resume"] == "force":
         return
-    found = text_differences(then, now)
+    _refuse_text(identity.text_differences(then, now), checkpoint)
+
+
+def _refuse_text(found: Sequence[str], checkpoint: Path) -> None:
     if found:
         raise UserError(
             f"{checkpoint}: was trained on another text\n{found[0]}\n"
@@ -206,38 +183,27 @@ def refuse_other_shapes(weights: Mapping[str, torch.Tensor], model: torch.nn.Mod
         )
 
 
-def text_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two manifests as plain data: texts and splits, in this order."""
-    found: list[str] = []
-    if then["splits"].keys() != now["splits"].keys():
-        found.append(f"splits: {', '.join(then['splits'])} then, {', '.join(now['splits'])} now")
-    for split in (name for name in now["splits"] if name in then["splits"]):
-        digests = (manifest["sources"].get(split) for manifest in (then, now))
-        before, after = (str(digest)[:12] for digest in digests)
-        if before != after:
-            found.append(f"text of the {split} split: SHA-256 {before}... then, {after}... now")
-        cuts = [[manifest["splits"][split][key] for key in ("start", "stop", "tokens")] for manifest in (then, now)]
-        if before == after and cuts[0] != cuts[1]:
-            found.append(f"{split} split: another part of the text: {cuts[0][2]:,} tokens then, {cuts[1][2]:,} now")
-    return found
+def _nothing_left(config: Mapping[str, Any], run: RunDirectory, checkpoint: Mapping[str, Any]) -> str | None:
+    """Why the run has ended, where nothing has been changed since that lets it go on; None: it goes on.
 
-
-def _value(config: Mapping[str, Any], path: Sequence[str], absent: Any) -> Any:
-    value: Any = config
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return absent
-        value = value[key]
-    return value
-
-
-def _is_complete(config: Mapping[str, Any], run: RunDirectory, newest: Path) -> bool:
-    """Finished, and no limit has been changed since, but to one that it is beyond."""
-    if not run.summary.exists() or summary.read(run.summary).status not in ("completed", "stopped"):
-        return False
-    saved = checkpoint_file.load(newest)
-    steps = config["trainer"].get("max_steps") or -1
-    if 0 < steps < saved["global_step"]:
-        return True
-    limits = saved["lstm_lm"]["config"]["trainer"]
-    return all(limits.get(limit) == config["trainer"].get(limit) for limit in LIMITS)
+    A summary that is damaged says nothing: the run goes on from its checkpoint, and writes a new one.
+    """
+    said = summary.read_if_whole(run.summary)
+    if said is None or said.status not in ("completed", "stopped"):
+        return None
+    then, now, step = checkpoint["lstm_lm"]["config"], config["trainer"], checkpoint["global_step"]
+    same = all(then["trainer"].get(limit) == now.get(limit) for limit in identity.LIMITS if limit != "max_time")
+    if 0 < (now.get("max_steps") or -1) <= step or (same and said.status == "completed"):
+        return COMPLETE
+    if identity.time_is_up(checkpoint, config):
+        return f"stopped by trainer.max_time={now['max_time']} at step {step:,}; to go on, set a larger one"
+    if identity.beyond(checkpoint, config):
+        return COMPLETE
+    giving_up = config["callbacks"]["early_stopping"]
+    gave_up = said.status == "stopped" and giving_up["patience"] is not None
+    if same and gave_up and giving_up == then["callbacks"]["early_stopping"]:
+        return (
+            f"stopped at step {step:,}, for val/loss got no better; "
+            "to go on, set a larger callbacks.early_stopping.patience"
+        )
+    return None

@@ -3,6 +3,7 @@
 The Python API; the command line is a shell over it. The training step itself is in `module.py`.
 """
 
+import logging
 import shlex
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
@@ -20,6 +22,7 @@ from lstm_lm.runs.footprint import Footprint
 from lstm_lm.runs.lock import only_one
 from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.summary import read as read_summary
+from lstm_lm.runs.summary import read_if_whole
 from lstm_lm.training import closing, requeue, resume
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.other_processes import with_free_cores
@@ -28,6 +31,8 @@ from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime import runtime_settings
 from lstm_lm.training.session import Session
 from lstm_lm.training.tuning.tune import tune
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -82,7 +87,9 @@ def train(
             raise
         if start.complete:
             if console is not None:
-                console.print(f"{directory}: complete, nothing left to do", highlight=False)
+                console.print(Text(f"{directory}: {start.said}"), soft_wrap=True)
+            elif start.said != resume.COMPLETE:
+                log.warning("%s: %s", directory, start.said)
             return read_summary(footprint.run.summary)
         if start.checkpoint is None and checked.top.resume != "never" and console is not None:
             console.print(f"nothing to resume in {directory}: this run starts anew", highlight=False)
@@ -140,8 +147,8 @@ def _settings(config: TrainConfig) -> Iterator[None]:
 def _begin(command: str, seed: int, run: RunDirectory, start: Start) -> Summary:
     """The summary of a run that begins; one that continues has what it had reached."""
     summary = Summary.begin(command, seed)
-    if start.checkpoint is not None and run.summary.exists():
-        before = read_summary(run.summary)
+    before = None if start.checkpoint is None else read_if_whole(run.summary)
+    if before is not None:
         summary.train, summary.val, summary.test = before.train, before.val, before.test
     summary.write(run.summary)
     return summary

@@ -40,7 +40,8 @@ def tune(config: TrainConfig, checkpoint: Path | None, run: RunDirectory, consol
         if console is not None and tuning["chosen"]:
             console.print(f"tune={config.tune.name}, as before: {tuning['typed']}", highlight=False)
     else:
-        tuning = _now(config, checkpoint, console)
+        options = config.tune.model_dump(mode="json", exclude={"name"})
+        tuning = {**_now(config, checkpoint, console), "options": options}
         if console is not None:
             table.show(tuning, console)
     atomic.write_text(run.tuning, json.dumps(tuning, indent=2) + "\n")

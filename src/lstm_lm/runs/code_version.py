@@ -1,0 +1,71 @@
+"""The version of the code that computes: figures of another one are another's, and are not taken for this one's."""
+
+import ast
+import hashlib
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import lstm_lm
+
+ONLY_SHOWS = frozenset({"cli", "reports", "runs", "studies"})
+"""Folders of the package that start, record, list and draw runs: no figure depends on them."""
+COMPUTES = ("torch", "lightning", "numpy", "tokenizers")
+"""Packages that figures depend on."""
+_SHOWN_DIGITS = 12
+
+
+@cache
+def code_version() -> dict[str, str]:
+    """By name, what this process computes with: this project and the digest of its source, Python, `COMPUTES`.
+
+    Taken once: a file that is edited later is not what this process runs.
+    """
+    found = {
+        "lstm-lm": lstm_lm.__version__,
+        "source": source_digest(Path(lstm_lm.__file__).parent)[:_SHOWN_DIGITS],
+        "python": ".".join(platform.python_version_tuple()[:2]),
+    }
+    return found | {name: metadata.version(name) for name in COMPUTES}
+
+
+def source_digest(package: Path) -> str:
+    """SHA-256, hex, of what the package's modules do: of their syntax trees, without comments and docstrings.
+
+    Folders in `ONLY_SHOWS` are left out. A module that cannot be parsed counts with its bytes.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):
+        where = path.relative_to(package)
+        if where.parts[0] in ONLY_SHOWS:
+            continue
+        digest.update(f"{where.as_posix()}\n".encode("utf-8", "surrogateescape"))
+        digest.update(_what_it_does(path.read_bytes()))
+    return digest.hexdigest()
+
+
+def code_differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Each part that differs, as `code, torch: 2.9.0 then, 2.10.0 now`."""
+    return [
+        f"code, {name}: {then.get(name)} then, {now.get(name)} now"
+        for name in dict.fromkeys([*then, *now])
+        if then.get(name) != now.get(name)
+    ]
+
+
+def _what_it_does(source: bytes) -> bytes:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):  # texts that stand alone do nothing: docstrings, of a constant too
+            node.body = [line for line in body if not _is_docstring(line)]  # type: ignore[attr-defined]
+    return ast.dump(tree).encode("utf-8", "surrogatepass")
+
+
+def _is_docstring(line: ast.stmt) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

@@ -1,0 +1,196 @@
+"""What tells one run from another: the text, what is computed from it, how, and by which code.
+
+`saved` is what a checkpoint holds under "lstm_lm", `config` a whole plain configuration.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from lightning.pytorch.callbacks import Timer
+
+from lstm_lm.data.corpora.interface import YOUNGER_KEYS
+from lstm_lm.data.text_digests import digest_differences, text_digests
+from lstm_lm.runs.code_version import code_differences, code_version
+from lstm_lm.training.tuning.choice import chosen_config, of_before
+
+WHAT = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
+"""Sections that say what is computed: the same function of the same text, or it is another run."""
+WHAT_OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "overfit_batches")
+"""Keys of `trainer` that do; the others are limits, logging, and how it is computed."""
+NOT_WHAT = frozenset({"data.cache_dir", "data.path", "data.validation_path", "data.test_path"})
+"""Where a text lies, not what it is: that its digests say."""
+WHAT_IT_WAS = {
+    "objective.name": "language_modelling",
+    "objective.label_smoothing": 0.0,
+    "objective.activation_regularisation": 0.0,
+    "objective.temporal_activation_regularisation": 0.0,
+    "averaging.name": "none",
+    **{f"data.{key}": value for key, value in YOUNGER_KEYS.items()},
+}
+"""Keys that are younger than some checkpoints, with what those did."""
+HOW = (
+    *("forward", "precision", "compile", "device", "trainer", "callbacks", "logger", "runtime"),
+    *("deterministic", "on_nonfinite"),
+)
+"""Sections and keys that say how, how long, and what is written about it: a run may go on with others, and notes it."""
+LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
+FREE = (
+    *(f"trainer.{key}" for key in LIMITS),
+    *(f"trainer.{key}" for key in ("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler")),
+    *(f"trainer.{key}" for key in ("log_every_n_steps", "enable_autolog_hparams", "model_registry")),
+    *(f"trainer.{key}" for key in ("limit_predict_batches", "num_sanity_val_steps")),
+    *("callbacks.checkpoint", "callbacks.monitor", "callbacks.progress", "callbacks.samples", "logger"),
+    *("compile.max_seconds", "compile.recompile_limit", "runtime.loader_workers", "runtime.loader_prefetch"),
+)
+"""Those of HOW on which no figure of a finished run depends; of the limits see `beyond`."""
+AUTO = "auto"
+RESOLVED = {"trainer.precision": "precision", "precision.name": "precision", "forward.name": "forward"} | dict.fromkeys(
+    ("trainer.accelerator", "device.accelerator"), "device"
+)
+"""Keys that may be `auto`, and where a checkpoint says what that was."""
+
+
+def what_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Each key that says what is computed and differs, as `model.hidden_size: 128 then, 256 now`."""
+    return _what(saved["config"], _as_tuned(saved, config))
+
+
+def how_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Each key that does not, and differs; one that a checkpoint does not know is none."""
+    return [line for _, line in _how(saved["config"], _as_tuned(saved, config))]
+
+
+def result_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Why figures of the run that `saved` is of are not those of `config`, but for its text and its limits."""
+    then, now = saved["config"], _as_tuned(saved, config)
+    resolved = saved["resolved"]
+    how = [
+        line
+        for name, line in _how(then, now)
+        if not _is_free(name) and not (_at(then, name) == AUTO and _at(now, name) == resolved.get(RESOLVED.get(name)))
+    ]
+    return [*_what(then, now), *how, *_tuning(saved, config), *code_differences(saved.get("code", {}), code_version())]
+
+
+def other_texts(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Each text that is another than the run's. The texts of `config` are read: the costly part.
+
+    Raises:
+        UserError: one is missing or cannot be read.
+    """
+    return digest_differences(saved["data"]["sources"], text_digests(config["data"]))
+
+
+def beyond(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Each limit of `config` that the run has gone beyond: it is a longer run than what is asked for."""
+    then, now = checkpoint["lstm_lm"]["config"]["trainer"], config["trainer"]
+    found = []
+    if 0 < (now.get("max_steps") or -1) < checkpoint["global_step"]:
+        found.append("max_steps")
+    if 0 < (now.get("max_epochs") or -1) <= checkpoint["epoch"]:
+        found.append("max_epochs")
+    limit, before = now.get("max_time"), then.get("max_time")
+    shorter = limit is not None and (before is None or seconds(limit) < seconds(before))
+    taken = elapsed(checkpoint) or checkpoint["lstm_lm"]["seconds"]
+    if shorter and taken >= seconds(limit):
+        found.append("max_time")
+    return [f"trainer.{key}: {then.get(key)} then, {now[key]} now" for key in found]
+
+
+def time_is_up(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    """Whether `trainer.max_time`, which counts the training of all processes of a run together, has been used up."""
+    limit, taken = config["trainer"].get("max_time"), elapsed(checkpoint)
+    return limit is not None and taken is not None and taken >= seconds(limit)
+
+
+def elapsed(checkpoint: Mapping[str, Any]) -> float | None:
+    """Seconds of training behind a checkpoint, as Lightning's timer counts them; None: there was no timer."""
+    timer = checkpoint.get("callbacks", {}).get(Timer(timedelta()).state_key)
+    return None if timer is None else float(timer["time_elapsed"]["train"])
+
+
+def seconds(max_time: Any) -> float:
+    """A duration as `trainer.max_time` takes it."""
+    remaining = Timer(max_time).time_remaining()
+    assert remaining is not None
+    return remaining
+
+
+def text_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two manifests as plain data: splits, texts, and where they were cut."""
+    found: list[str] = []
+    if then["splits"].keys() != now["splits"].keys():
+        found.append(f"splits: {', '.join(then['splits'])} then, {', '.join(now['splits'])} now")
+    found += digest_differences(then["sources"], now["sources"])
+    for split in (name for name in now["splits"] if name in then["splits"]):
+        cuts = [[manifest["splits"][split][key] for key in ("start", "stop", "tokens")] for manifest in (then, now)]
+        if cuts[0] != cuts[1]:
+            found.append(f"{split} split: another part of the text: {cuts[0][2]:,} tokens then, {cuts[1][2]:,} now")
+    return found
+
+
+def _as_tuned(saved: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was chosen then is chosen again."""
+    tuning = of_before(saved, config)
+    return config if tuning is None else chosen_config(config, tuning["chosen"])
+
+
+def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Each key of `tune` that differs; a checkpoint's configuration has what was chosen in its place."""
+    tuning = saved.get("tuning")
+    then = {"name": "none"} if tuning is None else {"name": tuning["name"], **tuning["options"]}
+    now = config["tune"]
+    if then["name"] != now["name"]:
+        return [f"tune.name: {then['name']} then, {now['name']} now"]
+    return [f"tune.{key}: {then.get(key)} then, {value} now" for key, value in now.items() if then.get(key) != value]
+
+
+def _what(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    names = [("seed",)] + [("trainer", key) for key in WHAT_OF_TRAINER]
+    for section in WHAT:
+        names += [(section, key) for key in sorted({*saved.get(section, {}), *config.get(section, {})})]
+    found: list[str] = []
+    for path in names:
+        name = ".".join(path)
+        then, now = (_value(section, path, WHAT_IT_WAS.get(name)) for section in (saved, config))
+        if name not in NOT_WHAT and then != now:
+            found.append(f"{name}: {then!r} then, {now!r} now")
+    return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
+
+
+def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    then, now = (_leaves({name: part[name] for name in HOW if name in part}) for part in (saved, config))
+    what = {f"trainer.{key}" for key in WHAT_OF_TRAINER}
+    return [
+        (name, f"{name}: {then[name]} then, {value} now")
+        for name, value in now.items()
+        if name in then and name not in what and then[name] != value
+    ]
+
+
+def _is_free(name: str) -> bool:
+    return any(name == free or name.startswith(f"{free}.") for free in FREE)
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            found |= _leaves(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _at(config: Mapping[str, Any], name: str) -> Any:
+    return _value(config, name.split("."), None)
+
+
+def _value(config: Mapping[str, Any], path: Sequence[str], absent: Any) -> Any:
+    value: Any = config
+    for key in path:
+        if not isinstance(value, Mapping) or key not in value:
+            return absent
+        value = value[key]
+    return value
