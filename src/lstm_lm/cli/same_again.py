@@ -1,11 +1,20 @@
-"""Whether the same command, given once more, goes on with what it has left: SLURM is asked for that (`requeue`)."""
+"""The same command, given once more: whether it goes on with what it has left, and what a sweep's folder has of it.
 
+SLURM is asked for the former (`requeue`).
+"""
+
+import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
+from lstm_lm.errors import UserError
+from lstm_lm.runs.directory import RunDirectory
 
 _ANOTHER_EACH_TIME = ("${now:", "${fresh_dir:")
 
@@ -20,6 +29,31 @@ def job_goes_on(config: DictConfig, resume: str) -> bool:
     ours = 1  # the last: the directory itself, which `RefuseEarly` has added for the jobs
     lines = [line for line in _hydras_overrides() if key_of(line) == "hydra.sweep.dir"]
     return _finds_it_again("hydra.sweep.dir", lines[:-ours]) and _continues(config, resume)
+
+
+def job_directory(config: DictConfig, named: Path) -> tuple[Path, str | None]:
+    """Where a sweep's job runs, and what is to be said about it: `named`, or the first beside it without another run.
+
+    A job's name holds only what tells it from the other jobs, so the directory of that name may hold the run of another
+    text, of a setting that all jobs had then, or of other code. Its results are kept, and are not this job's.
+    """
+    from lstm_lm.training.config import TrainConfig  # seconds of imports
+    from lstm_lm.training.resume import another_run, shown
+
+    if RunDirectory(named).is_empty():
+        return named, None
+    told: str | None = None
+    for number in itertools.count(1):
+        directory = named if number == 1 else named.with_name(f"{named.name}-{number}")
+        try:
+            plain = TrainConfig.parse(plain_config(config)).plain
+            if RunDirectory(directory).is_empty() or not (other := another_run(plain, directory)):
+                directory.mkdir(parents=True, exist_ok=True)
+                return directory, told and f"{told}\nthis job runs beside it, in {directory.name}"
+        except (UserError, OmegaConfBaseException):  # the job itself will be refused, and say why
+            return directory, None
+        told = f"{directory}: holds another run: {shown(other)}"
+    raise AssertionError("itertools.count ended")
 
 
 def _continues(config: DictConfig, resume: str) -> bool:

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.text import Text
 
 from lstm_lm import lifeline
 from lstm_lm.cli import resolvers, same_again, study, sweep_plan
@@ -147,21 +148,25 @@ def _sweep_job(sweep: Sweep, config: DictConfig, console: Console, command: str,
     overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     assert isinstance(overrides, list)
     telling = [line for line in map(str, overrides) if key_of(line) not in shared]
+    asked = any(key_of(line) == "resume" for line in map(str, overrides))
+    named = asked or config.ckpt_path is not None  # then a person says what becomes of a run that is there
+    directory, beside = (_run_dir(), None) if named else same_again.job_directory(config, _run_dir())
     job = Job(
         number=int(HydraConfig.get().job.num) + 1,
         overrides=[sweep_plan.as_typed(line) for line in telling or map(str, overrides)],
-        directory=_run_dir(),
+        directory=directory,
         command=command,
         seed=config.seed if isinstance(config.seed, int) else None,
     )
     total = len(plan.jobs) if plan and plan.jobs else None
-    asked = any(key_of(line) == "resume" for line in map(str, overrides))
     # The same sweep in the same folder: what is finished is skipped, the rest goes on.
     resume = "auto" if not asked and config.resume == "never" else config.resume
     goes_on = same_again.job_goes_on(config, resume)
     if not RunDirectory(job.directory).is_empty():
         config = config.copy()
         config.resume = resume
+    if beside is not None:
+        console.print(Text(f"\n{beside}"), soft_wrap=True)
     sweep.run(job, total, lambda: _checked_train(config, job.directory, console, command, goes_on=goes_on), letters)
 
 

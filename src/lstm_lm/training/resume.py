@@ -94,7 +94,9 @@ def another_run(config: Mapping[str, Any], run_dir: Path) -> list[str]:
         return []
     checkpoint = checkpoint_file.load(newest)
     saved = checkpoint["lstm_lm"]
-    found = [*identity.result_differs(saved, config), *identity.beyond(checkpoint, config)]
+    then, now = saved["config"]["init_from"], config["init_from"]
+    origin = [] if then == now else [f"init_from: {then} then, {now} now"]
+    found = [*origin, *identity.result_differs(saved, config), *identity.beyond(checkpoint, config)]
     return found or identity.other_texts(saved, config)
 
 
