@@ -35,7 +35,9 @@ def results(
     section = lstm_lm.compose(f"study={name}")["study"]
     section["arms"] = {arm: rows for arm, rows in section["arms"].items() if arms is None or arm in arms}
     options = StudyOptions.read(section)
-    plan = make_plan(options, typed or {}, lambda overrides: lstm_lm.compose(*overrides))
+    plan = make_plan(
+        options, typed or {}, lambda lines, config_name="train": lstm_lm.compose(*lines, config_name=config_name)
+    )
     study = Study(folder, plan.rows, 3, 1, 60.0, "a made-up machine")
     outcomes = [_outcome(study, row, number, figures(row, number)) for row in plan.rows for number in (1, 2, 3)]
     return Results(study, plan, outcomes)

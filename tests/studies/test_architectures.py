@@ -15,7 +15,7 @@ VOCABULARIES = (65, 104, 150)
 
 def plan(size: str) -> Plan:
     study = StudyOptions.read(lstm_lm.compose("study=architectures", f"study.size={size}")["study"])
-    return make_plan(study, {}, lambda lines: lstm_lm.compose(*lines))
+    return make_plan(study, {}, lambda lines, config_name="train": lstm_lm.compose(*lines))
 
 
 @pytest.mark.parametrize("size", ["small", "full"])

@@ -18,7 +18,7 @@ def test_every_row_is_accepted_and_every_baseline_is_found(name: str, size: str)
     assert study.name == name
     assert study.dir == f"outputs/studies/{name}/{size}"
     assert study.repetitions >= 3, "fewer say nothing of noise"
-    plan = make_plan(study, {}, lambda lines: lstm_lm.compose(*lines))
+    plan = make_plan(study, {}, lambda lines, config_name="train": lstm_lm.compose(*lines))
     assert len(plan.rows) > 1
     for row in plan.rows:
         TrainConfig.parse(row.config)

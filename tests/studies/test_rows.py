@@ -25,7 +25,7 @@ def shuffled(config: dict[str, Any]) -> dict[str, Any]:
     return {key: shuffled(config[key]) if isinstance(config[key], dict) else config[key] for key in reversed(keys)}
 
 
-def compose(lines: Sequence[str]) -> dict[str, Any]:
+def compose(lines: Sequence[str], config_name: str = "train") -> dict[str, Any]:
     """A stand-in for Hydra: the overrides are the configuration."""
     return {"seed": 1, **dict(line.split("=") for line in lines)}
 

@@ -69,7 +69,7 @@ def run(args: Namespace, console: Console) -> int:
 
     options = StudyOptions.read(section)
     report = find_report(options.name)
-    plan = make_plan(options, typed, lambda lines: compose(*lines))
+    plan = make_plan(options, typed, lambda lines, config_name="train": compose(*lines, config_name=config_name))
     _check(plan)
     directory = Path(folder or options.dir)
     make_writable(directory, _DIR)

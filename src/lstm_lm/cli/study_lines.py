@@ -15,6 +15,8 @@ from lstm_lm.studies.results import Results
 from lstm_lm.studies.schedule import Turn, remaining_seconds
 from lstm_lm.studies.study import Study
 
+MOST_CHANGES = 3
+"""Shown of what has been changed since rows of the same names were run."""
 _STYLES = {"failed": "red", "skipped": "yellow", "interrupted": "yellow"}
 
 
@@ -38,6 +40,10 @@ class StudyLines:
         done = f"; {all_ - missing} done before" if missing < all_ else ""
         rows = f"{len(self._study.rows)} rows x {self._study.repetitions} repetitions"
         self._print(f"study {name} ({size}): {rows} = {all_} runs{done}, in {self._study.folder}", "bold")
+        if changed := self._study.changed():
+            more = f"; and {len(changed) - MOST_CHANGES} more" if len(changed) > MOST_CHANGES else ""
+            told = "; ".join(changed[:MOST_CHANGES])
+            self._print(f"rows of the same name are others now, and run again: {told}{more}", "yellow")
 
     def begin(self, turn: Turn, number: int, total: int) -> None:
         """A run begins."""
@@ -71,8 +77,8 @@ class StudyLines:
         if others := self._study.other_rows():
             rows = "1 row" if others == 1 else f"{others} rows"
             self._print(
-                f"left out: {rows} of other settings in the same folder; the command that they were run with writes "
-                "their report again, and hydra.sweep.dir=DIR gives these a folder of their own",
+                f"left out: {rows} of other settings, texts or code in the same folder; the command that they were run "
+                "with writes their report again, and hydra.sweep.dir=DIR gives these a folder of their own",
                 "yellow",
             )
 

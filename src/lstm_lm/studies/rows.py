@@ -2,26 +2,39 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from lstm_lm.evaluation.text import data_section
+from lstm_lm.runs.code_version import code_version
 from lstm_lm.studies.arms import Lines, expand, laid_over
+from lstm_lm.studies.inputs import InputDigests, Inputs
 from lstm_lm.studies.options import StudyOptions
 from lstm_lm.studies.text import file_name
 
 KEY_LENGTH = 12
-NOT_WHAT_IS_RUN = (
-    ("resume",),
-    ("data", "cache_dir"),
-    ("callbacks", "progress"),
-    ("trainer", "enable_progress_bar"),
+NOT_WHAT_IS_RUN = frozenset(
+    {
+        *("resume", "data.cache_dir", "callbacks.progress.refresh_seconds"),
+        *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
+    }
 )
 """Where something lies, or how it looks while it runs: not in the hash."""
+PLACES = {
+    "text train": ("data.path", "data.validation_path", "data.test_path"),
+    "init_from": ("init_from",),
+    "ckpt_path": ("ckpt_path",),
+}
+"""Keys that say where an input lies: not in the hash either, where that input itself is."""
 
-Compose = Callable[[Sequence[str]], Mapping[str, Any]]
-"""From overrides to a whole configuration, plain and resolved."""
+
+class Compose(Protocol):
+    """From overrides to a whole configuration, plain and resolved; of `train`, or of another verb."""
+
+    def __call__(self, lines: Sequence[str], /, config_name: str = "train") -> Mapping[str, Any]:
+        """Compose `lines`."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +44,13 @@ class Step:
     name: str
     verb: str
     overrides: Sequence[str]
+    inputs: Inputs = field(default_factory=dict)
+    """The texts that it reads instead of the row's own."""
 
     @property
     def key(self) -> str:
-        """The hash of what is run."""
-        return _digest([self.verb, sorted(self.overrides)])
+        """The hash of what is run, on what, and by which code."""
+        return _digest([self.verb, sorted(self.overrides), self.inputs, code_version()])
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,12 @@ class Row:
     config: Mapping[str, Any] = field(compare=False, repr=False)
     """All of that, of the first repetition."""
     steps: Sequence[Step] = ()
+    inputs: Inputs = field(default_factory=dict)
+    """What it reads, by its content."""
+
+    def identity(self) -> dict[str, Any]:
+        """What its key is the hash of, flat."""
+        return row_identity(self.config, self.inputs)
 
     @property
     def label(self) -> str:
@@ -86,7 +107,7 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
     Args:
         study: its options.
         typed: overrides for every row, by their keys (see `arms.expand`).
-        compose: makes a row's configuration from its overrides.
+        compose: makes a row's configuration from its overrides, and a step's from its own.
 
     Raises:
         UserError: what `arms.expand` or `compose` refuses.
@@ -95,12 +116,15 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
     keys = dict.fromkeys(key for _, lines in found for key in lines)
     telling = [key for key in keys if len({lines.get(key) for _, lines in found}) > 1]
     rows: dict[str, Row] = {}
+    digests = InputDigests()
     for arm, lines in found:
         config = compose(list(lines.values()))
-        key = row_key(config)
+        inputs = digests.of(config)
+        key = row_key(config, inputs)
         if key not in rows:  # two arms may meet in a row
             told = {name: lines[name].partition("=")[2] for name in telling if name in lines}
-            rows[key] = Row(arm, lines, told, int(config["seed"]), key, config, _steps(study, lines))
+            steps = _steps(study, lines, config, compose, digests)
+            rows[key] = Row(arm, lines, told, int(config["seed"]), key, config, steps, inputs)
     by_overrides = {frozenset(row.overrides.items()): row.key for row in rows.values()}
     baselines: dict[str, dict[str, str]] = {}
     for name, settings in study.baselines.items():
@@ -115,9 +139,16 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
     return Plan(list(rows.values()), baselines)
 
 
-def row_key(config: Mapping[str, Any]) -> str:
-    """The hash of a configuration: whatever the order of its keys, and wherever its run lies."""
-    return _digest(_without(config, NOT_WHAT_IS_RUN))
+def row_key(config: Mapping[str, Any], inputs: Inputs) -> str:
+    """The hash of a row: whatever the order of its keys, and wherever its run, its texts and its cache lie."""
+    return _digest(row_identity(config, inputs))
+
+
+def row_identity(config: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """What is run, flat: the configuration's keys, the digests of what is read, and the version of the code."""
+    places = {key for name, keys in PLACES.items() if name in inputs for key in keys}
+    kept = {key: value for key, value in _leaves(config).items() if key not in NOT_WHAT_IS_RUN | places}
+    return kept | dict(inputs) | {f"code, {name}": version for name, version in code_version().items()}
 
 
 def folder_of(row: Row, rows: Path) -> Path:
@@ -126,21 +157,26 @@ def folder_of(row: Row, rows: Path) -> Path:
     return there[0] if there else rows / f"{file_name(row.label)}_{row.key}"
 
 
-def _steps(study: StudyOptions, lines: Lines) -> list[Step]:
+def _steps(
+    study: StudyOptions, lines: Lines, config: Mapping[str, Any], compose: Compose, digests: InputDigests
+) -> list[Step]:
     steps = []
     for name, step in study.steps.items():
         like_row = {key: lines[key] for key in step.like_row if key in lines}
-        steps.append(Step(name, step.verb, list({**laid_over({}, step.settings), **like_row}.values())))
+        own = {**laid_over({}, step.settings), **like_row}
+        inputs: Inputs = {}
+        if any(key.partition(".")[0] == "data" for key in own):  # a text of its own
+            data = data_section(compose(list(own.values()), step.verb)["data"], config["data"])
+            inputs = digests.of({"data": data})
+        steps.append(Step(name, step.verb, list(own.values()), inputs))
     return steps
 
 
-def _without(config: Mapping[str, Any], paths: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    kept = {}
-    for key, value in config.items():
-        below = [path[1:] for path in paths if path[0] == key]
-        if () not in below:
-            kept[key] = _without(value, below) if isinstance(value, Mapping) and below else value
-    return kept
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
 
 
 def _digest(what: Any) -> str:

@@ -2,17 +2,20 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from lstm_lm.errors import RunError
 from lstm_lm.renaming import remove
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import is_held, only_one, refuse_where_held
 from lstm_lm.studies import fresh_process, records
 from lstm_lm.studies.fresh_process import Ended
+from lstm_lm.studies.inputs import changed_since
 from lstm_lm.studies.records import Record, Stage, Status
+from lstm_lm.studies.row_file import what_changed, write_row
 from lstm_lm.studies.rows import Row, folder_of
 from lstm_lm.studies.schedule import Turn, interleaved
 from lstm_lm.studies.stopping import StopRequest
@@ -57,7 +60,7 @@ class Study:
 
         Raises:
             UserError: a process that is not this study's trains in the directory of one of them.
-            RunError: the disk is full.
+            RunError: the disk is full; or a text has been changed meanwhile, and the rest would be of another.
         """
         turns = self.missing()
         for turn in turns:
@@ -65,6 +68,8 @@ class Study:
         for number, turn in enumerate(turns, 1):
             if stop.came:
                 return
+            if changed := _changed(turn.row):
+                raise RunError(changed)
             teller.begin(turn, number, len(turns))
             teller.end(turn, self._do(turn, stop), turns[number:])
 
@@ -89,6 +94,12 @@ class Study:
         rows = self.folder / "rows"
         own = {folder_of(row, rows) for row in self.rows}
         return sum(path.is_dir() and path not in own for path in rows.glob("*"))
+
+    def changed(self) -> list[str]:
+        """In what rows that lie in the folder under the same names were others, each once, as `KEY: A then, B now`."""
+        rows = self.folder / "rows"
+        new = [row for row in self.rows if not folder_of(row, rows).exists()]
+        return list(dict.fromkeys(line for row in new for line in what_changed(row, rows)))
 
     def commands(self, turn: Turn, run: Path | str) -> dict[str, list[str]]:
         """By stage, what is typed after the program's name to run it in the directory `run`."""
@@ -127,6 +138,7 @@ class Study:
             self._clear(turn)
             before = None
         run.path.mkdir(parents=True, exist_ok=True)
+        write_row(turn.row, run.path.parent)
         keys = {TRAIN: turn.row.key} | {step.name: step.key for step in turn.row.steps}
         stages: dict[str, Stage] = {}
         for name, arguments in self.commands(turn, run.path).items():
@@ -135,6 +147,8 @@ class Study:
                 continue
             log = run.path.parent / f"{turn.repetition}.{name}.log"
             ended = fresh_process.run(arguments, log, self.timeout, stop)
+            if ended.how == "done" and (changed := _changed(turn.row)):
+                ended = replace(ended, how="failed", reason=changed)
             command = shlex.join([*PROGRAM, *arguments])
             stages[name] = _stage(keys[name], command, ended)
             record = Record(machine=self.machine, stages=stages)
@@ -172,6 +186,16 @@ class Study:
         with only_one(run, DIR_KEY):
             for path in (self._record_path(turn), run, *run.parent.glob(f"{turn.repetition}.*.log")):
                 remove(path)
+
+
+def _changed(row: Row) -> str | None:
+    """What to say where a row's key no longer is of what the row reads."""
+    names = changed_since(row.inputs, row.config)
+    if not names:
+        return None
+    return (
+        f"{', '.join(names)}: changed since this study began\ntype its command again: rows of what is there now are run"
+    )
 
 
 def _seed(turn: Turn) -> int:

@@ -17,12 +17,17 @@ def find_origin(init_from: str | None) -> dict[str, Any] | None:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    if init_from is None:
-        return None
+    return None if init_from is None else checkpoint_file.load(origin_file(init_from))
+
+
+def origin_file(init_from: str) -> Path:
+    """The file that `init_from` means.
+
+    Raises:
+        UserError: it is a run directory without a usable checkpoint.
+    """
     path = Path(init_from)
-    if path.is_dir():
-        path, _ = lookup.resolve(str(path), None, path.parent)
-    return checkpoint_file.load(path)
+    return lookup.resolve(str(path), None, path.parent)[0] if path.is_dir() else path
 
 
 def section_of(origin: Mapping[str, Any], name: str) -> Any:

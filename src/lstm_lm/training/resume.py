@@ -10,6 +10,7 @@ import torch
 from lstm_lm import hardware
 from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_file, checkpoint_form, rotation, summary
+from lstm_lm.runs.code_version import code_differences, code_version
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import cluster, identity
 
@@ -135,7 +136,7 @@ def _continue(config: Mapping[str, Any], path: Path) -> Start:
             + shown(changed, "\n")
             + "\nuse resume=force to continue all the same, or init_from= to start a new run from its weights"
         )
-    code = identity.code_differences(saved.get("code", {}), identity.code_version())
+    code = code_differences(saved.get("code", {}), code_version())
     how = identity.how_differs(saved, config)
     return Start(path, step=int(checkpoint["global_step"]), changed=(*changed, *how, *code))
 

@@ -20,9 +20,8 @@ from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.footprint import Footprint
 from lstm_lm.runs.lock import only_one
-from lstm_lm.runs.summary import Summary
+from lstm_lm.runs.summary import Summary, read_if_whole
 from lstm_lm.runs.summary import read as read_summary
-from lstm_lm.runs.summary import read_if_whole
 from lstm_lm.training import closing, requeue, resume
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.other_processes import with_free_cores

@@ -1,0 +1,52 @@
+"""What a row reads, by its content: a result belongs to that text and those weights, wherever they lie."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lstm_lm.data.checksums import sha256_of
+from lstm_lm.data.text_digests import text_digests
+from lstm_lm.data.text_paths import STANDARD_INPUT
+from lstm_lm.errors import UserError
+from lstm_lm.training.origin import origin_file
+
+Inputs = Mapping[str, str]
+"""By what it is (`text train`, `init_from`, ...), the SHA-256 of its content, hex."""
+
+
+class InputDigests:
+    """Reads each text once, however many rows are of it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, str]] = {}
+
+    def of(self, config: Mapping[str, Any]) -> Inputs:
+        """The inputs of `config`, plain and whole. What cannot be read is left out: its row's own run will say why."""
+        found: dict[str, str] = {}
+        data = config.get("data")
+        if isinstance(data, Mapping) and "name" in data:
+            found |= self._texts(data)
+        for key in ("init_from", "ckpt_path"):
+            if (name := config.get(key)) is not None:
+                try:
+                    found[key] = sha256_of(origin_file(str(name)))
+                except (UserError, OSError):
+                    continue
+        return found
+
+    def _texts(self, data: Mapping[str, Any]) -> dict[str, str]:
+        key = json.dumps(data, sort_keys=True, default=str)
+        if key not in self._known:
+            try:
+                # Standard input is this process's, and can be read once: no row has it.
+                digests = {} if data.get("path") == STANDARD_INPUT else text_digests(data)
+            except UserError:
+                digests = {}
+            self._known[key] = {f"text {split}": digest for split, digest in digests.items()}
+        return self._known[key]
+
+
+def changed_since(inputs: Inputs, config: Mapping[str, Any]) -> list[str]:
+    """Each input that has been changed since `inputs` were taken; the texts are read again."""
+    now = InputDigests().of(config)
+    return [name for name in dict.fromkeys([*inputs, *now]) if inputs.get(name) != now.get(name)]
