@@ -126,10 +126,10 @@ def test_a_launcher_may_run_the_jobs_in_other_processes(launcher: str, own_folde
 def test_what_an_earlier_sweep_has_left_is_not_taken_for_this_ones(
     here: Here, own_folder: Path, corpus: list[str]
 ) -> None:
-    """Jobs that are refused, in directories whose runs were completed with other settings."""
+    """Jobs that are to go on with runs that were completed with other settings, and are refused."""
     typed = [*TINY, *corpus, "seed=1,2"]
     assert here("train", "-m", *typed, "hydra.sweep.dir=swept").status == 0
-    typed.append("model.num_layers=3")
+    typed += ["model.num_layers=3", "resume=auto"]
     itself = here("train", "-m", *typed, "hydra.sweep.dir=swept")
     assert itself.status == 2
     assert [row.split()[2] for row in table_of(itself)[1:]] == ["failed", "failed"]

@@ -142,6 +142,45 @@ def test_the_same_sweep_again_does_what_is_missing(
     assert [(run.status, run.train.steps) for run in done] == [("completed", 9)] * 3
 
 
+def test_a_directory_that_holds_another_run_is_not_this_jobs(
+    here: Here, own_folder: Path, corpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name holds what tells the jobs apart, not what all have in common: settings, text and code."""
+    (own_folder / "text.txt").write_text("to be or not to be, that is the question. " * 40)
+    own = "precision", "data.path", "trainer.max_steps"
+    shared = [line for line in (*TINY, *corpus) if not line.startswith(own)]
+    command = ("train", "-m", *shared, "data.path=text.txt", "seed=1,2", "hydra.sweep.dir=swept")
+    was = ("precision=32-true", "trainer.max_steps=2")
+
+    def precisions() -> dict[str, str | None]:
+        found = {path.parent.name: summary.read(path) for path in sorted(own_folder.glob("swept/*/summary.json"))}
+        assert {run.status for run in found.values()} == {"completed"}
+        return {name: run.runtime.precision for name, run in found.items()}
+
+    assert here(*command, *was).status == 0
+    first = {"1_seed=1": "32-true", "2_seed=2": "32-true"}
+    assert precisions() == first
+    now = ("precision=64-true", "forward=stepwise", "trainer.max_steps=2")
+    said = here(*command, *now)
+    assert said.status == 0, said.err
+    assert "trainer.precision: 32-true then, 64-true now" in said.out or "and 1 more" in said.out
+    assert "forward.name: auto then, stepwise now" in said.out
+    second = {"1_seed=1-2": "64-true", "2_seed=2-2": "64-true"}
+    assert precisions() == first | second
+    for settings in (was, now):  # each finds its own, and only that
+        assert here(*command, *settings).out.count("complete, nothing left to do") == 2
+    assert precisions() == first | second
+    (own_folder / "text.txt").write_text("to be or not to be, that is another question. " * 40)
+    said = here(*command, *was)
+    assert "text of the train split: SHA-256 " in said.out
+    assert "complete, nothing left to do" not in said.out
+    assert precisions() == first | second | {"1_seed=1-3": "32-true", "2_seed=2-3": "32-true"}
+    assert here(*command, *was, "resume=auto").status == 2, "who says resume= means the run that is there"
+    more = here(*command, "precision=32-true", "trainer.max_steps=4")
+    assert more.out.count("continued from") == 2
+    assert len(precisions()) == 6, "a run goes on to a further limit where it is"
+
+
 def steps_taken(monkeypatch: pytest.MonkeyPatch, end_at: int) -> list[int]:
     """The numbers of the steps, as they are taken; SIGTERM comes in the `end_at`th."""
     steps: list[int] = []

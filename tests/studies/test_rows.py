@@ -1,12 +1,20 @@
 """A row is known by the hash of its configuration; rows of a repetition run in an order of their own."""
 
+import hashlib
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from test_arms import study
 
+import lstm_lm
+from lstm_lm.runs.code_version import code_version
+from lstm_lm.studies import rows as rows_module
+from lstm_lm.studies.inputs import InputDigests, changed_since
+from lstm_lm.studies.row_file import what_changed, write_row
 from lstm_lm.studies.rows import Row, folder_of, make_plan, row_key
 from lstm_lm.studies.schedule import interleaved, remaining_seconds
 
@@ -30,19 +38,95 @@ def compose(lines: Sequence[str], config_name: str = "train") -> dict[str, Any]:
     return {"seed": 1, **dict(line.split("=") for line in lines)}
 
 
+TEXT = {"text train": "a" * 64}
+
+
 def test_the_hash_does_not_depend_on_the_order_of_keys_or_on_where_things_lie() -> None:
-    moved = {**CONFIG, "resume": "auto", "data": {**CONFIG["data"], "cache_dir": "/elsewhere"}}
-    assert row_key(CONFIG) == row_key(shuffled(CONFIG)) == row_key(moved)
+    moved = {**CONFIG, "resume": "auto", "data": {**CONFIG["data"], "cache_dir": "/elsewhere", "path": "b.txt"}}
+    assert row_key(CONFIG, TEXT) == row_key(shuffled(CONFIG), TEXT) == row_key(moved, TEXT)
 
 
 def test_the_hash_depends_on_everything_that_is_run() -> None:
     others: list[dict[str, Any]] = [
         {**CONFIG, "seed": 2},
-        {**CONFIG, "data": {**CONFIG["data"], "path": "b.txt"}},
+        {**CONFIG, "data": {**CONFIG["data"], "encoding": "latin-1"}},
         {**CONFIG, "model": {**CONFIG["model"], "hidden_size": [4, 8]}},
         {**CONFIG, "study": "more"},
     ]
-    assert len({row_key(config) for config in [CONFIG, *others]}) == len(others) + 1
+    keys = {row_key(config, TEXT) for config in [CONFIG, *others]}
+    keys |= {row_key(CONFIG, inputs) for inputs in ({"text train": "b" * 64}, {**TEXT, "init_from": "a" * 64})}
+    assert len(keys) == 1 + len(others) + 2
+
+
+def test_the_hash_depends_on_the_code_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = row_key(CONFIG, TEXT)
+    monkeypatch.setattr(rows_module, "code_version", lambda: code_version() | {"source": "edited"})
+    assert row_key(CONFIG, TEXT) != before
+
+
+def test_texts_that_are_not_there_are_told_apart_by_where_they_should_be() -> None:
+    elsewhere = {**CONFIG, "data": {**CONFIG["data"], "path": "b.txt"}}
+    assert row_key(CONFIG, {}) != row_key(elsewhere, {})
+
+
+def of_text(path: Path, **more: Any) -> dict[str, Any]:
+    data = lstm_lm.compose("data=text", f"data.path={path}", f"data.cache_dir={path.parent / 'cache'}")["data"]
+    return {"seed": 1, "data": data, **more}
+
+
+def test_a_row_is_of_the_content_of_its_text_and_weights(tmp_path: Path) -> None:
+    """Expected digests are hashlib's own."""
+    text, weights = tmp_path / "text.txt", tmp_path / "weights.ckpt"
+    text.write_text("to be or not to be")
+    weights.write_bytes(b"once")
+    inputs = InputDigests().of(of_text(text, init_from=str(weights), ckpt_path=None))
+    assert inputs == {
+        "text train": hashlib.sha256(b"to be or not to be").hexdigest(),
+        "init_from": hashlib.sha256(b"once").hexdigest(),
+    }
+    text.write_text("to be or not to me")
+    weights.write_bytes(b"more")
+    assert changed_since(inputs, of_text(text, init_from=str(weights))) == ["text train", "init_from"]
+
+
+def test_a_validation_text_belongs_to_the_row(tmp_path: Path) -> None:
+    for name in ("train.txt", "valid.txt"):
+        (tmp_path / name).write_text(f"what {name} says")
+    config = of_text(tmp_path / "train.txt")
+    config["data"]["validation_path"] = str(tmp_path / "valid.txt")
+    before = InputDigests().of(config)
+    assert list(before) == ["text train", "text validation"]
+    (tmp_path / "valid.txt").write_text("something else")
+    assert changed_since(before, config) == ["text validation"]
+
+
+def test_a_step_that_reads_a_text_of_its_own_is_known_by_it(tmp_path: Path) -> None:
+    text = tmp_path / "own.txt"
+    config = of_text(text)
+
+    def composed(lines: Sequence[str], config_name: str = "train") -> dict[str, Any]:
+        own = dict(line.split("=") for line in lines)
+        return config if config_name == "train" else {"data": {"name": None, "path": own["data.path"].strip("'")}}
+
+    steps = {"there": {"verb": "evaluate", "settings": {"data.path": str(text)}, "like_row": []}}
+    keys = []
+    for content in ("one text", "another text"):
+        text.write_text(content)
+        [first, *_] = make_plan(study(steps=steps), {}, composed).rows
+        keys.append(first.steps[0].key)
+    assert keys[0] != keys[1]
+
+
+def test_what_has_been_changed_since_a_row_of_the_same_name_was_run_is_named(tmp_path: Path) -> None:
+    row = Row("a", {}, {"model.num_layers": "1"}, 1, "0" * 12, CONFIG, inputs=TEXT)
+    assert what_changed(row, tmp_path) == []
+    folder = folder_of(row, tmp_path)
+    folder.mkdir()
+    write_row(row, folder)
+    assert what_changed(row, tmp_path) == [], "it is that row itself"
+    now = replace(row, key="1" * 12, config={**CONFIG, "seed": 2}, inputs={"text train": "b" * 64})
+    assert what_changed(now, tmp_path) == ["seed: 1 then, 2 now", f"text train: {'a' * 12} then, {'b' * 12} now"]
+    assert what_changed(replace(now, settings={"model.num_layers": "2"}), tmp_path) == [], "of another name"
 
 
 def test_each_configuration_is_one_row_though_two_arms_meet_in_it() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
-from lstm_lm.runs import checkpoint_file, lookup, metrics_file
+from lstm_lm.runs import checkpoint_file, code_version, lookup, metrics_file, summary
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import identity, resume, together
 from lstm_lm.training.module import LanguageModelTask
@@ -234,6 +234,147 @@ def test_another_text_under_the_same_name_is_refused_unless_forced(
     assert len(str(caught.value).splitlines()) <= 4
     assert contents(tmp_path / "run") == before
     assert lstm_lm.train(longer | {"resume": "force"}, tmp_path / "run").train.steps == 4
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_validation_or_test_text_in_another_place_goes_on(
+    split: str, small_config: Config, small_text: str, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text(small_text[:1000])
+    lstm_lm.train(small_config("trainer.max_steps=2", f"data.{split}_path={own}"), tmp_path / "run")
+    moved = own.rename(tmp_path / "moved.txt")
+    config = small_config("trainer.max_steps=4", "resume=auto", f"data.{split}_path={moved}")
+    assert lstm_lm.train(config, tmp_path / "run").train.steps == 4
+    moved.write_text(small_text[1:1001])
+    with pytest.raises(UserError, match=f"text of the {split} split: SHA-256"):
+        lstm_lm.train(config | {"trainer": {**config["trainer"], "max_steps": 6}}, tmp_path / "run")
+
+
+def test_a_split_that_gets_a_text_of_its_own_is_named(small_config: Config, small_text: str, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    (tmp_path / "own.txt").write_text(small_text[:1000])
+    config = small_config("trainer.max_steps=4", "resume=auto", f"data.validation_path={tmp_path / 'own.txt'}")
+    with pytest.raises(UserError, match="text of the validation split: cut from the training text then, a text of its"):
+        lstm_lm.train(config, tmp_path / "run")
+
+
+def again(config: dict[str, Any], run: Path) -> str:
+    """What a person is told."""
+    told = StringIO()
+    lstm_lm.train(config, run, console=Console(file=told, width=400))
+    return told.getvalue()
+
+
+def test_a_finished_run_is_not_complete_for_another_text(
+    small_config: Config, small_file: Path, tmp_path: Path
+) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    config = small_config("trainer.max_steps=2", "resume=auto")
+    assert again(config, tmp_path / "run") == f"{tmp_path / 'run'}: complete, nothing left to do\n"
+    before = contents(tmp_path / "run")
+    small_file.write_text(small_file.read_text().replace("cat", "dog"))
+    with pytest.raises(UserError, match=r"was trained on another text\ntext of the train split: SHA-256 \w{12}"):
+        lstm_lm.train(config, tmp_path / "run")
+    assert "text of the train split" in again(config | {"resume": "force"}, tmp_path / "run")
+    small_file.unlink()
+    with pytest.raises(UserError, match=r"small\.txt"):
+        lstm_lm.train(config, tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (["forward=stepwise"], ["forward.name: auto then, stepwise now"]),
+        (["precision=64-true"], ["trainer.precision: 32-true then, 64-true now"]),
+        (["trainer.limit_val_batches=1"], ["trainer.limit_val_batches: None then, 1 now"]),
+        (["trainer.max_steps=1"], ["trainer.max_steps: 2 then, 1 now"]),
+        (["tune=lr"], ["tune.name: none then, lr now"]),
+        (
+            ["callbacks.samples.length=3", "logger=csv", "trainer.log_every_n_steps=2", "callbacks.checkpoint.keep=5"],
+            [],
+        ),
+    ],
+)
+def test_what_a_finished_run_was_computed_with_is_named_where_it_is_not_what_is_asked_for(
+    changes: list[str], told: list[str], small_config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    config = small_config("trainer.max_steps=2", "resume=auto", *changes)
+    said = again(config, tmp_path / "run")
+    assert ("it is not what is asked for now" in said) == bool(told)
+    assert all(line in said for line in told)
+    lstm_lm.train(config, tmp_path / "run")
+    assert [line in caplog.text for line in told] == [True] * len(told), "a program is told, too"
+
+
+def test_asking_for_what_auto_was_is_asking_for_the_same(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2", "device=auto", "precision=auto"), tmp_path / "run")
+    saved = checkpoint_file.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["lstm_lm"]["resolved"]
+    asked = (f"forward={saved['forward']}", f"precision={saved['precision']}", f"device={saved['device']}")
+    config = small_config("trainer.max_steps=2", "resume=auto", *asked)
+    assert resume.plan(config, tmp_path / "run").said == resume.COMPLETE
+
+
+def test_other_code_is_named(small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    now = code_version.code_version() | {"source": "edited"}
+    for module in (identity, resume):
+        monkeypatch.setattr(module, "code_version", lambda: now)
+    assert "code, source: " in again(small_config("trainer.max_steps=2", "resume=auto"), tmp_path / "run")
+    assert "code, source: " in again(small_config("trainer.max_steps=3", "resume=auto"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"status": "comp', b"\0" * 300])
+def test_a_damaged_summary_costs_no_step(content: bytes, small_config: Config, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    for name in ("whole", "run"):
+        lstm_lm.train(small_config("trainer.max_steps=2", "scheduler=constant"), tmp_path / name)
+    run.summary.write_bytes(content)
+    config = small_config("trainer.max_steps=4", "scheduler=constant", "resume=auto")
+    found = [lstm_lm.train(config, tmp_path / name) for name in ("run", "whole")]
+    assert found[0].status == "completed"
+    assert found[0].train.loss == found[1].train.loss
+    assert found[0].val == found[1].val
+
+
+def test_a_damaged_summary_of_a_finished_run_is_written_anew(small_config: Config, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    before = lstm_lm.train(small_config("trainer.max_steps=2"), run.path)
+    run.summary.write_text("half of")
+    after = lstm_lm.train(small_config("trainer.max_steps=2", "resume=auto"), run.path)
+    assert (after.status, after.train.steps, after.val) == ("completed", 2, before.val)
+    assert summary.read(run.summary) == after
+    assert [row["step"] for row in metrics_file.read(run.metrics)] == [1, 2]
+
+
+def test_a_run_that_its_limit_of_time_ended_says_so_and_goes_on_with_a_larger_one(
+    small_config: Config, tmp_path: Path
+) -> None:
+    """Lightning's timer counts the training of all processes of a run together; a microsecond is over in a step."""
+    limit, larger = (
+        [f"trainer.max_time={{{text}}}", "scheduler=constant", "trainer.max_steps=4"]
+        for text in ("microseconds:1", "hours:1")
+    )
+    stopped = lstm_lm.train(small_config(*limit), tmp_path / "run")
+    assert (stopped.status, stopped.train.steps) == ("stopped", 1)
+    said = again(small_config(*limit, "resume=auto"), tmp_path / "run")
+    assert "complete" not in said
+    assert "stopped by trainer.max_time={'microseconds': 1} at step 1; to go on, set a larger one" in said
+    done = lstm_lm.train(small_config(*larger, "resume=auto"), tmp_path / "run")
+    assert (done.status, done.train.steps) == ("completed", 4)
+    assert "complete, nothing left to do" in again(small_config(*limit, "resume=auto"), tmp_path / "run")
+
+
+def test_a_run_that_gave_up_says_so_and_goes_on_with_more_patience(small_config: Config, tmp_path: Path) -> None:
+    """No loss is better by 100 nats: it gives up after the second validation."""
+    patience = ["trainer.val_check_interval=1", "callbacks.early_stopping.min_delta=100", "trainer.max_steps=4"]
+    one, two = ([*patience, f"callbacks.early_stopping.patience={count}", "scheduler=constant"] for count in (1, 9))
+    stopped = lstm_lm.train(small_config(*one), tmp_path / "run")
+    assert (stopped.status, stopped.train.steps) == ("stopped", 2)
+    assert "stopped at step 2, for val/loss got no better" in again(small_config(*one, "resume=auto"), tmp_path / "run")
+    assert lstm_lm.train(small_config(*two, "resume=auto"), tmp_path / "run").train.steps == 4
 
 
 def test_what_two_manifests_differ_in_is_named() -> None:
