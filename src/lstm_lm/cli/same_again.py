@@ -42,17 +42,17 @@ def job_directory(config: DictConfig, named: Path) -> tuple[Path, str | None]:
 
     if RunDirectory(named).is_empty():
         return named, None
-    told: str | None = None
+    told: list[str] = []
     for number in itertools.count(1):
         directory = named if number == 1 else named.with_name(f"{named.name}-{number}")
         try:
             plain = TrainConfig.parse(plain_config(config)).plain
             if RunDirectory(directory).is_empty() or not (other := another_run(plain, directory)):
                 directory.mkdir(parents=True, exist_ok=True)
-                return directory, told and f"{told}\nthis job runs beside it, in {directory.name}"
+                return directory, "\n".join([*told, f"this job is in {directory}"]) if told else None
         except (UserError, OmegaConfBaseException):  # the job itself will be refused, and say why
             return directory, None
-        told = f"{directory}: holds another run: {shown(other)}"
+        told.append(f"{directory}: holds another run: {shown(other)}")
     raise AssertionError("itertools.count ended")
 
 
