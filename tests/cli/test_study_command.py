@@ -44,8 +44,8 @@ BASELINES = {"float32": {"model.num_layers": None}}
 def plant(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the study other arms."""
 
-    def planted(*lines: str) -> dict[str, Any]:
-        config = compose(*lines)
+    def planted(*lines: str, config_name: str = "train") -> dict[str, Any]:
+        config = compose(*lines, config_name=config_name)
         if "study" in config:
             settings = {**config["study"]["settings"], "forward": "stepwise"}
             config["study"] |= {"arms": ARMS, "baselines": BASELINES, "settings": settings}

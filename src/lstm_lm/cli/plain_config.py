@@ -42,7 +42,7 @@ def _read_environment(node: DictConfig | ListConfig, prefix: str = "") -> None:
         if OmegaConf.is_missing(node, name):
             continue
         if OmegaConf.is_interpolation(node, name):
-            raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index,call-overload]
+            raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index]
             if str(raw).startswith(_ENVIRONMENT) and not is_text:
                 typed = _as_typed(node[name])
                 if not isinstance(typed, str):  # a text, put there, would be read for interpolations once more
