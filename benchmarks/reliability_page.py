@@ -93,6 +93,7 @@ ELSEWHERE = {
         "training/test_cluster_failures.py",
     ),
     "the same run twice, to the bit, and the losses of fifty steps": ("training/test_deterministic.py",),
+    "standard output closed, gone, on a full disk, or without the letters: trained to the end": ("test_display.py",),
     "a sweep that goes on, with a failed or interrupted job": ("cli/test_sweep.py",),
     "jobs in other processes, refused, killed, pre-empted": ("cli/test_launchers.py",),
     "a study or sweep that is killed leaves no row, job or worker at work": (

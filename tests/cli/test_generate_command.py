@@ -176,12 +176,16 @@ def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
 
 @pytest.mark.posix
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
-def test_a_letter_that_cannot_be_shown_ends_no_text(errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_letter_that_cannot_be_shown_ends_no_text(
+    errors: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But a text that is not what the model wrote says so."""
     output = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding="ascii", errors=errors, newline="\n"))
     monkeypatch.setattr("lstm_lm.cli.generate._write", lambda *_: print("日 is a day"))
     assert main(["generate"]) == 0
     assert output.getvalue() == b"? is a day\n"
+    assert capsys.readouterr().err.startswith("1 character became '?'")
 
 
 def test_text_is_written_as_it_comes(trained: Path) -> None:

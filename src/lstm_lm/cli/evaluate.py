@@ -90,10 +90,11 @@ def _evaluate(config: DictConfig, command: str) -> None:
             command=command,
             tell=tell,
         )
+    file = keep(found, loaded)  # before the table, which may go to a pipe that closes
     console = Terminal()
     for part in evaluation_table(found.section):
         console.print(part)
-    if (file := keep(found, loaded)) is None or loaded.run is None:
+    if file is None or loaded.run is None:
         note("not kept: this checkpoint does not lie in a run directory")
         return
     picture = loaded.run.evaluation_plot(found.method)

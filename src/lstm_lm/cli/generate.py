@@ -13,6 +13,7 @@ from lstm_lm.cli.hydra_app import run_app
 from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note, write_text
+from lstm_lm.display import Output
 from lstm_lm.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,11 +53,12 @@ def _generate(config: DictConfig) -> None:
     command = CommandOptions.parse({key: value for key, value in plain.items() if key not in keys}, "")
     if command.interactive and options.num_samples > 1:
         raise UserError(f"interactive=true: writes one text, not num_samples={options.num_samples}")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a text has no bytes to keep as they are, and must not end
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # refused where it is read as a prompt
     _write(command, options)
+    if isinstance(sys.stdout, Output) and (lost := sys.stdout.replaced):
+        count = "1 character" if lost == 1 else f"{lost:,} characters"
+        note(f"{count} became '?': {sys.stdout.encoding} lacks them; PYTHONIOENCODING=utf-8 has all")
 
 
 def _write(command: CommandOptions, options: "GenerateOptions") -> None:

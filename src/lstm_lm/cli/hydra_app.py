@@ -83,10 +83,9 @@ def run_app(
 
     fresh = resolvers.FreshDirectories()
     resolvers.register(fresh, program)
-    shows = args.help or args.hydra_help or args.cfg or args.info or args.shell_completion
     hydra.version.setbase("1.3")
     # The other commands make no directory: what asks for one there comes from another's run, which they read.
-    claimed = fresh.claiming() if config_name == "train" and not shows else contextlib.nullcontext()
+    claimed = fresh.claiming() if config_name == "train" and not _shows(args) else contextlib.nullcontext()
     with _raising_hydra(), _unread_help(), only_allowed_targets(), claimed:  # its completion adds its flags once more
         try:
             _run_hydra(
@@ -108,6 +107,19 @@ def run_app(
             raise
         if failure:
             raise failure[0]
+
+
+def only_shows(argv: Sequence[str]) -> bool:
+    """Whether `argv` asks to be shown something, the configuration say, and not to run.
+
+    Raises:
+        UserError: as `parse_flags`.
+    """
+    return "--version" in argv or _shows(parse_flags(flags_parser(), argv))
+
+
+def _shows(args: Namespace) -> bool:
+    return bool(args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
 
 
 def flags_parser() -> ArgumentParser:

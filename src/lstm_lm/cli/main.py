@@ -17,13 +17,17 @@ class Verb(NamedTuple):
 
     module: str
     summary: str
+    answers: bool = False
+    """Whether what it is run for goes to standard output."""
 
 
 VERBS = {
     "train": Verb("lstm_lm.cli.train", "train a language model, or a sweep of them"),
-    "generate": Verb("lstm_lm.cli.generate", "write text with a trained model"),
-    "evaluate": Verb("lstm_lm.cli.evaluate", "score a trained model: static, dynamic, or over the length of context"),
-    "runs": Verb("lstm_lm.cli.runs", "list runs, compare them, draw their curves"),
+    "generate": Verb("lstm_lm.cli.generate", "write text with a trained model", answers=True),
+    "evaluate": Verb(
+        "lstm_lm.cli.evaluate", "score a trained model: static, dynamic, or over the length of context", answers=True
+    ),
+    "runs": Verb("lstm_lm.cli.runs", "list runs, compare them, draw their curves", answers=True),
     "embed": Verb("lstm_lm.cli.embed", "write a vector for each line of a text with a trained model"),
 }
 
@@ -37,25 +41,31 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = ("lstm-lm",
     """
     tie_if_asked()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in VERBS:
+        return run_verb(arguments[0], arguments[1:], [*program, arguments[0]])
+    return run_in_shell(lambda: _without_verb(arguments, program))
+
+
+def _without_verb(arguments: Sequence[str], program: Sequence[str]) -> int:
     if not arguments:
         print(usage(program), file=sys.stderr)
         return UserError.exit_status
-    verb, *rest = arguments
+    verb = arguments[0]
     if verb in ("-h", "--help", "help"):
         print(usage(program))
         return 0
     if verb in ("-V", "--version"):
         print(f"lstm-lm {__version__}")
         return 0
-    if verb not in VERBS:
-        print(f"error: {shown(verb)}: no such command\nchoose one of: {', '.join(VERBS)}", file=sys.stderr)
-        return UserError.exit_status
-    return run_verb(verb, rest, [*program, verb])
+    raise UserError(f"{shown(verb)}: no such command\nchoose one of: {', '.join(VERBS)}")
 
 
 def run_verb(verb: str, argv: Sequence[str], program: Sequence[str]) -> int:
     """Run one command; gives the exit status. `program` is what stands before `argv` when it is typed."""
-    return run_in_shell(lambda: int(importlib.import_module(VERBS[verb].module).run(list(argv), list(program))))
+    entry = VERBS[verb]
+    return run_in_shell(
+        lambda: int(importlib.import_module(entry.module).run(list(argv), list(program))), answers=entry.answers
+    )
 
 
 def run_script(verb: str) -> NoReturn:

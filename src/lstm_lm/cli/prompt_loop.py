@@ -50,7 +50,7 @@ def _next_line() -> str | None:
     """The next line of standard input without its newline; None at the end."""
     sys.stderr.write(SIGN)
     sys.stderr.flush()
-    line = sys.stdin.readline()
+    line = "" if sys.stdin is None else sys.stdin.readline()
     return line.removesuffix("\n") if line else None
 
 

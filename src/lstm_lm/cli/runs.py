@@ -1,9 +1,7 @@
 """`runs`: what runs there are, how their configurations differ, how their curves went. Reads, and changes nothing."""
 
-import codecs
 import io
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,8 +101,6 @@ def _in_section(word: str) -> str:
 
 def _runs(config: DictConfig) -> None:
     options = RunsOptions.parse(plain_config(config), "")
-    if isinstance(sys.stdout, io.TextIOWrapper) and codecs.lookup(sys.stdout.encoding).name == "utf-8":
-        sys.stdout.reconfigure(errors="surrogateescape")  # a path may hold any bytes; all letters can be shown
     if options.diff and options.plot is not None:
         raise UserError("diff= and plot=: one at a time")
     if options.diff:

@@ -1,7 +1,6 @@
 """The outermost layer: whatever a command raises becomes an exit status and, on standard error, a few lines."""
 
 import errno
-import io
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 from lstm_lm.cli.error_file import leave_word
 from lstm_lm.cli.wording import shown
+from lstm_lm.display import OutputLost, standard_streams
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.stop_signals import stop_signals
 
@@ -35,41 +35,46 @@ def tell(error: BaseException) -> Told | None:
     """The short form of an error that a user can cause; None: this is another one, and its traceback is needed."""
     if isinstance(error, UserError):
         return Told(error.exit_status, "\n".join(str(error).splitlines()[:MOST_LINES]) or type(error).__name__)
+    if isinstance(error, OutputLost):
+        return Told(RunError.exit_status, f"standard output cannot be written: {error.cause.strerror or error.cause}")
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         where = f"{shown(str(error.filename))}: " if error.filename else ""
         return Told(RunError.exit_status, f"{where}no space left on this disk; free some, and run the same again")
     return None
 
 
-def run_in_shell(command: Callable[[], int]) -> int:
-    """Run `command`; gives the exit status. `HYDRA_FULL_ERROR=1` shows the tracebacks of all errors."""
+def run_in_shell(command: Callable[[], int], *, answers: bool = False) -> int:
+    """Run `command`; gives the exit status. `HYDRA_FULL_ERROR=1` shows the tracebacks of all errors.
+
+    With `answers`, what it is run for goes to standard output, so that without one there is nothing to do.
+    """
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told to raise
-    try:
-        _say_what_can_be_said()
-        with _ending_on_signals():
-            status = command()
-        sys.stdout.flush()  # here, where a closed pipe is expected
-        return status
-    except Interrupted as stop:
-        return stop.exit_status
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else FAILED if stop.code else 0
-    except Exception as error:
-        if _nobody_reads(error):
-            # Python would try once more to write what it has, and complain, as it exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _BROKEN_PIPE
-        told = tell(error)
-        leave_word(error, told.text if told else None)
-        if told is None or full:
-            traceback.print_exception(error)
-        if told is None:
-            return FAILED
-        print(f"error: {told.text}", file=sys.stderr)
-        return told.exit_status
+    with standard_streams() as has_output:
+        try:
+            if answers and not has_output:
+                raise UserError("standard output is closed, and this command writes its answer there")
+            with _ending_on_signals():
+                status = command()
+            sys.stdout.flush()  # here, where a closed pipe is expected
+            return status
+        except Interrupted as stop:
+            return stop.exit_status
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 128 + signal.SIGINT
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else FAILED if stop.code else 0
+        except Exception as error:
+            if isinstance(error, OutputLost) and _nobody_reads(error.cause):
+                return _BROKEN_PIPE
+            told = tell(error)
+            leave_word(error, told.text if told else None)
+            if told is None or full:
+                traceback.print_exception(error)
+            if told is None:
+                return FAILED
+            print(f"error: {told.text}", file=sys.stderr)
+            return told.exit_status
 
 
 @contextmanager
@@ -90,23 +95,6 @@ def _ending_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _say_what_can_be_said() -> None:
-    """What the terminal, or Windows' code page for a file, cannot show must not end a run: it becomes a "?".
-
-    Not where Python writes the bytes of a path as they are (LC_ALL=C): a program that reads them would find no file.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="replace")
-
-
-def _nobody_reads(error: Exception) -> bool:
-    """Whether whoever read standard output has gone; Windows (not tried) says EINVAL of that, and says it again."""
-    if isinstance(error, BrokenPipeError):
-        return True
-    if not isinstance(error, OSError) or error.errno != errno.EINVAL:
-        return False
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
+def _nobody_reads(error: OSError) -> bool:
+    """Whether whoever read standard output has gone; Windows (not tried) says EINVAL of that."""
+    return error.errno in (errno.EPIPE, errno.EINVAL)

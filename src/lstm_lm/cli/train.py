@@ -4,6 +4,7 @@ import os
 import secrets
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from lstm_lm import lifeline
 from lstm_lm.cli import resolvers, same_again, study, sweep_plan
-from lstm_lm.cli.hydra_app import flags_parser, parse_flags, run_app
+from lstm_lm.cli.hydra_app import flags_parser, only_shows, parse_flags, run_app
 from lstm_lm.cli.hydra_guard import guard_process
 from lstm_lm.cli.hydra_record import write_record
 from lstm_lm.cli.plain_config import plain_config
@@ -26,6 +27,7 @@ from lstm_lm.cli.sweep import Sweep
 from lstm_lm.cli.sweep_outcome import GOOD, Job, Letterbox
 from lstm_lm.cli.terminal import Terminal
 from lstm_lm.cli.wording import shown
+from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import only_one
@@ -67,6 +69,12 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str], program: Sequence[str]) -> int:
+    # Results are in the run directory, so all that training prints is for people; a configuration is for whoever asked.
+    with nullcontext() if only_shows(argv) else for_people():
+        return _run_typed(argv, program)
+
+
+def _run_typed(argv: Sequence[str], program: Sequence[str]) -> int:
     if any(key_of(word) == "study" for word in argv):
         flags = parse_flags(flags_parser(), argv)
         if study.is_asked_for(flags, program):
@@ -120,6 +128,10 @@ class TrainTask:
 
     def __call__(self, config: DictConfig) -> None:
         """Train as `config` says."""
+        with for_people():  # once more: in another process nobody else does
+            self._run(config)
+
+    def _run(self, config: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             letters = Letterbox(Path(HydraConfig.get().sweep.dir), self.attempt) if self._elsewhere else None
             _sweep_job(self.sweep, config, self._console, self._command, letters)

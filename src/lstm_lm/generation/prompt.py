@@ -30,6 +30,8 @@ def read_prompt(prompt: str | None, prompt_file: str | None, standard_input: Bin
     if prompt:
         raise UserError("prompt and prompt_file are both given: give only one of the two")
     shown = f"prompt_file={prompt_file}"
+    if prompt_file == STANDARD_INPUT and standard_input is None and sys.stdin is None:
+        raise UserError(f"{shown}: cannot be read: standard input is closed")
     try:
         if prompt_file == STANDARD_INPUT:
             data = (standard_input or sys.stdin.buffer).read()
@@ -37,7 +39,7 @@ def read_prompt(prompt: str | None, prompt_file: str | None, standard_input: Bin
             data = Path(prompt_file).expanduser().read_bytes()
     except OSError as error:
         raise UserError(f"{shown}: cannot be read: {error.strerror or error}\nname a readable text file") from None
-    except (ValueError, AttributeError, RuntimeError) as error:  # a zero byte in a path; no standard input; no home
+    except (ValueError, RuntimeError) as error:  # a zero byte in a path; no home
         raise UserError(f"{shown!r}: cannot be read: {error}\nname a readable text file") from None
     try:
         return data.decode("utf-8")

@@ -6,10 +6,11 @@ import platform
 import re
 import subprocess
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lstm_lm.display import spelled_out
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
 from lstm_lm.runs.regular_file import read_regular
@@ -145,7 +146,16 @@ class Summary(_Section):
         """
         if self.status in ("skipped", "failed") and self.reason is None:
             raise ValueError(f"a run that is {self.status} needs a reason")
-        atomic.write_text(path, self.model_dump_json(indent=2) + "\n")
+        told = type(self).model_validate(_spelled_out(self.model_dump()))
+        atomic.write_text(path, told.model_dump_json(indent=2) + "\n")
+
+
+def _spelled_out(value: Any) -> Any:
+    if isinstance(value, str):
+        return spelled_out(value)
+    if isinstance(value, dict):
+        return {key: _spelled_out(item) for key, item in value.items()}
+    return [_spelled_out(item) for item in value] if isinstance(value, list) else value
 
 
 def read(path: Path) -> Summary:

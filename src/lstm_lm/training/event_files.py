@@ -10,6 +10,9 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from lstm_lm.display import spelled_out
+from lstm_lm.errors import UserError
+
 PROBE_BYTES = 1 << 16
 """What must fit before a new file is begun where the disk was full."""
 
@@ -24,7 +27,16 @@ class EventFiles:
     """
 
     def __init__(self, folder: Path, tell: Callable[[OSError], None]) -> None:
-        """`tell` hears why a file could not be written."""
+        """`tell` hears why a file could not be written.
+
+        Raises:
+            UserError: TensorBoard, which writes and reads UTF-8 paths only, has no name for `folder`.
+        """
+        if (shown := spelled_out(str(folder))) != str(folder):
+            raise UserError(
+                f"{shown}: TensorBoard cannot write into a folder whose name is not UTF-8\n"
+                "choose another with hydra.run.dir=DIR, or do without it: logger.tensorboard=false"
+            )
         self._folder = folder
         self._tell = tell
         self._waiting: list[Record] | None = []

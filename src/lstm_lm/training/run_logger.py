@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from lstm_lm.display import spelled_out
 from lstm_lm.errors import RunError
 from lstm_lm.runs import atomic, metrics_file
 from lstm_lm.runs.directory import RunDirectory
@@ -39,7 +40,7 @@ class RunLogger(Logger):
         `warn` hears once of each file that cannot be written for a while.
 
         Raises:
-            UserError: metrics.csv is there, but cannot be read.
+            UserError: metrics.csv is there, but cannot be read; TensorBoard cannot write into such a folder.
             RunError: a file cannot be written.
         """
         super().__init__()
@@ -94,7 +95,7 @@ class RunLogger(Logger):
     @rank_zero_only
     def log_text(self, name: str, text: str, step: int) -> None:
         """Record a text; TensorBoard reads Markdown, so it becomes a code block."""
-        fence = "\n".join(f"    {line}" for line in text.splitlines())
+        fence = "\n".join(f"    {line}" for line in spelled_out(text).splitlines())
         self._record(lambda writer: writer.add_text(name, fence, step))
 
     @rank_zero_only
@@ -180,7 +181,7 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | 
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value if isinstance(value, (bool, int, float, str)) else str(value)
+            found[f"{prefix}{key}"] = value if isinstance(value, (bool, int, float)) else spelled_out(str(value))
     return found
 
 

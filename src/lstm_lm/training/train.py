@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from lstm_lm.display import never_failing
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.footprint import Footprint
@@ -52,7 +53,7 @@ def train(
     Args:
         config: a whole configuration, plain and resolved, as `lstm_lm.compose` gives it.
         run_dir: where the run lies; None: a fresh directory below `outputs/`.
-        console: where a person looks on; None: nothing is printed.
+        console: where a person looks on; None: nothing is printed. What it cannot print ends nothing.
         command: what was typed, for `summary.json`; None: this process's own command line.
         started_at: `time.time()` when the user began to wait; None: now.
         goes_on: whether the same call in a new process continues this run, so that a SLURM job whose time is up may be
@@ -77,7 +78,7 @@ def train(
         claimed = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
         run_dir = claimed.run.path
     directory = Path(run_dir)
-    with only_one(directory):
+    with only_one(directory), never_failing(console):
         footprint = claimed or Footprint(RunDirectory(directory))  # taken only now: nobody else writes there
         try:
             start = resume.plan(config, directory)
