@@ -1,5 +1,6 @@
 """What a container or a scheduler allows counts, not what the machine has."""
 
+import math
 from pathlib import Path
 
 import psutil
@@ -66,6 +67,19 @@ def test_where_the_number_of_cores_is_not_known_it_is_that_of_processors(
 ) -> None:
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 8 if logical else None)
     assert limits.usable_cores() == 8
+
+
+@pytest.mark.posix
+def test_a_limit_of_the_address_space_counts_but_for_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    taken = psutil.Process().memory_info().vms
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert limits.address_space_left() == math.inf
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2**50, resource.RLIM_INFINITY))
+    assert limits.address_space_left() == pytest.approx(2**50 - taken, rel=1e-3)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1, 1))
+    assert limits.address_space_left() == 0
 
 
 def test_this_machine_has_at_least_one_core_and_some_memory() -> None:

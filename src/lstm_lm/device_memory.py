@@ -1,5 +1,6 @@
-"""Too little memory on a device, whoever says so, and in whatever words."""
+"""Too little memory, on a device or on this side of it, whoever says so, and in whatever words."""
 
+import errno
 import re
 
 _SAID = re.compile(
@@ -8,6 +9,19 @@ _SAID = re.compile(
     r"|\bmiopenStatusAllocFailed\b",
     re.IGNORECASE,
 )
+
+_SAID_OF_THE_HOST = re.compile(
+    r"DefaultCPUAllocator: (can't allocate memory|not enough memory)|\bstd::bad_alloc\b"
+    r"|can't start new thread|\bResource temporarily unavailable\b.*\bthread|Cannot allocate memory"
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether `error` says that there is too little of any memory, or no room for another thread."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    said = isinstance(error, RuntimeError | ImportError) and _SAID_OF_THE_HOST.search(str(error)) is not None
+    return said or lacks_device_memory(error)
 
 
 def lacks_device_memory(error: BaseException) -> bool:

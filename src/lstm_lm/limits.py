@@ -4,6 +4,7 @@ Threads beyond the cores that a process really gets are worse than none: a recur
 other at every time step. PyTorch looks at the machine alone.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,16 @@ def usable_memory() -> int:
     """Bytes of memory that this process and its like have together."""
     limits = [int(text) for text in (*_read("memory.max"), *_read("memory.limit_in_bytes", "memory")) if text.isdigit()]
     return min([psutil.virtual_memory().total, *limits])
+
+
+def address_space_left() -> float:
+    """Bytes that this process may still map (`ulimit -v`); infinite where nothing limits it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return math.inf if soft == resource.RLIM_INFINITY else max(0, soft - psutil.Process().memory_info().vms)
 
 
 def _cpu_quotas() -> Iterator[float]:

@@ -5,10 +5,8 @@ import os
 from pathlib import Path
 
 from lstm_lm.cli.wording import shown
-from lstm_lm.device_memory import lacks_device_memory
+from lstm_lm.device_memory import lacks_memory
 from lstm_lm.errors import ERROR_FILE, Unavailable
-
-_NO_MEMORY_ON_A_CPU = "DefaultCPUAllocator: can't allocate memory"
 
 
 def leave_word(error: Exception, text: str | None) -> None:
@@ -16,17 +14,12 @@ def leave_word(error: Exception, text: str | None) -> None:
     path = os.environ.get(ERROR_FILE)
     if path is None:
         return
-    short = _is_short_of_memory(error)
+    short = lacks_memory(error)
     if text is None:
         cause = " ".join(str(error).split())
         text = shown(f"{type(error).__name__}: {cause}" if cause else type(error).__name__)
     told = {
         "unavailable": short or isinstance(error, Unavailable),
-        "text": f"not enough memory: {text}" if short else text,
+        "text": f"not enough memory: {text}" if short and not text.startswith("not enough memory") else text,
     }
     Path(path).write_text(json.dumps(told), encoding="utf-8")
-
-
-def _is_short_of_memory(error: Exception) -> bool:
-    """On a device, or on this side of it."""
-    return isinstance(error, MemoryError) or lacks_device_memory(error) or _NO_MEMORY_ON_A_CPU in str(error)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lstm_lm.cli.error_file import leave_word
 from lstm_lm.cli.wording import shown
+from lstm_lm.device_memory import lacks_memory
 from lstm_lm.display import OutputLost, standard_streams
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.stop_signals import stop_signals
@@ -35,6 +36,13 @@ def tell(error: BaseException) -> Told | None:
     """The short form of an error that a user can cause; None: this is another one, and its traceback is needed."""
     if isinstance(error, UserError):
         return Told(error.exit_status, "\n".join(str(error).splitlines()[:MOST_LINES]) or type(error).__name__)
+    if lacks_memory(error):
+        cause = shown(" ".join(str(error).split())) or type(error).__name__
+        return Told(
+            RunError.exit_status,
+            f"not enough memory: {cause}\n"
+            "a smaller model, batch or window takes less; limits (ulimit -v, -u, a container's) may leave too little",
+        )
     if isinstance(error, OutputLost):
         return Told(RunError.exit_status, f"standard output cannot be written: {error.cause.strerror or error.cause}")
     if isinstance(error, OSError) and error.errno in _NO_SPACE:

@@ -6,7 +6,7 @@ from pathlib import Path
 from lstm_lm.runs.summary import Summary
 from lstm_lm.training import memory_advice, vendor_cost
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.parts import Parts
+from lstm_lm.training.parts import Parts, windows_per_epoch
 from lstm_lm.training.preflight import Preflight
 from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime import in_force
@@ -38,6 +38,16 @@ def _where_from(config: TrainConfig, start: Start) -> str:
     return "" if config.top.init_from is None else f", from the weights of {config.top.init_from}"
 
 
+def _tokens_per_epoch(config: TrainConfig, parts: Parts) -> int:
+    """Tokens that an epoch trains on; of lines under a limit, about."""
+    data = parts.data
+    windows = windows_per_epoch(config.trainer, data.steps_per_epoch)
+    if data.options.unit == "line":
+        return data.predicted("train").tokens * windows // data.steps_per_epoch
+    streams = data.options.batch_size * parts.team.size
+    return min(data.manifest.splits["train"].tokens // streams, windows * data.options.seq_len) * streams
+
+
 def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path, start: Start) -> Preflight:
     """The same and more, to be shown.
 
@@ -50,7 +60,6 @@ def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path
     """
     manifest, options, machine = parts.data.manifest, parts.data.options, parts.hardware
     parameters = parts.model.num_parameters()
-    streams = options.batch_size * parts.team.size
     return Preflight(
         corpus=options.name,
         tokens={name: split.tokens for name, split in manifest.splits.items()},
@@ -63,11 +72,7 @@ def preflight(summary: Summary, config: TrainConfig, parts: Parts, run_dir: Path
         processes=parts.team.size,
         accumulate=config.trainer["accumulate_grad_batches"],
         steps_per_epoch=parts.steps_per_epoch,
-        tokens_per_epoch=(
-            parts.data.predicted("train")
-            if options.unit == "line"
-            else manifest.splits["train"].tokens // streams * streams
-        ),
+        tokens_per_epoch=_tokens_per_epoch(config, parts),
         total_steps=parts.total_steps,
         device=machine.label,
         precision=machine.precision,

@@ -36,12 +36,13 @@ def estimate(parts: Parts) -> int:
 def warnings_before(parts: Parts) -> list[str]:
     """A line where the estimate is more than there is: a system that runs out of memory ends processes unasked."""
     device, needed = parts.hardware.device, estimate(parts)
+    available: float
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         available = torch.cuda.mem_get_info(device)[0] + kept
     elif device.type == "cpu":
         needed *= parts.team.size
-        available = min(psutil.virtual_memory().available, limits.usable_memory())
+        available = min(psutil.virtual_memory().available, limits.usable_memory(), limits.address_space_left())
     else:
         return []
     if needed <= available:

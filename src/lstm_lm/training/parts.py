@@ -32,6 +32,7 @@ from lstm_lm.training.nonfinite import NonFinite
 from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.origin import find_origin, section_of, start_from
 from lstm_lm.training.resume import refuse_other_shapes, refuse_other_text
+from lstm_lm.training.room import refuse_without_room
 from lstm_lm.training.schedulers import ConstantOptions
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -80,8 +81,10 @@ def build_parts(
     data = data or _read_text(config, machine.device, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
     if saved is not None and checkpoint is not None:
         refuse_other_text(saved["data"], data.manifest.model_dump(mode="json"), checkpoint, config.plain)
+    vocabulary, kind = data.tokenizer.vocabulary_size, str(config.plain["optimizer"]["name"])
+    refuse_without_room(config.top.model, vocabulary, kind, machine.parameter_dtype, machine.device)
     _seed_everything(config.top.seed)
-    model = build_model(config.top.model, data.tokenizer.vocabulary_size)
+    model = build_model(config.top.model, vocabulary)
     model.to(machine.parameter_dtype)  # now: Lightning does so only after a checkpoint's weights have been put in
     if loaded is not None and checkpoint is not None:
         refuse_other_shapes(model_weights(loaded), model, checkpoint)
@@ -92,10 +95,10 @@ def build_parts(
         choice = choice._replace(reason=TUNED)
     if origin is not None:
         start_from(model, config.top.model, origin, str(config.top.init_from))
-    windows_per_epoch = _windows_per_epoch(config.trainer, data.windows_per_epoch)
-    _check_validation_interval(config.trainer, windows_per_epoch)
+    windows = windows_per_epoch(config.trainer, data.windows_per_epoch)
+    _check_validation_interval(config.trainer, windows)
     # the last step of an epoch may have fewer windows
-    steps_per_epoch = math.ceil(windows_per_epoch / int(config.trainer["accumulate_grad_batches"]))
+    steps_per_epoch = math.ceil(windows / int(config.trainer["accumulate_grad_batches"]))
     total_steps = _total_steps(config, steps_per_epoch)
     objective = build_objective(config.top.objective, config.top.model)
     task = LanguageModelTask(
@@ -224,7 +227,7 @@ def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:
     return None if saved is None else tokenizer_from_json(saved["tokenizer"])
 
 
-def _windows_per_epoch(trainer: dict[str, Any], windows: int) -> int:
+def windows_per_epoch(trainer: dict[str, Any], windows: int) -> int:
     """Those of an epoch's `windows` that Lightning takes, which looks at its limits in this order.
 
     Raises:

@@ -56,7 +56,7 @@ class Preflight:
             ("batch", f"{self.batch_size} streams x {self.seq_len} tokens a window{many}{accumulated}"),
             (
                 "length",
-                f"{length}; an epoch has {self.steps_per_epoch:,}, {self.tokens_per_epoch:,} tokens",
+                f"{length}; an epoch has {self.steps_per_epoch:,}, of {self.tokens_per_epoch:,} tokens in all",
             ),
             ("device", self.device),
             ("precision", f"{self.precision} ({self.precision_reason})"),
@@ -77,8 +77,10 @@ class Preflight:
     def show(self, console: Console) -> None:
         """Print it as two aligned columns, warnings below them."""
         table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for what, value in self.rows():
-            table.add_row(Text(what, style="dim"), Text(value, overflow="fold"))
+            table.add_row(Text(what, style="dim"), Text(value))
         console.print(table)
         for warning in self.warnings:
             console.print(Text(f"warning: {warning}", style="yellow"))
@@ -91,7 +93,7 @@ def estimate_memory(
     return parameters * parameter_bytes * (2 + optimizer_tensors) + activation_floats * activation_bytes
 
 
-def gib(count: int) -> str:
+def gib(count: float) -> str:
     """A number of bytes, as a person reads it."""
     gib = count / BYTES_PER_GIB
-    return f"{gib:.1f} GiB" if gib >= 1 else f"{count / 2**20:.0f} MiB"
+    return f"{gib:,.1f} GiB" if gib >= 1 else f"{count / 2**20:.0f} MiB"
