@@ -60,7 +60,7 @@ def test_a_quoted_text_can_be_shown_as_it_was_typed(text: str) -> None:
     assert unquote_text(str(PARSER.parse_override(quoted(text, FreeText.TEXT)).value())) == text
 
 
-@given(texts.filter(lambda text: text.lower() != "null" and not text.startswith(("[", "'", '"'))))
+@given(texts.filter(lambda text: text.lower() != "null" and not text.startswith(("[", "'", '"', "~"))))
 def test_a_path_and_a_stop_text_arrive_as_they_were_typed(text: str) -> None:
     assert arrives(quoted(text, FreeText.PATH)) == text
     assert arrives(quoted(text, FreeText.TEXTS)) == text
@@ -124,6 +124,28 @@ def test_a_sweep_over_paths(value: str, each: list[Any]) -> None:
 def test_a_hydra_path_keeps_its_interpolations() -> None:
     assert arrives(quoted("runs (old)/${now}, 1", FreeText.HYDRA_PATH)) == "runs (old)/wrong, 1"
     assert arrives(quoted("'runs/${now}'", FreeText.HYDRA_PATH)) == "runs/wrong"
+
+
+@pytest.mark.parametrize("kind", [FreeText.PATH, FreeText.HYDRA_PATH])
+@pytest.mark.parametrize(
+    ("value", "arrived"),
+    [("~/runs", "/home/me/runs"), ("'~/runs'", "/home/me/runs"), ("runs/~/x", "runs/~/x"), ("./~", "./~")],
+)
+def test_a_tilde_is_the_users_home(kind: FreeText, value: str, arrived: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of `KEY=~/runs` no shell sees that it is a path."""
+    monkeypatch.setattr(
+        "os.path.expanduser", lambda path: path.replace("~", "/home/me", 1) if path[:2] == "~/" else path
+    )
+    assert arrives(quoted(value, kind)) == arrived
+
+
+def test_a_tilde_in_a_list_is_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path.replace("~", "/home/me", 1))
+    assert arrives(quoted("[~/a,b]", FreeText.PATH)) == ["/home/me/a", "b"]
+
+
+def test_a_tilde_in_a_text_is_text() -> None:
+    assert arrives(quoted("~/runs", FreeText.TEXT)) == "~/runs"
 
 
 @pytest.mark.parametrize("prefix", ["+", "++", "~"])

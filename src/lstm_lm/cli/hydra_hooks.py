@@ -1,5 +1,6 @@
 """What happens between Hydra's composing a configuration and its making the run directory."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -39,7 +40,8 @@ class RefuseEarly(Callback):
         with _refusing():
             plain = plain_config(config)
             TrainConfig.parse(plain)
-            run_dir = Path(str(config.hydra.run.dir))
+            config.hydra.run.dir = os.path.expanduser(str(config.hydra.run.dir))  # a file's: of a typed one it is done
+            run_dir = Path(config.hydra.run.dir)
             refuse_early(plain, run_dir)
             self._footprint = Footprint(RunDirectory(run_dir))
             try:
@@ -60,7 +62,7 @@ class RefuseEarly(Callback):
         with _refusing():
             jobs = sweep_plan.plan_jobs(config)
             _refuse_several_devices(config, jobs)
-            sweep_dir = str(config.hydra.sweep.dir)
+            config.hydra.sweep.dir = sweep_dir = os.path.expanduser(str(config.hydra.sweep.dir))
             make_writable(Path(sweep_dir), "hydra.sweep.dir")
             plan = sweep_plan.SweepPlan(jobs, Path(sweep_dir), str(config.hydra.runtime.choices["hydra/launcher"]))
             if plan.launcher.startswith("submitit"):

@@ -7,7 +7,7 @@ the keys that hold one, the characters that were typed are the characters that a
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,10 +35,11 @@ class FreeText(Enum):
     PATH = auto()
     """A path, or a list of paths, `[a,b]`, and in a sweep several of these, `a,b`: unless a file has just that name.
 
-    Or `null`. Quotes around the whole, which Hydra's own documentation recommends, are taken off.
+    Or `null`. `~` is the user's home, as a shell would have it. Quotes around the whole, which Hydra's own
+    documentation recommends, are taken off.
     """
     HYDRA_PATH = auto()
-    """A path that Hydra fills in: `${now:%H-%M}` and other interpolations work."""
+    """A path that Hydra fills in: `~`, `${now:%H-%M}` and other interpolations work."""
 
 
 def quote_overrides(overrides: Iterable[str], keys: Mapping[str, FreeText], *, multirun: bool) -> list[str]:
@@ -63,14 +64,14 @@ def _quote_value(value: str, kind: FreeText, multirun: bool) -> str:
     if kind is FreeText.TEXTS:
         return _list_of_texts(value) if _is_list(value) else quote_text(value)
     if kind is FreeText.HYDRA_PATH:
-        return _quoted(_unquoted(value))
+        return _quoted(os.path.expanduser(_unquoted(value)))
     if os.path.lexists(value):
         return quote_text(value)
     if multirun and len(parts := _split(value)) > 1:
         return ",".join(_quote_value(part, kind, multirun=False) for part in parts)
     if _is_list(value):
-        return _list_of_texts(value)
-    return quote_text(_unquoted(value))
+        return _list_of_texts(value, os.path.expanduser)
+    return quote_text(os.path.expanduser(_unquoted(value)))
 
 
 def quote_text(text: str) -> str:
@@ -95,10 +96,10 @@ def _is_list(value: str) -> bool:
     return value.startswith("[") and value.endswith("]") and len(value) > 1
 
 
-def _list_of_texts(value: str) -> str:
+def _list_of_texts(value: str, change: Callable[[str], str] = str) -> str:
     inside = value[1:-1]
     items = _split(inside) if inside.strip(_BLANKS) else []
-    return "[" + ",".join(quote_text(_unquoted(item)) for item in items) + "]"
+    return "[" + ",".join(quote_text(change(_unquoted(item))) for item in items) + "]"
 
 
 def _split(value: str) -> list[str]:
