@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from cli_commands import Here
+from cli_commands import Here, StandIn
 
 from lstm_lm.cli.groups import groups_of, option_table, options_of
 
@@ -90,3 +90,26 @@ def test_options_are_the_files_that_are_whole_options() -> None:
 def test_the_option_table_marks_what_is_taken_by_default() -> None:
     [tokenizer] = [line for line in option_table("train").splitlines() if line.split()[0] == "tokenizer"]
     assert tokenizer.split(maxsplit=1)[1] == "bpe, byte, [char], whitespace, word"
+
+
+def test_another_commands_configuration_is_named(here: Here) -> None:
+    told = here("generate", "--config-name=train", "run=x").refused()
+    assert "lstm_lm train" in told
+
+
+def test_a_configuration_that_lacks_what_the_command_reads_is_refused(here: Here, own_folder: Path) -> None:
+    (own_folder / "mine.yaml").write_text("seed: 1\n", encoding="utf-8")
+    told = here("train", f"--config-dir={own_folder}", "--config-name=mine").refused()
+    assert "--config-name=mine" in told
+    assert "data" in told
+
+
+def test_a_configuration_of_ones_own_may_build_on_ours(
+    here: Here, own_folder: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it also names the run directory, below the user's home."""
+    monkeypatch.setenv("HOME", str(own_folder))
+    monkeypatch.setenv("USERPROFILE", str(own_folder))
+    (own_folder / "mine.yaml").write_text("defaults: [train, _self_]\nhydra: {run: {dir: ~/mine}}\n", encoding="utf-8")
+    assert here("train", f"--config-dir={own_folder}", "--config-name=mine").status == 0
+    assert stand_in.calls[0][1] == Path("mine")

@@ -18,6 +18,18 @@ def defaults_of(config_name: str) -> dict[str, str | None]:
     }
 
 
+def top_level_names() -> list[str]:
+    """The configurations there are, one a command."""
+    return sorted(file.stem for file in conf_dir().glob("*.yaml"))
+
+
+def keys_of(config_name: str) -> list[str]:
+    """The keys at the top of a configuration that it always has, groups first."""
+    own = OmegaConf.load(conf_dir() / f"{config_name}.yaml")
+    chosen = (group for group, option in defaults_of(config_name).items() if option is not None)
+    return [*chosen, *(str(key) for key in own if key not in ("defaults", "hydra"))]
+
+
 def groups_of(config_name: str) -> list[str]:
     """The groups that a person chooses from."""
     return list(defaults_of(config_name))

@@ -15,12 +15,16 @@ from lstm_lm import __version__
 from lstm_lm.cli import resolvers
 from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.cli.free_text import FREE_TEXT
+from lstm_lm.cli.groups import keys_of, top_level_names
 from lstm_lm.cli.hydra_errors import check_overrides, explain
 from lstm_lm.cli.hydra_guard import only_allowed_targets
 from lstm_lm.cli.quoting import quote_overrides
+from lstm_lm.cli.wording import shown
 from lstm_lm.errors import Interrupted, UserError
 
 Task = Callable[[DictConfig], object]
+
+MOST_NAMED = 3
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 
@@ -59,6 +63,11 @@ def run_app(
         return
     parser = flags_parser()
     args = parse_flags(parser, argv)
+    if args.config_name in set(top_level_names()) - {config_name}:
+        raise UserError(
+            f"--config-name={args.config_name}: is another command's; this one's is {config_name}\n"
+            f"to run that command: python -m lstm_lm {args.config_name}"
+        )
     if args.multirun and no_multirun is not None:
         raise UserError(no_multirun)
     overrides = quote_overrides(args.overrides, FREE_TEXT[config_name], multirun=args.multirun)
@@ -73,6 +82,8 @@ def run_app(
     def guarded(config: DictConfig) -> None:
         # Hydra would print the overrides, and its own frames would be in the traceback.
         try:
+            if args.config_name not in (None, config_name):
+                _check_complete(config, config_name, str(args.config_name))
             task(config)
         except Exception as error:
             failure.append(error)
@@ -107,6 +118,16 @@ def run_app(
             raise
         if failure:
             raise failure[0]
+
+
+def _check_complete(config: DictConfig, config_name: str, named: str) -> None:
+    """Refuse a user's own configuration, from --config-dir, that lacks what this command reads."""
+    missing = [key for key in keys_of(config_name) if key not in config]
+    if missing:
+        raise UserError(
+            f"--config-name={shown(named)}: lacks what this command reads: {', '.join(missing[:MOST_NAMED])}\n"
+            f"let its defaults begin with {config_name}, which has all of it"
+        )
 
 
 def only_shows(argv: Sequence[str]) -> bool:

@@ -142,7 +142,8 @@ def _no_such_key(key: str, config_name: str, overrides: Sequence[str]) -> str:
     if homes := list(_options_with(key, config_name)):
         choice = " or ".join(homes[:MOST_SUGGESTED])
         return f"{key}: only with {choice}\nadd that, or leave {key} away"
-    near = _nearest(key, _known_keys(config_name, overrides, with_hydra=key.startswith("hydra")))
+    known = _known_keys(config_name, overrides, with_hydra=key.startswith("hydra"))
+    near = _nearest(key, [name for name in known if name != key])  # which --config-name's may lack
     hint = f"did you mean: {', '.join(near)}\n" if near else ""
     return f"{shown(key) or '(no key)'}: no such key\n{hint}all keys: --cfg job"
 
