@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.summary import Summary
+from lstm_lm.runs.summary import SplitSummary, Summary
 from lstm_lm.training.closing import show, show_interrupted
 
 AWKWARD = "it's a run, (lr=0.1) $HOME"
@@ -46,3 +46,24 @@ def test_how_to_go_on_is_quoted_for_a_shell(ended: Summary, tmp_path: Path) -> N
     told = console.file.getvalue().splitlines()[-1]  # type: ignore[attr-defined]
     words = shlex.split(told.partition("the same command with ")[2])
     assert words == [f"hydra.run.dir={run.path}", "resume=auto"]
+
+
+def test_in_the_run_directory_itself_the_whole_path_is_told(
+    ended: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra's job.chdir takes the process there; the user, who types the next command, is elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    console = Console(file=io.StringIO(), width=40)
+    show(ended, tmp_path, console, sample=None, source="best.ckpt", hints=())
+    assert f"run={tmp_path}" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [10, 20, 40, 66, 80, 200])
+def test_no_number_is_lost_on_a_narrow_terminal(width: int, ended: Summary) -> None:
+    ended.val = SplitSummary(loss=1.2345, perplexity=123456.7891, bits_per_character=2.3456, bits_per_byte=3.4567)
+    ended.test = SplitSummary(loss=9.8765, perplexity=876.5432, bits_per_character=7.6543, bits_per_byte=6.5432)
+    console = Console(file=io.StringIO(), width=width)
+    show(ended, Path("run"), console, sample=None, source="best.ckpt", hints=())
+    words = console.file.getvalue().split()  # type: ignore[attr-defined]
+    numbers = ["1.2345", "123,456.7891", "2.3456", "3.4567", "9.8765", "876.5432", "7.6543", "6.5432"]
+    assert [word for word in words if word in numbers] == numbers

@@ -209,4 +209,6 @@ def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *,
 def _run_dir() -> Path:
     """The run directory that Hydra has made; relative where it is below the current directory, as it was typed."""
     directory = Path(HydraConfig.get().runtime.output_dir)
+    if HydraConfig.get().job.chdir:  # what is printed is for the folder where the command was typed
+        return directory
     return directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory

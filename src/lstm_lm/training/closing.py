@@ -12,6 +12,10 @@ from lstm_lm.models.build import model_class
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
 
+_COLUMNS = ("loss", "perplexity", "bits/character", "bits/byte")
+_WIDEST = 1000
+"""Columns of a terminal that nobody has: more than a table of results can need."""
+
 
 def show(
     summary: Summary, run_dir: Path, console: Console, *, sample: str | None, source: str, hints: Sequence[str]
@@ -21,14 +25,7 @@ def show(
         from lstm_lm.training.callbacks.samples import sample_panel
 
         console.print(sample_panel(sample, f"sample from {source}"))
-    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
-    for column in ("", "loss", "perplexity", "bits/character", "bits/byte"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, scores in (("validation", summary.val), ("test", summary.test)):
-        if scores is not None:
-            table.add_row(name, *_cells(scores))
-    if table.row_count:
-        console.print(table)
+    _show_scores(summary, console)
     for name, scores in (("validation", summary.val), ("test", summary.test)):
         if scores is not None and scores.shares:
             shown = ", ".join(f"{what} {share:.1%}" for what, share in scores.shares.items())
@@ -44,9 +41,8 @@ def show(
         console.print(_compiled(summary.runtime), highlight=False)
     for hint in hints:
         console.print(Text(hint, style="yellow"))
-    shown = _relative(run_dir)
-    run = RunDirectory(run_dir)
-    profile = [f"profile {_relative(run.profiler)}"] if run.profiler.is_dir() else []
+    shown, run = _named(run_dir), RunDirectory(run_dir)
+    profile = [f"profile {Path(shown, run.profiler.name)}"] if run.profiler.is_dir() else []
     for line in (
         *profile,
         f"run  {shown}",
@@ -56,18 +52,44 @@ def show(
         console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
 
 
+def _show_scores(summary: Summary, console: Console) -> None:
+    """A table; one line a number where the terminal is too narrow for it, which would cut numbers off."""
+    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
+    table.add_column("")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right")
+    rows = {
+        name: _cells(scores)
+        for name, scores in (("validation", summary.val), ("test", summary.test))
+        if scores is not None
+    }
+    for name, cells in rows.items():
+        table.add_row(name, *cells)
+    if rows and console.measure(table, options=console.options.update(width=_WIDEST)).maximum <= console.width:
+        console.print(table)
+        return
+    for name, cells in rows.items():
+        for column, cell in zip(_COLUMNS, cells, strict=True):
+            console.print(Text(f"{name} {column} {cell}"), soft_wrap=True)
+
+
 def show_interrupted(summary: Summary | None, run: RunDirectory, console: Console) -> None:
     """Print where an interrupted run stands, and how to go on; without `summary` it had not begun."""
     if summary is None:
         console.print("interrupted before the first step; nothing was changed", highlight=False)
         return
     at = "" if summary.train.steps is None else f" at step {summary.train.steps:,}"
-    kept = f", saved in {_relative(run.last)}" if run.last.exists() else "; no checkpoint was written"
+    shown = _named(run.path)
+    kept = (
+        f", saved in {Path(shown, run.last.relative_to(run.path))}"
+        if run.last.exists()
+        else "; no checkpoint was written"
+    )
     console.print(Text(f"interrupted{at}{kept}"), soft_wrap=True)
     if run.profiler.is_dir():
-        console.print(Text(f"profile {_relative(run.profiler)}"), soft_wrap=True)
+        console.print(Text(f"profile {Path(shown, run.profiler.name)}"), soft_wrap=True)
     if run.last.exists():
-        again = f"{shlex.quote(f'hydra.run.dir={_relative(run.path)}')} resume=auto"
+        again = f"{shlex.quote(f'hydra.run.dir={shown}')} resume=auto"
         sweep = {"-m", "--multirun"} & set(shlex.split(summary.command))
         command = "this job's settings, without -m, and" if sweep else "the same command with"
         console.print(Text(f"continue: {command} {again}"), soft_wrap=True)
@@ -99,8 +121,12 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.2g} s"
 
 
+def _named(run_dir: Path) -> str:
+    """As short as a person would type it; whole where it is the current folder, as with Hydra's job.chdir."""
+    return str(run_dir.resolve()) if run_dir.resolve() == Path.cwd() else _relative(run_dir)
+
+
 def _relative(path: Path) -> str:
-    """As short as a person would type it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

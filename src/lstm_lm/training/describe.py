@@ -41,9 +41,9 @@ def _where_from(config: TrainConfig, start: Start) -> str:
 def _tokens_per_epoch(config: TrainConfig, parts: Parts) -> int:
     """Tokens that an epoch trains on; of lines under a limit, about."""
     data = parts.data
-    windows = windows_per_epoch(config.trainer, data.steps_per_epoch)
+    windows = windows_per_epoch(config.trainer, data.windows_per_epoch)
     if data.options.unit == "line":
-        return data.predicted("train").tokens * windows // data.steps_per_epoch
+        return data.predicted("train") * windows // data.windows_per_epoch
     streams = data.options.batch_size * parts.team.size
     return min(data.manifest.splits["train"].tokens // streams, windows * data.options.seq_len) * streams
 
