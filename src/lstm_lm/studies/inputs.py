@@ -1,10 +1,10 @@
 """What a row reads, by its content: a result belongs to that text and those weights, wherever they lie."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from lstm_lm.data.checksums import sha256_of
 from lstm_lm.data.text_digests import text_digests
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.errors import UserError
@@ -29,7 +29,8 @@ class InputDigests:
         for key in ("init_from", "ckpt_path"):
             if (name := config.get(key)) is not None:
                 try:
-                    found[key] = sha256_of(origin_file(str(name)))
+                    with origin_file(str(name)).open("rb") as file:
+                        found[key] = hashlib.file_digest(file, "sha256").hexdigest()
                 except (UserError, OSError):
                     continue
         return found
