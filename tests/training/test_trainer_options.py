@@ -104,6 +104,12 @@ def test_a_value_that_it_takes_is_passed_on(section: dict[str, Any], changes: di
     assert check_trainer(section | changes) == section | changes
 
 
+def test_a_whole_number_of_windows_may_be_written_as_a_float(section: dict[str, Any]) -> None:
+    typed = {"limit_train_batches": 3.0, "overfit_batches": 2.0, "val_check_interval": 3.0, "limit_val_batches": 1.0}
+    taken = check_trainer(section | typed)
+    assert [repr(taken[key]) for key in typed] == ["3", "2", "3", "1.0"]
+
+
 def test_values_that_exclude_each_other_are_told_as_lightning_tells_it(section: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"^trainer: .* together:\n.*check_val_every_n_epoch=None") as caught:
         check_trainer(section | {"val_check_interval": 0.5, "check_val_every_n_epoch": None})

@@ -122,7 +122,13 @@ def check_trainer(section: Mapping[str, Any]) -> dict[str, Any]:
     if section.get("max_epochs") == 0 or section.get("max_steps") == 0:
         raise UserError("trainer.max_epochs and trainer.max_steps: must be 1 or more, or -1 for no limit")
     _try(section)
-    return dict(section)
+    return {key: _as_taken(key, value) for key, value in section.items()}
+
+
+def _as_taken(key: str, value: Any) -> Any:
+    """3.0 windows are 3: for Lightning, too, but for `overfit_batches`, which it takes as a share then."""
+    counts = key in (*WINDOWS, "val_check_interval") and isinstance(value, float) and value > 1
+    return int(value) if counts else value
 
 
 def _check_fixed(key: str, value: Any) -> None:
