@@ -412,3 +412,32 @@ def test_another_way_to_compute_the_same_is_allowed_and_noted(small_config: Conf
     assert "changed    forward.name: auto then, stepwise now" in told.getvalue()
     assert "trainer.max_steps: 3 then, 6 now" in told.getvalue()
     assert "trainer.log_every_n_steps: 1 then, 2 now" in told.getvalue()
+
+
+LAST_VALIDATED = ("trainer.max_steps=7", "trainer.val_check_interval=7", "trainer.check_val_every_n_epoch=null")
+
+
+@pytest.mark.parametrize("where", ["on_validation_epoch_start", "on_test_epoch_start"])
+def test_a_run_that_is_killed_behind_its_last_step_still_tells_of_it(
+    where: str, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the process that continues takes no step, and step 7 is none of every third."""
+
+    class Gone(BaseException):
+        pass
+
+    def end(_: LanguageModelTask) -> None:
+        told.append(run.summary.read_bytes())
+        raise Gone
+
+    config = small_config(*LAST_VALIDATED, "trainer.log_every_n_steps=3", "data.test_fraction=0.1", "resume=auto")
+    whole = lstm_lm.train(config, tmp_path / "whole")
+    run, told = RunDirectory(tmp_path / "killed"), list[bytes]()
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTask, where, end)
+        with pytest.raises(Gone):
+            lstm_lm.train(config, run.path)
+    run.summary.write_bytes(told[0])  # as it was: nobody sums up after a SIGKILL
+    killed = lstm_lm.train(config, run.path)
+    assert (killed.train.loss, killed.train.steps) == (whole.train.loss, 7)
+    assert metrics_file.read(run.metrics)[-1]["train/loss"] == whole.train.loss

@@ -52,7 +52,8 @@ class RunLogger(Logger):
         self._begun = False
         self.metrics_file = MetricsFile(run.metrics)
         rows = metrics_file.read(run.metrics) if run.metrics.exists() else []
-        self._known = frozenset(next((row for row in rows if row[metrics_file.STEP] == resumed_step), {}))
+        self.resumed_row = next((row for row in rows if row[metrics_file.STEP] == resumed_step), {})
+        """What is logged already of the step that is continued from."""
 
     def begin(self) -> None:
         """Forget what an interrupted run had logged beyond the step that is continued; write event files from here on.
@@ -84,7 +85,9 @@ class RunLogger(Logger):
             raise ValueError("a metric without a step has no row in metrics.csv")
         with self._patiently():
             self.metrics_file.log(step, metrics)
-        known = self._known if step == self._resumed_step else ()  # a validation made up for may be recorded already
+        known = (
+            self.resumed_row if step == self._resumed_step else ()
+        )  # a validation made up for may be recorded already
         new = {name: value for name, value in metrics.items() if name not in known}
         self._record(lambda writer: _scalars(writer, [(name, value, step) for name, value in new.items()]))
 

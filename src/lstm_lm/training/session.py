@@ -87,6 +87,7 @@ class Session:
                     clock,
                     every_n_steps=config.trainer["log_every_n_steps"],
                     steps_per_epoch=parts.steps_per_epoch,
+                    total_steps=parts.total_steps,
                     system=config.callbacks.monitor.system,
                 )
                 if compilation.enabled:
@@ -110,7 +111,7 @@ class Session:
                 followers.join(self._order(), parts.hardware.device)
                 signals.check()
                 with memory_advice.instead_of_a_traceback(trainer, self.config, parts):
-                    self._fit(trainer, parts, checkpoints)
+                    self._fit(trainer, parts, logger, checkpoints)
                     beginning.begin()
                     signals.check()
                     hints = self._hints(parts, recorder)
@@ -136,7 +137,7 @@ class Session:
             run = self.run_directory.path
             describe.preflight(self.summary, self.config, parts, run, self.start).show(self.console)
 
-    def _fit(self, trainer: pl.Trainer, parts: Parts, checkpoints: Checkpoints | None) -> None:
+    def _fit(self, trainer: pl.Trainer, parts: Parts, logger: RunLogger, checkpoints: Checkpoints | None) -> None:
         """Train; end with a validation, whatever the limit that ended it."""
         try:
             together.fit(trainer, parts, self.start.checkpoint)
@@ -145,9 +146,11 @@ class Session:
             train.seconds = parts.task.trained_seconds
             train.steps, train.epochs = trainer.global_step, trainer.global_step // parts.steps_per_epoch
             loss = parts.task.train_loss
-            if loss is not None:  # else no step was left to take: what an earlier process reached stands
+            if loss is not None:
                 train.loss, train.step_ms = float(loss), clock.step_ms
                 train.tokens_per_second = clock.tokens_per_second
+            else:  # no step was left to take; the process that took the last one may not have lived to sum up
+                train.loss = logger.resumed_row.get("train/loss", train.loss)
             self.summary.val = self._best_scores(parts, checkpoints)
             self._note_runtime(parts)
         together.validate_the_end(trainer, parts)

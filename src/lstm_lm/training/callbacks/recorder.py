@@ -25,12 +25,20 @@ class Recorder(pl.Callback):
     """Writes a row every `every_n_steps` optimizer steps, and one with each validation."""
 
     def __init__(
-        self, logger: RunLogger, clock: StepClock, *, every_n_steps: int, steps_per_epoch: int, system: bool
+        self,
+        logger: RunLogger,
+        clock: StepClock,
+        *,
+        every_n_steps: int,
+        steps_per_epoch: int,
+        system: bool,
+        total_steps: int | None = None,
     ) -> None:
         self._logger = logger
         self._clock = clock
         self._every = every_n_steps
         self._steps_per_epoch = steps_per_epoch
+        self._total_steps = total_steps
         self._system = system
         self._process = psutil.Process()
         self._logged_step = -1
@@ -53,9 +61,12 @@ class Recorder(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log where it is time; reading a tensor waits for the device, so not more often."""
+        """Log where it is time; reading a tensor waits for the device, so not more often.
+
+        The last step as well, here: behind its checkpoint there may be nobody left to log it.
+        """
         step = trainer.global_step
-        if step % self._every == 0 and step != self._logged_step:
+        if (step % self._every == 0 or step == self._total_steps) and step != self._logged_step:
             self._log_step(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
