@@ -441,3 +441,31 @@ def test_a_run_that_is_killed_behind_its_last_step_still_tells_of_it(
     killed = lstm_lm.train(config, run.path)
     assert (killed.train.loss, killed.train.steps) == (whole.train.loss, 7)
     assert metrics_file.read(run.metrics)[-1]["train/loss"] == whole.train.loss
+
+
+def test_nothing_is_continued_from_a_best_checkpoint_within_a_step(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A validation between the windows of the first step: there is no last.ckpt yet, and best.ckpt lacks gradients."""
+
+    class Gone(BaseException):
+        pass
+
+    def step(task: LanguageModelTask, batch: Any, batch_idx: int, train: Any = LanguageModelTask.training_step) -> Any:
+        if batch_idx == 2:
+            raise Gone
+        return train(task, batch, batch_idx)
+
+    config = small_config("trainer.accumulate_grad_batches=4", "trainer.val_check_interval=1", "trainer.max_steps=2")
+    whole = lstm_lm.train(config, tmp_path / "whole")
+    run = RunDirectory(tmp_path / "killed")
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModelTask, "training_step", step)
+        with pytest.raises(Gone):
+            lstm_lm.train(config, run.path)
+    assert run.best.exists()
+    assert not run.last.exists()
+    with pytest.raises(UserError, match="between the windows of one optimizer step"):
+        lstm_lm.train(config | {"ckpt_path": "best"}, run.path)
+    killed = lstm_lm.train(config | {"resume": "auto"}, run.path)
+    assert (killed.train.loss, killed.val) == (whole.train.loss, whole.val)

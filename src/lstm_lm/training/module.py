@@ -302,6 +302,7 @@ class LanguageModelTask(pl.LightningModule):
             **own,
             "averaging": self.average.state_dict(),
             "validation_due": self._validation_follows(),
+            "within_a_step": self._is_within_a_step(),
             "other_processes": self._team.gather(own)[1:],  # the same of processes 1, 2, ...
             "seconds": self.trained_seconds,
             "validation": None if self.validation is None else self.validation.to_plain(),
@@ -311,6 +312,12 @@ class LanguageModelTask(pl.LightningModule):
     def validated_at(self) -> int | None:
         """The optimizer step of the last validation."""
         return None if self.validation is None else self.validation.step
+
+    def _is_within_a_step(self) -> bool:
+        """Whether gradients are half summed, as where a validation falls between the windows of one step."""
+        if self.trainer.state.fn != TrainerFn.FITTING or self._window is None:
+            return False
+        return not self.at_border(self._window[1])
 
     def _validation_follows(self) -> bool:
         """Whether Lightning validates before its next step; as it decides itself."""

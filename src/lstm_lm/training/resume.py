@@ -64,7 +64,7 @@ def plan(config: Mapping[str, Any], run_dir: Path) -> Start:
             )
         return Start(None)
     newest, passed_over = rotation.newest_whole(run)
-    if newest is None:
+    if newest is None or (newest == run.best and not passed_over and _is_within_a_step(newest)):
         return Start(None, step=None if run.is_empty() else 0)
     start = replace(_continue(config, newest), passed_over=tuple(passed_over))
     if passed_over:  # steps that are lost are taken again
@@ -119,10 +119,21 @@ def _belongs_to(run: RunDirectory, file: Path) -> bool:
     return any(file.parent.resolve().is_relative_to(folder) for folder in folders)
 
 
+def _is_within_a_step(path: Path) -> bool:
+    """Whether a checkpoint lacks gradients that were half summed: best.ckpt may, last.ckpt is written between steps."""
+    return bool(checkpoint_file.load(path)["lstm_lm"]["within_a_step"])
+
+
 def _continue(config: Mapping[str, Any], path: Path) -> Start:
     checkpoint = checkpoint_file.load(path)
     checkpoint_form.check_whole(checkpoint, path)
     saved = checkpoint["lstm_lm"]
+    if saved["within_a_step"]:
+        raise UserError(
+            f"{path}: was written between the windows of one optimizer step, and lacks their gradients
+"
+            "continue from another one (ckpt_path=last), or use init_from= to start from its weights alone"
+        )
     changed = identity.what_differs(saved, config)
     other_tokens = [line for line in changed if line.startswith("tokenizer.")]
     if other_tokens and config["resume"] == "force":
