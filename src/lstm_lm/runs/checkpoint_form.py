@@ -129,6 +129,7 @@ class _Section(_Process):
     resolved: _Resolved
     averaging: _Averaging
     validation_due: bool
+    within_a_step: bool
     other_processes: Annotated[list[_Process], Field(max_length=2**16)]
     seconds: Annotated[Finite, Field(ge=0)]
     validation: _Validation | None

@@ -130,8 +130,7 @@ def _continue(config: Mapping[str, Any], path: Path) -> Start:
     saved = checkpoint["lstm_lm"]
     if saved["within_a_step"]:
         raise UserError(
-            f"{path}: was written between the windows of one optimizer step, and lacks their gradients
-"
+            f"{path}: was written between the windows of one optimizer step, and lacks their gradients\n"
             "continue from another one (ckpt_path=last), or use init_from= to start from its weights alone"
         )
     changed = identity.what_differs(saved, config)
