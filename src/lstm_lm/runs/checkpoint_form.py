@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from lstm_lm.errors import UserError
@@ -135,6 +135,16 @@ class _Section(_Process):
     validation: _Validation | None
 
 
+class _Timer(_Part):
+    time_elapsed: dict[str, Annotated[Finite, Field(ge=0)]]
+
+
+class _Callbacks(_Part):
+    """Others check their own state."""
+
+    timer: _Timer | None = Field(default=None, alias="Timer")
+
+
 class _Checkpoint(_Part):
     epoch: Count
     global_step: Count
@@ -143,7 +153,7 @@ class _Checkpoint(_Part):
     ]
     state_dict: dict[str, Tensor]
     loops: dict[str, Any]
-    callbacks: Plain
+    callbacks: Annotated[_Callbacks, BeforeValidator(_without_tensors)]
     optimizer_states: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
     lr_schedulers: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
     text: dict[str, Plain] = Field(alias="TextDataModule")

@@ -337,36 +337,20 @@ class LanguageModelTask(pl.LightningModule):
         return self._seconds_before + time.perf_counter() - self._began
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put back what `on_save_checkpoint` added."""
-        self._check(checkpoint)
+        """Put back what `on_save_checkpoint` added.
+
+        Raises:
+            UserError: the checkpoint does not fit; nothing of it is put back then, as Lightning asks for this first.
+        """
+        saved_state.check(checkpoint, self, Path(str(self.trainer.ckpt_path)))
         saved = checkpoint["lstm_lm"]
         own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
         self._stream_state = to_device(own["stream_state"], self.device)
         generators.load_states(own["generators"], self.model, self.device)
         self._seconds_before = saved["seconds"]
-        self._validation_was_due = saved.get("validation_due", False)
-        if "averaging" in saved:  # not in those of earlier versions
-            self.average.load_state_dict(saved["averaging"])
+        self._validation_was_due = saved["validation_due"]
+        self.average.load_state_dict(saved["averaging"])
         self.validation = Validation.from_plain(saved["validation"])
-
-    def _check(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse, before anything of it is put back, what does not fit: Lightning asks for this hook first.
-
-        Raises:
-            UserError: something does not.
-        """
-        trainer, path, saved = self.trainer, Path(str(self.trainer.ckpt_path)), checkpoint["lstm_lm"]
-        loops = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}
-        fresh = {f"{name}_loop": loop.state_dict() for name, loop in {**loops, "predict": trainer.predict_loop}.items()}
-        fresh["fit_loop"]["state_dict"] = {}
-        saved_state.check_weights(checkpoint, self, path)
-        saved_state.check_progress(checkpoint, fresh, path)
-        made: Any = self.configure_optimizers()
-        saved_state.check_optimizer(checkpoint, made["optimizer"], made["lr_scheduler"]["scheduler"], path)
-        saved_state.check_average(checkpoint, self.average, path)
-        batch_size = trainer.datamodule.options.batch_size  # type: ignore[attr-defined]
-        for process in (saved, *saved["other_processes"]):
-            saved_state.check_process(process, self.model, batch_size, path)
 
     def on_train_start(self) -> None:
         """Time counts from here; and the device is known for certain only now."""

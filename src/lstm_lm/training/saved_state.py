@@ -19,6 +19,7 @@ from lstm_lm.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from lstm_lm.models.interface import LanguageModel
+    from lstm_lm.training.module import LanguageModelTask
 
 MOST = 2**53
 """Steps, windows, epochs."""
@@ -33,6 +34,26 @@ def _refused(path: Path, error: _Unlike) -> UserError:
         f"{path}: training cannot go on from it as this run is set:\n{error}\n"
         "bring back the settings that it was trained with, or start a new run from its weights with init_from="
     )
+
+
+def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) -> None:
+    """Hold all of it against `task`, which is about to go on from it.
+
+    Raises:
+        UserError: something does not fit.
+    """
+    trainer, saved = task.trainer, checkpoint["lstm_lm"]
+    loops = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}
+    fresh = {f"{name}_loop": loop.state_dict() for name, loop in {**loops, "predict": trainer.predict_loop}.items()}
+    fresh["fit_loop"]["state_dict"] = {}
+    check_weights(checkpoint, task, path)
+    check_progress(checkpoint, fresh, path)
+    made: Any = task.configure_optimizers()
+    check_optimizer(checkpoint, made["optimizer"], made["lr_scheduler"]["scheduler"], path)
+    check_average(checkpoint, task.average, path)
+    batch_size = trainer.datamodule.options.batch_size  # type: ignore[attr-defined]
+    for process in (saved, *saved["other_processes"]):
+        check_process(process, task.model, batch_size, path)
 
 
 def check_weights(checkpoint: Mapping[str, Any], task: torch.nn.Module, path: Path) -> None:

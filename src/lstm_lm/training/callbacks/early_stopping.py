@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
+from lstm_lm.errors import UserError
 from lstm_lm.training.callbacks.options import EarlyStoppingOptions
 from lstm_lm.training.module import LanguageModelTask
 
@@ -14,7 +15,7 @@ from lstm_lm.training.module import LanguageModelTask
 class GiveUp(EarlyStopping):
     """Ends training after `patience` validations without a better loss.
 
-    Lightning takes the patience from the checkpoint when a run is resumed, and remembers there that it once stopped.
+    Lightning's own takes the patience, too, from the checkpoint, and remembers there that it once stopped.
     """
 
     def __init__(self, options: EarlyStoppingOptions) -> None:
@@ -31,11 +32,23 @@ class GiveUp(EarlyStopping):
         """Whether it ended this run."""
         return self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def state_dict(self) -> dict[str, Any]:
         """Only how long the loss has not got better, and what the best was."""
-        patience = self.patience
-        super().load_state_dict(state_dict)
-        self.patience = patience
+        return {"best": float(self.best_score), "waited": self.wait_count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Raises:
+            UserError: it is not such.
+        """
+        best, waited = state_dict.get("best"), state_dict.get("waited")
+        if type(best) is not float or type(waited) is not int or waited < 0:
+            raise UserError(
+                f"the checkpoint's early stopping is not valid: {state_dict!r:.200}\n"
+                "use another checkpoint, or init_from= to start from its weights alone"
+            )
+        self.best_score, self.wait_count = torch.tensor(best), waited
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A loss over other tokens than before is the first one."""
