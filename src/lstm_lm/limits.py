@@ -4,10 +4,12 @@ Threads beyond the cores that a process really gets are worse than none: a recur
 other at every time step. PyTorch looks at the machine alone.
 """
 
+import importlib
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -33,7 +35,7 @@ def usable_memory() -> int:
 def address_space_left() -> float:
     """Bytes that this process may still map (`ulimit -v`); infinite where nothing limits it."""
     try:
-        import resource
+        resource: Any = importlib.import_module("resource")
     except ImportError:  # Windows
         return math.inf
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]

@@ -71,7 +71,8 @@ def remove_if_abandoned(path: Path, *, by_this_host: bool) -> bool:
         if fcntl is None:
             path.unlink()
             return True
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)  # to write: NFS locks no other
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags)  # to write: NFS locks no other
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
