@@ -72,6 +72,9 @@ ELSEWHERE = {
     "every setting that decides which windows are seen, and every precision, killed and resumed to the bit": (
         "training/test_resume_settings.py",
     ),
+    "any settings, killed and resumed: losses, norms, weights and every figure are those of one plain loop": (
+        "reliability/test_against_a_plain_loop.py",
+    ),
     "every token of an optimizer step weighs the same, however it is cut into windows, lines and processes": (
         "training/test_step_loss.py",
     ),

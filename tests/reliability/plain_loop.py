@@ -38,7 +38,6 @@ class Step(NamedTuple):
     norm: float
     """Of the gradient, before clipping."""
     rate: float
-    """That the step after it takes: as metrics.csv has it."""
     averaged: int
     """Steps in the average."""
 
@@ -273,7 +272,7 @@ def train(
                 optimizer.step()
                 optimizer.zero_grad()
                 average.take_in(len(record.steps) + 1, parameters)
-                rate = peak * factor(settings.scheduler, len(record.steps) + 1, total)
+                rate = peak * factor(settings.scheduler, len(record.steps), total)
                 record.steps.append(Step(nats / tokens, norm, rate, average.count))
                 nats, tokens, read = 0.0, 0, 0
             epochs = settings.check_val_every_n_epoch

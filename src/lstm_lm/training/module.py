@@ -89,6 +89,8 @@ class LanguageModelTask(pl.LightningModule):
         self.step_loss = StepLoss(whole_window, team)
         self._eval_loss = TokenLoss(sizes)
         self._eval_shares: dict[str, Share] = {}
+        self.learning_rate: float | None = None
+        """Of the last optimizer step; the schedule has moved on behind it."""
         self.gradient_norm: Tensor | None = None
         """Of the last optimizer step, before clipping."""
         self.train_loss: Tensor | None = None
@@ -150,6 +152,7 @@ class LanguageModelTask(pl.LightningModule):
             return loss
 
         self._left_out = False
+        self.learning_rate = float(optimizer.param_groups[0]["lr"])
         super().optimizer_step(epoch, batch_idx, optimizer, closure)
         if self.nonfinite is not None and self.nonfinite.rewind_is_due:
             checkpoint = self.nonfinite.checkpoint()

@@ -112,9 +112,10 @@ class Recorder(pl.Callback):
             "epoch": trainer.global_step / self._steps_per_epoch,
             "train/loss": loss,
             "train/perplexity": math.exp(min(loss, 700.0)),
-            "train/learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
             "train/seconds": pl_module.trained_seconds,
         }
+        if pl_module.learning_rate is not None:
+            values["train/learning_rate"] = pl_module.learning_rate
         if pl_module.gradient_norm is not None:
             values["train/gradient_norm"] = float(pl_module.gradient_norm)
         if pl_module.average.count:
