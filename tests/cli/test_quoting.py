@@ -87,7 +87,7 @@ def test_brackets_make_a_list_of_texts(kind: FreeText, value: str, items: list[s
     assert arrives(quoted(value, kind)) == items
 
 
-@given(st.lists(texts.map(lambda text: text.strip()).filter(lambda text: text and text[0] not in "'\"[")))
+@given(st.lists(texts.map(lambda text: text.strip()).filter(lambda text: text and text[0] not in "'\"[~")))
 def test_any_texts_without_commas_and_brackets_make_a_list(items: list[str]) -> None:
     items = [item for item in items if not set(item) & set(",[]")]
     assert arrives(quoted(f"[{','.join(items)}]", FreeText.PATH)) == items

@@ -31,8 +31,8 @@ class Run:
         self._here, self._patch, self._corpus = here, patch, corpus
 
     def __call__(self, name: str, arms: list[str], *lines: str, steps: Any = None, **more_arms: dict[str, Any]) -> Said:
-        def with_few_arms(*overrides: str) -> dict[str, Any]:
-            config = compose(*overrides)
+        def with_few_arms(*overrides: str, **how: Any) -> dict[str, Any]:
+            config = compose(*overrides, **how)
             if "study" in config:
                 study = config["study"]
                 study["arms"] = {arm: study["arms"][arm] for arm in arms} | more_arms
