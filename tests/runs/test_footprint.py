@@ -99,3 +99,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("lstm_lm.runs.footprint.read_regular", refuse)
     with pytest.raises(UserError, match=r"summary\.json: cannot be read: Permission denied"):
         Footprint(run)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_name_that_no_directory_can_have_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="choose another folder"):
+        Footprint(RunDirectory(tmp_path / name))

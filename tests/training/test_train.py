@@ -438,6 +438,11 @@ def test_an_interrupted_run_tells_where_it_stands_and_how_to_go_on(
     assert written["val"]["loss"] is not None
 
 
+def test_weights_to_start_from_that_no_file_can_hold_are_refused(small_config: Config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        lstm_lm.train(small_config() | {"init_from": "x" * 5000}, tmp_path / "run")
+
+
 def test_a_sanity_check_is_no_validation(small_config: Config, tmp_path: Path) -> None:
     """It sees a window or two, so its loss must stand nowhere as the validation's."""
     summary = lstm_lm.train(small_config("trainer.num_sanity_val_steps=1", "trainer.max_steps=2"), tmp_path / "run")

@@ -27,9 +27,18 @@ class Footprint:
             missing: folders that were made for it already, the innermost first.
 
         Raises:
-            UserError: a file of the run that is there cannot be read.
+            UserError: it, or a file of the run that is there, cannot be read.
         """
         self.run = run
+        try:
+            os.stat(run.path)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:  # a name that is too long, a zero character in it, a folder of others
+            raise UserError(
+                f"hydra.run.dir={run.path}: {getattr(error, 'strerror', None) or error}\n"
+                "choose another folder: hydra.run.dir=DIR"
+            ) from error
         folders = [run.checkpoints, run.tensorboard, run.config.parent]
         self._missing = [folder for folder in folders if not os.path.exists(folder)] + (missing or _missing(run.path))
         self._contents = {path: _read(path) for path in self._rewritten()}

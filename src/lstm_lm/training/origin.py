@@ -1,6 +1,7 @@
 """`init_from=`: the run or checkpoint whose weights and tokenizer a new run begins with."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def origin_file(init_from: str) -> Path:
         UserError: it is a run directory without a usable checkpoint.
     """
     path = Path(init_from)
-    return lookup.resolve(str(path), None, path.parent)[0] if path.is_dir() else path
+    return lookup.resolve(str(path), None, path.parent)[0] if os.path.isdir(path) else path
 
 
 def section_of(origin: Mapping[str, Any], name: str) -> Any:
