@@ -147,7 +147,8 @@ def test_a_directory_that_holds_another_run_is_not_this_jobs(here: Here, own_fol
     (own_folder / "text.txt").write_text("to be or not to be, that is the question. " * 40)
     own = "precision", "data.path", "trainer.max_steps"
     shared = [line for line in (*TINY, *corpus) if not line.startswith(own)]
-    command = ("train", "-m", *shared, "data.path=text.txt", "seed=1,2", "hydra.sweep.dir=swept")
+    text = ("data.path=text.txt", "scheduler=constant")
+    command = ("train", "-m", *shared, *text, "seed=1,2", "hydra.sweep.dir=swept")
     was = ("precision=32-true", "trainer.max_steps=2")
 
     def precisions() -> dict[str, str | None]:
@@ -176,6 +177,11 @@ def test_a_directory_that_holds_another_run_is_not_this_jobs(here: Here, own_fol
     more = here(*command, "precision=32-true", "trainer.max_steps=4")
     assert more.out.count("continued from") == 2
     assert len(precisions()) == 6, "a run goes on to a further limit where it is"
+    fell = here(*command, *was, "scheduler=one_cycle")
+    assert "scheduler.name: 'constant' then, 'one_cycle' now" in fell.out
+    further = here(*command, "precision=32-true", "trainer.max_steps=4", "scheduler=one_cycle")
+    assert "trainer.max_steps: 2 then, 4 now" in further.out, "a schedule that spans the run is another one"
+    assert further.out.count("continued from") == 0
 
 
 def steps_taken(monkeypatch: pytest.MonkeyPatch, end_at: int) -> list[int]:

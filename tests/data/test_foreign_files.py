@@ -87,7 +87,7 @@ def test_it_is_called_what_it_is_whatever_encoding_is_asked_for(tmp_path: Path, 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_no_text_is_taken_for_another_file(text: str) -> None:
-    if not text.startswith(("%PDF-", "%!PS-", "PAR1", "{\\rtf", "GIF8", "OggS", "ARROW1")):
+    if not text.startswith(("%PDF-", "%!PS-", "{\\rtf")):  # which are written in letters
         assert recognised(text.encode(), text.encode()) is None
 
 

@@ -469,3 +469,51 @@ def test_nothing_is_continued_from_a_best_checkpoint_within_a_step(
         lstm_lm.train(config | {"ckpt_path": "best"}, run.path)
     killed = lstm_lm.train(config | {"resume": "auto"}, run.path)
     assert (killed.train.loss, killed.val) == (whole.train.loss, whole.val)
+
+
+def test_a_run_whose_time_was_up_goes_on_with_more_whatever_its_patience(small_config: Config, tmp_path: Path) -> None:
+    """ "stopped" says not by what."""
+    patient = ("callbacks.early_stopping.patience=50", "scheduler=constant", "trainer.max_epochs=-1", "resume=auto")
+    first = lstm_lm.train(small_config(*patient, "trainer.max_time=00:00:00:01"), tmp_path / "run")
+    assert first.status == "stopped"
+    assert first.train.steps is not None
+    more = ("trainer.max_time=00:00:01:00", f"trainer.max_steps={first.train.steps + 3}")
+    assert lstm_lm.train(small_config(*patient, *more), tmp_path / "run").train.steps == first.train.steps + 3
+
+
+def test_nothing_begins_anew_over_a_finished_run_that_has_lost_its_last_checkpoint(
+    small_config: Config, tmp_path: Path
+) -> None:
+    within = ("trainer.accumulate_grad_batches=4", "trainer.val_check_interval=5", "trainer.max_steps=6")
+    lstm_lm.train(small_config(*within), tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    best = checkpoint_file.load(run.best)
+    best["lstm_lm"]["within_a_step"] = True  # wherever the best validation was
+    checkpoint_file.save(best, run.best)
+    for path in run.checkpoints.glob("last*.ckpt"):
+        path.unlink()
+    before = contents(run.path)
+    with pytest.raises(UserError, match="between the windows of one optimizer step"):
+        lstm_lm.train(small_config(*within, "resume=auto"), run.path)
+    assert contents(run.path) == before
+
+
+def test_another_share_of_the_text_is_another_run(small_config: Config, tmp_path: Path) -> None:
+    """Lightning counts an epoch's windows on from those of before: it would end early, or train more."""
+    lstm_lm.train(small_config("trainer.limit_train_batches=10", "trainer.max_epochs=2"), tmp_path / "run")
+    with pytest.raises(UserError, match=r"trainer\.limit_train_batches: 10 then, None now"):
+        lstm_lm.train(small_config("trainer.max_epochs=3", "resume=auto"), tmp_path / "run")
+
+
+def test_options_of_the_optimizer_that_are_forced_have_their_effect(small_config: Config, tmp_path: Path) -> None:
+    sgd = ("optimizer=sgd", "scheduler=constant", "callbacks.checkpoint.every_n_steps=1", "data.unit=window")
+    lstm_lm.train(small_config(*sgd, "optimizer.lr=0.1", "trainer.max_steps=3"), tmp_path / "run")
+    forced = ("optimizer.lr=0.05", "optimizer.momentum=0.5", "optimizer.weight_decay=0.01", "resume=force")
+    lstm_lm.train(small_config(*sgd, *forced, "trainer.max_steps=5"), tmp_path / "run")
+    rates = {
+        int(row["step"]): row["train/learning_rate"] for row in metrics_file.read(tmp_path / "run" / "metrics.csv")
+    }
+    assert rates == {1: 0.1, 2: 0.1, 3: 0.1, 4: 0.05, 5: 0.05}
+    saved = checkpoint_file.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    matrices, vectors = saved["optimizer_states"][0]["param_groups"]
+    assert (matrices["momentum"], matrices["weight_decay"], vectors["weight_decay"]) == (0.5, 0.01, 0.0)

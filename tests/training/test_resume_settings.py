@@ -38,7 +38,6 @@ SETTINGS = {
     "accumulation past an epoch's end": (
         *("trainer.accumulate_grad_batches=4", "trainer.limit_train_batches=6", "trainer.max_epochs=3"),
     ),
-    "a time limit": ("trainer.max_time=00:01:00:00", "trainer.limit_train_batches=8", "trainer.max_epochs=2"),
 }
 PRECISIONS = ("32-true", "64-true", "bf16-true", "bf16-mixed")
 

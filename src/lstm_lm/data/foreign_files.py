@@ -61,6 +61,8 @@ _KINDS: tuple[tuple[int, bytes, Foreign], ...] = (
     (0, b"OggS", Foreign("an Ogg file: a sound or film", _OTHER)),
     (0, b"\x7fELF", Foreign("a program", _OTHER)),
 )
+_WORDS = (b"ustar", b"PAR1", b"ARROW1", b"GIF87a", b"GIF89a", b"OggS", b"BOOKMOBI")
+"""Those that a plain text may have there: such a file has zero bytes as well."""
 _IN_ZIP: tuple[tuple[bytes, Foreign], ...] = (
     (b"word/", Foreign("a Word document (.docx)", _OFFICE)),
     (b"xl/", Foreign("an Excel workbook (.xlsx)", _OFFICE)),
@@ -80,7 +82,10 @@ def recognised(head: bytes, tail: bytes) -> Foreign | None:
         return Foreign("a bzip2 archive", _unpack("bunzip2 -k"))
     if head.startswith(b"RIFF") and head[8:12] not in (b"WAVE", b"WEBP", b"AVI "):
         return None
-    return next((kind for place, magic, kind in _KINDS if head[place:].startswith(magic)), None)
+    found = next(((magic, kind) for place, magic, kind in _KINDS if head[place:].startswith(magic)), None)
+    if found is None or (found[0] in _WORDS and b"\0" not in head):
+        return None
+    return found[1]
 
 
 def marked(head: bytes) -> tuple[str, ...]:

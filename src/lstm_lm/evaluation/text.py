@@ -13,6 +13,8 @@ from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer
 
+OWN_PATHS = {"validation_path", "test_path"}
+
 
 @dataclass(frozen=True)
 class EvaluationText:
@@ -47,7 +49,10 @@ def data_section(asked: Mapping[str, Any] | None, of_the_run: Any) -> dict[str, 
         return dict(asked)
     if not isinstance(of_the_run, Mapping):
         raise UserError("the checkpoint does not say which text it was trained on\nname one: data=text data.path=FILE")
-    section = {**YOUNGER_KEYS, **of_the_run, **{key: value for key, value in asked.items() if value is not None}}
+    named = {key: value for key, value in asked.items() if value is not None}
+    # what another text validates and tests with is no part of this one
+    elsewhere = dict.fromkeys(OWN_PATHS & of_the_run.keys()) if "path" in named else {}
+    section = {**YOUNGER_KEYS, **of_the_run, **elsewhere, **named}
     if section.get("path") == STANDARD_INPUT and asked.get("path") is None:
         raise UserError("this run read its text from standard input, which is gone\nname a text: data.path=FILE")
     return section

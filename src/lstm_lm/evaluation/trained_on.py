@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lstm_lm.data.corpora.interface import Split
+from lstm_lm.data.held_out import NO_BYTES
 from lstm_lm.data.manifest import Manifest, SplitManifest
 
 
@@ -41,7 +42,7 @@ def _overlap(split: Split, now: Manifest, run: Manifest) -> str | None:
         share = (stop - start) / part.characters
         much = f"{share:.0%}" if share >= 0.01 else "less than 1%"
         return f"{split}: this run trained on {much} of it: these are not figures of unseen text"
-    shared = len(set(now.files[source]) & set(run.files["train"]))
+    shared = len((set(now.files[source]) & set(run.files["train"])) - {NO_BYTES})
     if not shared:
         return None
     files = f"{shared:,} of its {len(now.files[source]):,} files are" if len(now.files[source]) > 1 else "its file is"

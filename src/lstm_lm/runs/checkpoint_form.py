@@ -127,6 +127,7 @@ class _Section(_Process):
     data: _Text
     tuning: _Tuning | None
     resolved: _Resolved
+    code: dict[str, str]
     averaging: _Averaging
     validation_due: bool
     within_a_step: bool

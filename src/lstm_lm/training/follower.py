@@ -94,7 +94,7 @@ def follow(order: dict[str, Any], team: Team, ready: Callable[[], object], meeti
         team.connect(meeting_place(), parts.hardware.device)
         together.fit(trainer, parts, checkpoint)
         together.validate_the_end(trainer, parts)
-        together.take_best(trainer, parts, run, checkpoints)
+        together.take_best(parts, run, checkpoints)
         together.test(trainer, parts)
         team.disconnect()
 

@@ -16,7 +16,10 @@ from lstm_lm.training.tuning.choice import chosen_config, of_before
 
 WHAT = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
 """Sections that say what is computed: the same function of the same text, or it is another run."""
-WHAT_OF_TRAINER = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "overfit_batches")
+WHAT_OF_TRAINER = (
+    *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
+    *("overfit_batches", "limit_train_batches"),
+)
 """Keys of `trainer` that do; the others are limits, logging, and how it is computed."""
 NOT_WHAT = frozenset({"data.cache_dir", "data.path", "data.validation_path", "data.test_path"})
 """Where a text lies, not what it is: that its digests say."""
@@ -38,8 +41,7 @@ LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 FREE = (
     *(f"trainer.{key}" for key in LIMITS),
     *(f"trainer.{key}" for key in ("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler")),
-    *(f"trainer.{key}" for key in ("log_every_n_steps", "enable_autolog_hparams", "model_registry")),
-    *(f"trainer.{key}" for key in ("limit_predict_batches", "num_sanity_val_steps")),
+    *(f"trainer.{key}" for key in ("log_every_n_steps", "num_sanity_val_steps")),
     *("callbacks.checkpoint", "callbacks.monitor", "callbacks.progress", "callbacks.samples", "logger"),
     *("compile.max_seconds", "compile.recompile_limit", "runtime.loader_workers", "runtime.loader_prefetch"),
 )
@@ -70,7 +72,7 @@ def result_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[
         for name, line in _how(then, now)
         if not _is_free(name) and not (_at(then, name) == AUTO and _at(now, name) == resolved.get(RESOLVED.get(name)))
     ]
-    return [*_what(then, now), *how, *_tuning(saved, config), *code_differences(saved.get("code", {}), code_version())]
+    return [*_what(then, now), *how, *_tuning(saved, config), *code_differences(saved["code"], code_version())]
 
 
 def other_texts(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
@@ -80,6 +82,14 @@ def other_texts(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
         UserError: one is missing or cannot be read.
     """
     return digest_differences(saved["data"]["sources"], text_digests(config["data"]))
+
+
+def limits_differ(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Each limit on the length of training that differs, where a schedule spans it: a longer run is another one."""
+    then, now = saved["config"]["trainer"], config["trainer"]
+    spanned = config["scheduler"]["name"] != "constant"
+    changed = [key for key in LIMITS if spanned and then.get(key) != now.get(key)]
+    return [f"trainer.{key}: {then.get(key)} then, {now.get(key)} now" for key in changed]
 
 
 def beyond(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

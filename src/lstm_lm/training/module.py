@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.manifest import SplitManifest
@@ -23,7 +24,7 @@ from lstm_lm.training import generators, saved_state
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective, Share
-from lstm_lm.training.optimizers import beside_parameters, build_optimizer
+from lstm_lm.training.optimizers import beside_parameters, build_optimizer, go_on_with_own_rate
 from lstm_lm.training.rewind import rewind
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
 from lstm_lm.training.step_loss import StepLoss
@@ -360,5 +361,8 @@ class LanguageModelTask(pl.LightningModule):
         self._began = time.perf_counter()
         for optimizer in self.trainer.optimizers:
             beside_parameters(optimizer)
+        for config in self.trainer.lr_scheduler_configs:
+            assert isinstance(config.scheduler, LambdaLR)
+            go_on_with_own_rate(config.scheduler)
         self.average.beside_parameters()
         self._stream_state = to_device(self._stream_state, self.device)

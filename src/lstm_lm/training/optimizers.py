@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
@@ -121,16 +122,26 @@ def _leaves_out_overflows(devices: set[torch.device], options: Options) -> bool:
 
 
 def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """A saved state to load into `optimizer`, which stays fused or not as it was made.
+    """A saved state to load into `optimizer`, whose options stay as it was made with: resume=force may change them.
 
-    A scaler goes by how it was made, and the kernel that does not look for overflows refuses to be told of them.
+    Fused or not, too: a scaler goes by how it was made, and the kernel that does not look for overflows refuses to be
+    told of them. The rate is the schedule's: see `go_on_with_own_rate`.
     """
     # not strict: torch itself refuses another number of groups
     groups = [
-        {**saved, "fused": own["fused"]} if "fused" in own else saved
+        {**saved, **{name: own[name] for name in own if name not in ("params", "lr")}}
         for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=False)
     ]
     return {**state, "param_groups": groups}
+
+
+def go_on_with_own_rate(scheduler: LambdaLR) -> None:
+    """Have a schedule that goes on from a saved one begin at the rate that its optimizer was made with."""
+    rates = [group["initial_lr"] for group in scheduler.optimizer.param_groups]
+    if scheduler.base_lrs != rates:
+        scheduler.base_lrs = rates
+        for group, rate, factor in zip(scheduler.optimizer.param_groups, rates, scheduler.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(scheduler.last_epoch)
 
 
 def beside_parameters(optimizer: Optimizer) -> None:

@@ -82,7 +82,8 @@ def build_parts(
     if saved is not None and checkpoint is not None:
         refuse_other_text(saved["data"], data.manifest.model_dump(mode="json"), checkpoint, config.plain)
     vocabulary, kind = data.tokenizer.vocabulary_size, str(config.plain["optimizer"]["name"])
-    refuse_without_room(config.top.model, vocabulary, kind, machine.parameter_dtype, machine.device)
+    if config.forward.get("devices") is None:  # else layers are spread, and no one device need have room for all
+        refuse_without_room(config.top.model, vocabulary, kind, machine.parameter_dtype, machine.device)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, vocabulary)
     model.to(machine.parameter_dtype)  # now: Lightning does so only after a checkpoint's weights have been put in

@@ -64,7 +64,7 @@ def plan(config: Mapping[str, Any], run_dir: Path) -> Start:
             )
         return Start(None)
     newest, passed_over = rotation.newest_whole(run)
-    if newest is None or (newest == run.best and not passed_over and _is_within_a_step(newest)):
+    if newest is None or (newest == run.best and not passed_over and _has_nothing_to_go_on_from(run)):
         return Start(None, step=None if run.is_empty() else 0)
     start = replace(_continue(config, newest), passed_over=tuple(passed_over))
     if passed_over:  # steps that are lost are taken again
@@ -94,10 +94,12 @@ def another_run(config: Mapping[str, Any], run_dir: Path) -> list[str]:
     if newest is None:
         return []
     checkpoint = checkpoint_file.load(newest)
+    checkpoint_form.check_whole(checkpoint, newest)
     saved = checkpoint["lstm_lm"]
-    then, now = saved["config"]["init_from"], config["init_from"]
+    then, now = saved["config"].get("init_from"), config["init_from"]
     origin = [] if then == now else [f"init_from: {then} then, {now} now"]
-    found = [*origin, *identity.result_differs(saved, config), *identity.beyond(checkpoint, config)]
+    limits = [*identity.beyond(checkpoint, config), *identity.limits_differ(saved, config)]
+    found = [*origin, *identity.result_differs(saved, config), *dict.fromkeys(limits)]
     return found or identity.other_texts(saved, config)
 
 
@@ -119,9 +121,14 @@ def _belongs_to(run: RunDirectory, file: Path) -> bool:
     return any(file.parent.resolve().is_relative_to(folder) for folder in folders)
 
 
-def _is_within_a_step(path: Path) -> bool:
-    """Whether a checkpoint lacks gradients that were half summed: best.ckpt may, last.ckpt is written between steps."""
-    return bool(checkpoint_file.load(path)["lstm_lm"]["within_a_step"])
+def _has_nothing_to_go_on_from(run: RunDirectory) -> bool:
+    """Whether a run was interrupted before its first last.ckpt, with a best.ckpt that lacks half summed gradients.
+
+    A finished run whose last.ckpt somebody has removed is none: nothing begins anew over it.
+    """
+    said = summary.read_if_whole(run.summary)
+    finished = said is not None and said.status in ("completed", "stopped")
+    return not finished and bool(checkpoint_file.load(run.best)["lstm_lm"].get("within_a_step"))
 
 
 def _continue(config: Mapping[str, Any], path: Path) -> Start:
@@ -146,7 +153,7 @@ def _continue(config: Mapping[str, Any], path: Path) -> Start:
             + shown(changed, "\n")
             + "\nuse resume=force to continue all the same, or init_from= to start a new run from its weights"
         )
-    code = code_differences(saved.get("code", {}), code_version())
+    code = code_differences(saved["code"], code_version())
     how = identity.how_differs(saved, config)
     return Start(path, step=int(checkpoint["global_step"]), changed=(*changed, *how, *code))
 
@@ -213,8 +220,8 @@ def _nothing_left(config: Mapping[str, Any], run: RunDirectory, checkpoint: Mapp
     if identity.beyond(checkpoint, config):
         return COMPLETE
     giving_up = config["callbacks"]["early_stopping"]
-    gave_up = said.status == "stopped" and giving_up["patience"] is not None
-    if same and gave_up and giving_up == then["callbacks"]["early_stopping"]:
+    gave_up = giving_up["patience"] is not None and not identity.time_is_up(checkpoint, then)
+    if same and said.status == "stopped" and gave_up and giving_up == then["callbacks"]["early_stopping"]:
         return (
             f"stopped at step {step:,}, for val/loss got no better; "
             "to go on, set a larger callbacks.early_stopping.patience"

@@ -160,7 +160,7 @@ class Session:
     ) -> str | None:
         """Final figures and a sample, with the weights of the best checkpoint where there is one."""
         step, task = trainer.global_step, parts.task
-        together.take_best(trainer, parts, self.run_directory, checkpoints)
+        together.take_best(parts, self.run_directory, checkpoints)
         self.summary.val = self._best_scores(parts, checkpoints)
         tested = together.test(trainer, parts)
         if tested is not None:

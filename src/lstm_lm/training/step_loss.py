@@ -1,4 +1,8 @@
-"""What one optimizer step minimises: the mean over all its tokens, however they are cut into windows and processes."""
+"""What one optimizer step minimises: the mean over all its tokens, however they are cut into windows and processes.
+
+With `data.window_lengths=random` the sum is divided by what whole windows would hold (`Batch.divisor`): a token then
+counts alike in every step.
+"""
 
 from torch import Tensor
 
@@ -9,9 +13,10 @@ from lstm_lm.training.distributed import Team
 class StepLoss:
     """Makes a sum over tokens of what Lightning takes means of: windows of a step, then processes.
 
-    Its mean is one over tokens only where every window has as many, and a step as many windows. So window k's mean loss
-    counts n_k / n, of its n_k tokens and a whole window's n; and where the step's tokens D, of all A windows in all R
-    processes, are not the n * A * R that Lightning has divided by, gradients are multiplied by n * A * R / D.
+    Lightning's gradient is that of    sum over windows and processes of (mean loss of window) / (A * R),
+    with A windows a step (`accumulate_grad_batches`) and R processes. Here each mean loss is first weighted by
+    (tokens of window) / n, n being a whole window's; which makes it  (sum over tokens) / (n * A * R),
+    and gradients are then multiplied by n * A * R / D, D being the step's tokens, where that is not 1.
     """
 
     def __init__(self, whole: int, team: Team) -> None:

@@ -173,10 +173,9 @@ def validate_the_end(trainer: pl.Trainer, parts: Parts) -> None:
         trainer.validate(parts.task, datamodule=parts.data, verbose=False)
 
 
-def take_best(trainer: pl.Trainer, parts: Parts, run: RunDirectory, checkpoints: Checkpoints | None) -> None:
+def take_best(parts: Parts, run: RunDirectory, checkpoints: Checkpoints | None) -> None:
     """Give the model the weights of the best checkpoint, where there is one; their average, where there is one."""
-    best = None if checkpoints is None else checkpoints.best
-    if best is not None and best.step != trainer.global_step:
+    if checkpoints is not None and checkpoints.best is not None and not checkpoints.best_is_trained:
         parts.model.load_state_dict(model_weights(checkpoint_file.load(run.best)))
         parts.task.average.forget()
     else:

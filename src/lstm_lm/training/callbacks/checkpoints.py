@@ -57,6 +57,8 @@ class Checkpoints(pl.Callback):
         self._at_border = False  # whether an optimizer step has just ended: within one, gradients would be lost
         self.best: Validation | None = None
         """Of best.ckpt."""
+        self.best_is_trained = False
+        """Whether best.ckpt has the weights as they are: this process has written it, and taken no step since."""
         if start is not None and run.best.exists():  # now, not when training starts: there may be no step left to take
             try:
                 best = checkpoint_file.load(run.best)
@@ -82,6 +84,7 @@ class Checkpoints(pl.Callback):
         assert isinstance(pl_module, LanguageModelTask)
         step = trainer.global_step
         self._at_border = pl_module.at_border(batch_idx)
+        self.best_is_trained = False
         if step == self._written_step or not self._at_border:
             return
         due = step % self._every_n_steps == 0
@@ -109,7 +112,7 @@ class Checkpoints(pl.Callback):
         better = validation.is_better_than(self.best)
         better = bool(self._team.decide(int(better)))  # one that cannot read best.ckpt must not write another alone
         if better and self._write_best(trainer, validation):
-            self.best = validation
+            self.best, self.best_is_trained = validation, True
 
     def _write_best(self, trainer: pl.Trainer, validation: Validation) -> bool:
         """After training, from last.ckpt of the same step: Lightning would write that the epoch is over."""
