@@ -192,7 +192,8 @@ def large_text() -> str:
         "A checkpoint is written every 20 steps, so that what the first one takes, once, is there by then: with the "
         "first after 1,000 steps that one rise would count as growth, and exceed 1 %. "
         f"From its start to its first step a run from the cache takes {large:.1f} s, with a text of 1 MiB "
-        f"{small:.1f} s: the difference is that the text is hashed, and all its tokens are checked against damage. "
+        f"{small:.1f} s: the difference is that all its tokens are checked against damage. That was before every start "
+        "hashed its text, too ([decision 27](decisions/0027-the-text-is-hashed.md)). "
         "How fast texts are encoded: [benchmarks](benchmarks.md)."
     )
     head = ["tokenizer", "MiB of text", "MB of anonymous memory beyond the imports", "tokens"]
