@@ -10,6 +10,7 @@ from test_arms import study as options
 
 import lstm_lm
 from lstm_lm.errors import RunError
+from lstm_lm.runs import code_version as code_version_module
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.studies import fresh_process, rows
 from lstm_lm.studies.fresh_process import Ended
@@ -128,3 +129,14 @@ def test_a_text_that_is_edited_while_a_row_runs_makes_no_result(
     assert len(processes.given) == 1
     found = Results.gather(Study(tmp_path / "study", plan.rows, 1, 1, 60.0, "this one"), plan)
     assert sorted(outcome.status for outcome in found.outcomes) == ["failed", "not done"]
+
+
+def test_neither_does_a_row_whose_source_is_edited_meanwhile(
+    text: Path, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have computed with either; under its key both would be taken for one."""
+    processes.meanwhile = lambda: monkeypatch.setattr(code_version_module, "_source_now", lambda: "edited")
+    plan = planned(text)
+    with pytest.raises(RunError, match="the program's source: changed since this study began"):
+        run(plan, tmp_path / "study")
+    assert len(processes.given) == 1

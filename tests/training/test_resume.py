@@ -517,3 +517,24 @@ def test_options_of_the_optimizer_that_are_forced_have_their_effect(small_config
     saved = checkpoint_file.load(tmp_path / "run" / "checkpoints" / "last.ckpt")
     matrices, vectors = saved["optimizer_states"][0]["param_groups"]
     assert (matrices["momentum"], matrices["weight_decay"], vectors["weight_decay"]) == (0.5, 0.01, 0.0)
+
+
+@pytest.mark.parametrize("then", ["2.9.0", None])
+def test_another_versions_own_counters_may_have_other_names(
+    then: str | None, small_config: Config, tmp_path: Path
+) -> None:
+    """A library that is updated adds a field, and no interrupted run may be lost by that; a forged one is refused."""
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    saved = checkpoint_file.load(last)
+    saved["lr_schedulers"][0]["_of_another_version"] = False
+    saved["optimizer_states"][0]["param_groups"][0]["of_another_version"] = False
+    if then is not None:
+        saved["lstm_lm"]["code"]["torch"] = then
+    checkpoint_file.save(saved, last)
+    config = small_config("trainer.max_steps=4", "resume=auto")
+    if then is None:
+        with pytest.raises(UserError, match="has other fields"):
+            lstm_lm.train(config, tmp_path / "run")
+    else:
+        assert lstm_lm.train(config, tmp_path / "run").train.steps == 4

@@ -25,10 +25,19 @@ def code_version() -> dict[str, str]:
     """
     found = {
         "lstm-lm": lstm_lm.__version__,
-        "source": source_digest(Path(lstm_lm.__file__).parent)[:_SHOWN_DIGITS],
+        "source": _source_now(),
         "python": ".".join(platform.python_version_tuple()[:2]),
     }
     return found | {name: metadata.version(name) for name in COMPUTES}
+
+
+def is_edited() -> bool:
+    """Whether the source is another one than `code_version` found: a process that begins now computes with that."""
+    return _source_now() != code_version()["source"]
+
+
+def _source_now() -> str:
+    return source_digest(Path(lstm_lm.__file__).parent)[:_SHOWN_DIGITS]
 
 
 def source_digest(package: Path) -> str:

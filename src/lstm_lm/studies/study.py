@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lstm_lm.errors import RunError
 from lstm_lm.renaming import remove
+from lstm_lm.runs.code_version import is_edited
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import is_held, only_one, refuse_where_held
 from lstm_lm.studies import fresh_process, records
@@ -190,7 +191,7 @@ class Study:
 
 def _changed(row: Row) -> str | None:
     """What to say where a row's key no longer is of what the row reads."""
-    names = changed_since(row.inputs, row.config)
+    names = [*changed_since(row.inputs, row.config), *(["the program's source"] if is_edited() else [])]
     if not names:
         return None
     return (

@@ -70,9 +70,15 @@ def result_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     how = [
         line
         for name, line in _how(then, now)
-        if not _is_free(name) and not (_at(then, name) == AUTO and _at(now, name) == resolved.get(RESOLVED.get(name)))
+        if not _is_free(name) and not (_at(then, name) == AUTO and _at(now, name) in _typed(resolved, name))
     ]
     return [*_what(then, now), *how, *_tuning(saved, config), *code_differences(saved["code"], code_version())]
+
+
+def _typed(resolved: Mapping[str, Any], name: str) -> set[str]:
+    """What a person types for what `auto` was: PyTorch calls a device cuda that Lightning calls gpu."""
+    found = resolved.get(RESOLVED.get(name, ""), "")
+    return {found, "gpu"} if found == "cuda" else {found}
 
 
 def other_texts(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

@@ -15,12 +15,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lstm_lm.errors import UserError
+from lstm_lm.runs.code_version import code_version
 from lstm_lm.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from lstm_lm.models.interface import LanguageModel
     from lstm_lm.training.module import LanguageModelTask
 
+LIBRARIES = ("torch", "lightning")
+"""Whose own state a checkpoint holds."""
 MOST = 2**53
 """Steps, windows, epochs."""
 
@@ -43,13 +46,15 @@ def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) 
         UserError: something does not fit.
     """
     trainer, saved = task.trainer, checkpoint["lstm_lm"]
+    # another version's own counters and options may have other names, which it leaves out or adds itself
+    same = all(saved["code"].get(name) == version for name, version in code_version().items() if name in LIBRARIES)
     loops = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}
     fresh = {f"{name}_loop": loop.state_dict() for name, loop in {**loops, "predict": trainer.predict_loop}.items()}
     fresh["fit_loop"]["state_dict"] = {}
     check_weights(checkpoint, task, path)
-    check_progress(checkpoint, fresh, path)
+    check_progress(checkpoint, fresh, path, exact=same)
     made: Any = task.configure_optimizers()
-    check_optimizer(checkpoint, made["optimizer"], made["lr_scheduler"]["scheduler"], path)
+    check_optimizer(checkpoint, made["optimizer"], made["lr_scheduler"]["scheduler"], path, exact=same)
     check_average(checkpoint, task.average, path)
     batch_size = trainer.datamodule.options.batch_size  # type: ignore[attr-defined]
     for process in (saved, *saved["other_processes"]):
@@ -68,8 +73,8 @@ def check_weights(checkpoint: Mapping[str, Any], task: torch.nn.Module, path: Pa
         raise _refused(path, error) from None
 
 
-def check_progress(checkpoint: Mapping[str, Any], fresh: Mapping[str, Any], path: Path) -> None:
-    """Hold Lightning's counters against those of loops that have not begun, `fresh`.
+def check_progress(checkpoint: Mapping[str, Any], fresh: Mapping[str, Any], path: Path, *, exact: bool = True) -> None:
+    """Hold Lightning's counters against those of loops that have not begun, `fresh`; `exact`: by the same names.
 
     Raises:
         UserError: they are others.
@@ -80,22 +85,26 @@ def check_progress(checkpoint: Mapping[str, Any], fresh: Mapping[str, Any], path
         if isinstance(fit, dict) and isinstance(fit.get("state_dict"), dict):
             _check_places(fit["state_dict"])
             loops["fit_loop"] = fit | {"state_dict": {}}
-        _alike(loops, fresh, "loops")
+        _alike(loops, fresh, "loops", exact=exact)
     except _Unlike as error:
         raise _refused(path, error) from None
 
 
-def check_optimizer(checkpoint: Mapping[str, Any], optimizer: Optimizer, scheduler: Any, path: Path) -> None:
+def check_optimizer(
+    checkpoint: Mapping[str, Any], optimizer: Optimizer, scheduler: Any, path: Path, *, exact: bool = True
+) -> None:
     """Hold the states of optimizer and schedule against a fresh optimizer of the same parameters, and its schedule.
+
+    `exact`: by the same names.
 
     Raises:
         UserError: they are others'.
     """
     try:
-        _check_groups(checkpoint["optimizer_states"][0], optimizer)
+        _check_groups(checkpoint["optimizer_states"][0], optimizer, exact)
         fresh = {key: value for key, value in scheduler.state_dict().items() if key != "lr_lambdas"}
         saved = {key: value for key, value in checkpoint["lr_schedulers"][0].items() if key != "lr_lambdas"}
-        _alike(saved, fresh, "lr_schedulers")
+        _alike(saved, fresh, "lr_schedulers", exact=exact)
         lambdas = checkpoint["lr_schedulers"][0].get("lr_lambdas")
         if lambdas != [None] * len(optimizer.param_groups):
             raise _Unlike("lr_schedulers.lr_lambdas: are functions, which a checkpoint cannot hold")
@@ -150,12 +159,21 @@ def _check_places(state: Mapping[str, Any]) -> None:
         raise _Unlike("loops.fit_loop.state_dict: holds no place in one text")
 
 
-def _check_groups(saved: Mapping[str, Any], optimizer: Optimizer) -> None:
+def _check_groups(saved: Mapping[str, Any], optimizer: Optimizer, exact: bool) -> None:
     fresh, where = optimizer.state_dict()["param_groups"], "optimizer_states.param_groups"
     groups: Any = saved.get("param_groups")
-    _alike(groups, [{**group, **_free(other)} for group, other in zip(fresh, groups or fresh, strict=False)], where)
+    _alike(
+        groups,
+        [{**group, **_free(other)} for group, other in zip(fresh, groups or fresh, strict=False)],
+        where,
+        exact=exact,
+    )
     for group, other in zip(groups, fresh, strict=True):
-        if [name for name in other if isinstance(other[name], bool) and group[name] != {**other, **_free(group)}[name]]:
+        if [
+            name
+            for name in other
+            if isinstance(other[name], bool) and group.get(name, other[name]) != {**other, **_free(group)}[name]
+        ]:
             raise _Unlike(f"{where}: has flags that no configuration sets")
     numbers = [number for group in fresh for number in group["params"]]
     if [number for group in groups for number in group["params"]] != numbers:
@@ -231,8 +249,10 @@ def _check_generator(state: Any, device: str, where: str) -> None:
         raise _Unlike(f"{where}: no generator's state") from None
 
 
-def _alike(value: Any, fresh: Any, where: str) -> None:
+def _alike(value: Any, fresh: Any, where: str, *, exact: bool = True) -> None:
     """Names, types and shapes of `value` are `fresh`'s; whole numbers count something, others are finite.
+
+    Not `exact`: names that only one of them has are passed over.
 
     A list that is empty when it is fresh is one of numbers, which grows.
 
@@ -240,10 +260,11 @@ def _alike(value: Any, fresh: Any, where: str) -> None:
         _Unlike: they are not.
     """
     if isinstance(fresh, Mapping):
-        if not isinstance(value, Mapping) or set(value) != set(fresh):
+        if not isinstance(value, Mapping) or (exact and set(value) != set(fresh)):
             raise _Unlike(f"{where}: has other fields")
         for name in fresh:
-            _alike(value[name], fresh[name], f"{where}.{name}")
+            if name in value:
+                _alike(value[name], fresh[name], f"{where}.{name}", exact=exact)
     elif isinstance(fresh, Tensor):
         if not isinstance(value, Tensor) or value.shape != fresh.shape:
             raise _Unlike(f"{where}: is no tensor of the shape {list(fresh.shape)}")
@@ -253,7 +274,7 @@ def _alike(value: Any, fresh: Any, where: str) -> None:
         if not isinstance(value, (list, tuple)) or (fresh and len(value) != len(fresh)):
             raise _Unlike(f"{where}: is no list of {len(fresh)}")
         for number, (one, other) in enumerate(zip(value, fresh or [0.0] * len(value), strict=True)):
-            _alike(one, other, f"{where}.{number}")
+            _alike(one, other, f"{where}.{number}", exact=exact)
     else:
         _check_value(value, fresh, where)
 
