@@ -34,6 +34,10 @@ def test_what_a_script_needs_is_kept_in_a_text(text: str) -> None:
     assert printable_text(text) == text
 
 
+def test_lines_of_windows_are_lines() -> None:
+    assert printable_text("a\r\nb\rc") == "a\nb\\rc"
+
+
 @given(st.text(st.characters()))
 def test_nothing_that_moves_a_cursor_is_left(text: str) -> None:
     assert printable(text).isprintable()

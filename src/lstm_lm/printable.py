@@ -22,6 +22,7 @@ def printable_text(text: str) -> str:
     """`text` with its lines and tabs, everything escaped that a terminal would obey. Of what a model writes."""
     if text.isprintable():
         return text
+    text = text.replace("\r\n", "\n")  # of Windows, which a terminal shows alike
     return "".join(character if _shows(character) else escaped(character) for character in text)
 
 

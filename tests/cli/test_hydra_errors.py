@@ -38,6 +38,7 @@ from lstm_lm.cli.groups import groups_of, option_table, options_of
         ("seed=${oc.env:NOT_THERE}", ["seed", "NOT_THERE"]),
         ("hydra/launcher=foo", ["hydra/launcher=foo: no such option", "basic"]),
         ("--foo", ["--foo", "--help"]),
+        ("hydra.mode=MULTIRUN", ["hydra.mode", "-m"]),
         ("--cfg nothing", ["--cfg", "nothing"]),
         ("--run --multirun", ["Only one of"]),
         ("--experimental-rerun=x.pickle", ["would run code"]),

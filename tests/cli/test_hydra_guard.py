@@ -81,3 +81,14 @@ def test_processes_that_do_a_sweeps_jobs_are_guarded(it_ran: Path, monkeypatch: 
     with pytest.raises(UserError, match=r"made\._target_=evil\.f: not allowed"):
         make(OmegaConf.create({"made": {"_target_": "evil.f"}}))
     assert not it_ran.exists()
+
+
+def test_a_process_is_guarded_once_however_many_jobs_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for owner, name, _ in hydra_guard._GUARDED:
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # is put back
+    hydra_guard.guard_process.cache_clear()
+    hydra_guard.guard_process()
+    once = [getattr(owner, name) for owner, name, _ in hydra_guard._GUARDED]
+    hydra_guard.guard_process()
+    assert [getattr(owner, name) for owner, name, _ in hydra_guard._GUARDED] == once
+    hydra_guard.guard_process.cache_clear()

@@ -62,6 +62,17 @@ def test_generate_does_not_import_lightning() -> None:
     assert out.endswith("['torch']\n")
 
 
+def test_help_of_a_command_does_not_import_torch() -> None:
+    code = (
+        "import sys; from lstm_lm.cli.main import main; main(['train', '--help']); main(['train', 'sed=1']);"
+        "print([name for name in ('torch', 'lightning') if name in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
+    ).stdout
+    assert out.endswith("[]\n")
+
+
 def test_python_dash_m() -> None:
     said = subprocess.run(
         [sys.executable, "-m", "lstm_lm", "--help"],

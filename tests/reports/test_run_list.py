@@ -3,7 +3,7 @@
 import pytest
 
 from lstm_lm.printable import printable
-from lstm_lm.reports.run_list import age, short
+from lstm_lm.reports.run_list import _date, age, short
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,8 @@ def test_ages_are_in_their_largest_unit(seconds: float, text: str) -> None:
 
 def test_a_name_can_not_move_the_cursor() -> None:
     assert printable("a\x1b[2Jb\nc\udcffé") == r"a\x1b[2Jb\nc\udcffé"
+
+
+def test_a_time_that_no_calendar_has_is_none() -> None:
+    assert _date(0.0) == "1970-01-01T00:00:00+00:00"
+    assert _date(2.0**40) is None

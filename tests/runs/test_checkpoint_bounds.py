@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lstm_lm.errors import UserError
-from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs import checkpoint_bounds, checkpoint_file
 from lstm_lm.runs.checkpoint_bounds import Forged, plain
 
 WHOLE: dict[str, Any] = {"lstm_lm": {"schema_version": 1}, "state_dict": {"model.weight": torch.arange(6.0).view(2, 3)}}
@@ -67,6 +67,16 @@ def test_a_compressed_member(tmp_path: Path) -> None:
     small = rewritten(bomb, zipfile.ZIP_DEFLATED)
     assert len(small) < 2**20
     assert "compressed" in refusal(small, tmp_path)
+
+
+def test_two_archives_of_which_each_reader_may_see_another(tmp_path: Path) -> None:
+    hidden = rewritten(archive(WHOLE | {"zeros": torch.zeros(2**26)}), zipfile.ZIP_DEFLATED)
+    assert "its index is not where it says" in refusal(hidden + rewritten(archive(WHOLE)), tmp_path)
+
+
+def test_more_operations_than_any_checkpoint_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint_bounds, "MOST_OPERATIONS", 1000)
+    assert "operations" in refusal(archive(WHOLE | {"lists": [{} for _ in range(1000)]}), tmp_path)
 
 
 def test_an_index_that_claims_more_than_there_is(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
         key, _, value = override.partition("=")
         if not key_of(key):
             raise UserError(_unreadable(override, config_name))
+        if key_of(key) == "hydra.mode":
+            raise UserError(f"{override}: what makes a sweep is -m\nleave hydra.mode out")
         for option in value.split(","):
             if key_of(key) in groups and option.startswith("_"):
                 raise UserError(_option_message(key_of(key), option))

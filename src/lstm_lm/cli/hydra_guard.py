@@ -6,6 +6,7 @@ interpolation gives may be another thing later. So each name is checked once mor
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 from hydra._internal import logging_config
@@ -31,8 +32,9 @@ def only_allowed_targets() -> Iterator[None]:
         yield
 
 
+@cache
 def guard_process() -> None:
-    """The same from now on: for a process that a launcher has started to do a job, and that does nothing else."""
+    """The same from now on: for a process that a launcher has started to do jobs, and that does nothing else."""
     for owner, name, around in _GUARDED:
         setattr(owner, name, around(getattr(owner, name)))
 

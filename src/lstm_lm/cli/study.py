@@ -15,7 +15,6 @@ from lstm_lm.cli.hydra_errors import check_overrides, explain
 from lstm_lm.cli.quoting import quote_overrides
 from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
-from lstm_lm.cli.study_lines import StudyLines
 from lstm_lm.cli.sweep_plan import as_typed
 from lstm_lm.errors import UserError
 from lstm_lm.runs.directory import make_writable
@@ -83,6 +82,8 @@ def run(args: Namespace, console: Console) -> int:
         machine=machine(),
     )
     with only_one(directory, _DIR), StopRequest() as stop:
+        from lstm_lm.cli.study_lines import StudyLines  # needs torch, which --help does without
+
         lines = StudyLines(console, study, report.columns[0])
         lines.title(options.name, options.size)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.text_source import FileText
 from lstm_lm.errors import UserError
+from lstm_lm.printable import printable
 
 NO_BYTES = hashlib.sha256().hexdigest()
 """An empty file is like every other, and holds nothing that a validation could know already."""
@@ -27,7 +28,7 @@ def without_held_out(train: FileText, held_out: Mapping[Split, FileText]) -> Fil
         shared = [path for path, digest in zip(train.files.values(), train.digests(), strict=True) if digest in digests]
         if not shared:
             continue
-        named = f"{shared[0]}{f' and {len(shared) - 1} more' if len(shared) > 1 else ''}"
+        named = f"{printable(str(shared[0]))}{f' and {len(shared) - 1} more' if len(shared) > 1 else ''}"
         rest = train.without(digests)
         if rest is None:
             raise UserError(

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lstm_lm.printable import printable
+
 SECONDS_BEFORE_A_WORD = 3.0
 SECONDS_TO_BE_FORGOTTEN = 24 * 3600.0
 """Without a change, after which another machine's half-made entry is taken to be abandoned.
@@ -34,7 +36,7 @@ def only_maker(entry: Path) -> Iterator[Path]:
     try:
         lock.acquire(timeout=SECONDS_BEFORE_A_WORD)
     except Timeout:
-        log.warning("waiting for %s, which prepares this text: %s", _maker(entry), entry.parent)
+        log.warning("waiting for %s, which prepares this text: %s", _maker(entry), printable(str(entry.parent)))
         lock.acquire()
     try:
         _remove_abandoned(entry)

@@ -24,6 +24,8 @@ def trained_on(splits: Iterable[Split], now: Manifest, then: Any) -> dict[Split,
         run = Manifest.model_validate(then)
     except ValidationError:
         return {}
+    if not all("train" in part for part in (run.splits, run.sources, run.files)):
+        return {}
     said = {split: _overlap(split, now, run) for split in splits}
     return {split: line for split, line in said.items() if line is not None}
 

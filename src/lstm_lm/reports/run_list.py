@@ -96,9 +96,17 @@ def _plain(entry: Entry, now: float) -> dict[str, Any]:
     values = asdict(entry)
     return values | {
         "path": str(entry.path),
-        "modified": datetime.fromtimestamp(entry.modified, UTC).isoformat(timespec="seconds"),
+        "modified": _date(entry.modified),
         "age": round(max(0.0, now - entry.modified), 1),
     }
+
+
+def _date(seconds: float) -> str | None:
+    """In ISO 8601, UTC; None: before the year 1 or after 9999, as a file system may say."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 FIELDS: Sequence[str] = (*Entry.__dataclass_fields__, "age")

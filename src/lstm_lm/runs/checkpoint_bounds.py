@@ -27,6 +27,12 @@ _GLOBALS = {"torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"
 """What a pickle may call: of what torch allows with weights_only=True, what tensors of a checkpoint need."""
 
 
+MOST_PARTS = 100_000
+"""Tensors, nearly: an optimizer keeps a few for each of a model's."""
+MOST_OPERATIONS = 5_000_000
+"""Of a pickle; a vocabulary of 100,000 tokens takes a tenth of them."""
+
+
 class Forged(Exception):
     """The text says what is claimed that cannot be."""
 
@@ -45,6 +51,11 @@ def check_archive(file: BufferedReader, size: int) -> None:
         file.seek(0)
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
+            # Python finds an index behind bytes that are none of the archive's, where torch may read another one.
+            if not entries or min(entry.header_offset for entry in entries) != 0:
+                raise Forged("its index is not where it says")
+            if len(entries) > MOST_PARTS:
+                raise Forged(f"it has more than {MOST_PARTS:,} parts")
             if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
                 raise Forged("a part of it is compressed, which checkpoints are not")
             if any(entry.file_size != entry.compress_size for entry in entries):
@@ -57,7 +68,9 @@ def check_archive(file: BufferedReader, size: int) -> None:
             pickles = [entry for entry in entries if entry.filename.partition("/")[2] == "data.pkl"]
             if not pickles:
                 raise Forged("it is no archive of PyTorch's")
-            for operation, argument, _ in pickletools.genops(archive.read(pickles[0])):
+            for number, (operation, argument, _) in enumerate(pickletools.genops(archive.read(pickles[0]))):
+                if number > MOST_OPERATIONS:  # each may make an object that takes many times its own bytes
+                    raise Forged(f"its pickle has more than {MOST_OPERATIONS:,} operations")
                 if operation.name in ("STACK_GLOBAL", "INST") or (
                     operation.name == "GLOBAL" and argument not in _GLOBALS
                 ):

@@ -52,6 +52,9 @@ class _Config(_Part):
     objective: Plain
     optimizer: Plain
     scheduler: Plain
+    averaging: Plain
+    tune: Plain
+    init_from: str | None
     trainer: Plain
     callbacks: Plain
     logger: Plain

@@ -18,12 +18,15 @@ from lstm_lm.runs.regular_file import read_regular
 ABSENT = "-"
 """Stands for a key that a configuration does not have (an option's keys go with the option)."""
 MOST_BYTES = 2**20
+LONGEST_NUMBER = 200
+"""Digits, of the bases 60 and 16, too, that YAML knows."""
 MOST_VALUES = 10_000
 """Of a configuration, names of keys included; a run's own has a few hundred."""
 DEEPEST = 32
 _REFERENCE = re.compile(r"\$\{(\.?)([\w.]+)\}")
 """`${trainer.precision}`, or `${.dropout}` for a key beside it; nothing around it."""
 _LONGEST_CHAIN = 8
+_HUGE_NUMBER = re.compile(rf"[-+]?[0-9][0-9a-fA-FxXob_:.]{{{LONGEST_NUMBER},}}")
 """Of references to references."""
 
 
@@ -76,6 +79,10 @@ def _check_size(text: str) -> None:
             raise ValueError(f"it has an alias (*{event.anchor:.20}), which a run's configuration has not")
         if isinstance(event, yaml.NodeEvent):
             values += 1
+        if isinstance(event, yaml.ScalarEvent) and _HUGE_NUMBER.fullmatch(event.value):
+            raise ValueError(f"it has a number of more than {LONGEST_NUMBER} digits")
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag is not None:
+            raise ValueError(f"it has a tag ({event.tag:.40}), which a run's configuration has not")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         if isinstance(event, yaml.CollectionEndEvent):

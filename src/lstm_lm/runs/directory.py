@@ -93,8 +93,11 @@ class RunDirectory:
         return not any(self.checkpoints.glob("*.ckpt")) and not self.event_files()
 
     def event_files(self) -> list[Path]:
-        """TensorBoard's files."""
-        return list(self.tensorboard.rglob("*tfevents*"))
+        """TensorBoard's files: in its folder, and in the folder below that the hyperparameters have."""
+        try:
+            return [*self.tensorboard.glob("*tfevents*"), *self.tensorboard.glob("*/*tfevents*")]
+        except OSError:  # it is no folder of ours
+            return []
 
     def _failed_early(self) -> bool:
         try:

@@ -162,6 +162,8 @@ def _check_places(state: Mapping[str, Any]) -> None:
 def _check_groups(saved: Mapping[str, Any], optimizer: Optimizer, exact: bool) -> None:
     fresh, where = optimizer.state_dict()["param_groups"], "optimizer_states.param_groups"
     groups: Any = saved.get("param_groups")
+    if not isinstance(groups, list) or len(groups) != len(fresh) or not all(isinstance(one, Mapping) for one in groups):
+        raise _Unlike(f"{where}: is no list of {len(fresh)}")
     _alike(
         groups,
         [{**group, **_free(other)} for group, other in zip(fresh, groups or fresh, strict=False)],
