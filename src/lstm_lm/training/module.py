@@ -362,7 +362,7 @@ class LanguageModelTask(pl.LightningModule):
         for optimizer in self.trainer.optimizers:
             beside_parameters(optimizer)
         for config in self.trainer.lr_scheduler_configs:
-            assert isinstance(config.scheduler, LambdaLR)
-            go_on_with_own_rate(config.scheduler)
+            if isinstance(config.scheduler, LambdaLR):  # a search of the rate brings its own
+                go_on_with_own_rate(config.scheduler)
         self.average.beside_parameters()
         self._stream_state = to_device(self._stream_state, self.device)
