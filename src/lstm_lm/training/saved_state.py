@@ -47,7 +47,9 @@ def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) 
     """
     trainer, saved = task.trainer, checkpoint["lstm_lm"]
     # another version's own counters and options may have other names, which it leaves out or adds itself
-    same = all(saved["code"].get(name) == version for name, version in code_version().items() if name in LIBRARIES)
+    same = all(
+        saved.get("code", {}).get(name) == version for name, version in code_version().items() if name in LIBRARIES
+    )
     loops = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}
     fresh = {f"{name}_loop": loop.state_dict() for name, loop in {**loops, "predict": trainer.predict_loop}.items()}
     fresh["fit_loop"]["state_dict"] = {}
