@@ -51,7 +51,7 @@ def test_a_plan_covers_the_window_and_never_loses_to_no_plan(steps: int, layers:
     alone = layers * (steps + extra)
     taken = schedule.makespan(plan, layers, count, extra)
     assert taken <= alone + 1e-6
-    assert taken >= alone / count - layers * extra  # no more than `count` at once
+    assert taken >= alone / count - layers * extra - 1e-6  # no more than `count` at once; sums are rounded
 
 
 def test_calls_that_cost_nothing_are_cut_finely_and_dear_ones_not_at_all() -> None:
