@@ -40,37 +40,24 @@ def test_a_verbs_help_is_short_and_has_examples(verb: str, here: Here) -> None:
     assert "${" not in said.out
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("calls", "looked_for", "found"),
+    [
+        ([["--help"], ["trian"]], ["torch", "lightning", "hydra", "omegaconf", "rich"], []),
+        ([["train", "--help"], ["train", "sed=1"]], ["torch", "lightning"], []),
+        ([["generate", "runs_dir=nowhere"]], ["torch", "lightning", "tensorboard"], ["torch"]),
+    ],
+    ids=["help", "help of a command", "generate"],
+)
+def test_nothing_heavy_is_imported_in_vain(calls: list[list[str]], looked_for: list[str], found: list[str]) -> None:
     code = (
-        "import sys; from lstm_lm.cli.main import main; main(['--help']); main(['trian']);"
-        "print([name for name in ('torch', 'lightning', 'hydra', 'omegaconf', 'rich') if name in sys.modules])"
+        f"import sys; from lstm_lm.cli.main import main; [main(call) for call in {calls}];"
+        f"print([name for name in {looked_for} if name in sys.modules])"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
     ).stdout
-    assert out.endswith("[]\n")
-
-
-def test_generate_does_not_import_lightning() -> None:
-    code = (
-        "import sys; from lstm_lm.cli.main import main; main(['generate', 'runs_dir=nowhere']);"
-        "print([name for name in ('torch', 'lightning', 'tensorboard') if name in sys.modules])"
-    )
-    out = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
-    ).stdout
-    assert out.endswith("['torch']\n")
-
-
-def test_help_of_a_command_does_not_import_torch() -> None:
-    code = (
-        "import sys; from lstm_lm.cli.main import main; main(['train', '--help']); main(['train', 'sed=1']);"
-        "print([name for name in ('torch', 'lightning') if name in sys.modules])"
-    )
-    out = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
-    ).stdout
-    assert out.endswith("[]\n")
+    assert out.endswith(f"{found}\n")
 
 
 def test_python_dash_m() -> None:

@@ -76,3 +76,16 @@ def test_only_the_splits_that_are_scored_are_spoken_of(
 def test_a_checkpoint_that_says_nothing_usable_is_no_reason_to_stop() -> None:
     for then in (None, {}, [], {"splits": {"train": 3}}, "text"):
         assert trained_on([], None, then) == {}  # type: ignore[arg-type]
+
+
+def test_the_runs_own_text_is_told_to_be_another_one_once_it_is(
+    small_config: Config, tmp_path: Path, text: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = trained(small_config, tmp_path, text / "a.txt")
+    (text / "a.txt").write_text(WORDS[5:])
+    lstm_lm.evaluate(run, save=False, device="cpu")
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert "not the text that the run trained beside" in told
+    caplog.clear()
+    lstm_lm.evaluate(run, data={"path": str(text / "a.txt")}, save=False, device="cpu")
+    assert not caplog.records, "who names a text knows which it is"

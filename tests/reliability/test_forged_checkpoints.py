@@ -3,18 +3,16 @@
 import copy
 import math
 import shutil
-import signal
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 import torch
 from counted import counted, refused_well
+from forging import soon, twice
 from hypothesis import strategies as st
 
 import lstm_lm
@@ -30,26 +28,9 @@ from lstm_lm.runs.directory import RunDirectory
 Keep = Callable[..., None]
 Place = tuple[Any, ...]
 
-SECONDS = 60
-"""For one of them, at most."""
-
 
 class Absent:
     """Stands for a field that is taken away."""
-
-
-def twice(depth: int) -> list[Any]:
-    """A list of the same list twice, and so on: a few bytes that stand for 2**depth."""
-    node: list[Any] = []
-    for _ in range(depth):
-        node = [node, node]
-    return node
-
-
-def ring() -> list[Any]:
-    node: list[Any] = []
-    node.append(node)
-    return node
 
 
 VALUES: dict[str, Callable[[], Any]] = {
@@ -117,24 +98,6 @@ def seal_archive(data: bytes, file: Path) -> None:
         checkpoint_file._seal(opened)
 
 
-class TooLate(BaseException):
-    """Still at it after SECONDS; nothing may take it for an error of the file."""
-
-
-@contextmanager
-def soon() -> Iterator[None]:
-    def too_late(_number: int, _frame: FrameType | None) -> None:
-        raise TooLate
-
-    before = signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 class Trained:
     """A run of two steps, and how to do it again."""
 
@@ -186,7 +149,7 @@ METHOD: dict[str, Any] = {
 
 def outcome(use: Callable[[], object]) -> str:
     try:
-        with soon():
+        with soon(60):
             use()
     except RunError as error:
         refused_well(error)

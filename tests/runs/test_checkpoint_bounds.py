@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from forging import ring, twice
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_bounds, checkpoint_file
@@ -134,19 +135,6 @@ def test_many_tensors_of_the_same_bytes(tmp_path: Path) -> None:
     zeros = torch.zeros(250_000)
     checkpoint_file.load(sealed(archive(WHOLE | {"a": [zeros] * 2}), tmp_path / "a.ckpt"))
     assert "more than the file can hold" in refusal(archive(WHOLE | {"a": [zeros] * 1_000}), tmp_path)
-
-
-def twice(depth: int) -> list[Any]:
-    node: list[Any] = []
-    for _ in range(depth):
-        node = [node, node]
-    return node
-
-
-def ring() -> list[Any]:
-    node: list[Any] = []
-    node.append(node)
-    return node
 
 
 def nested(depth: int) -> list[Any]:

@@ -3,13 +3,11 @@
 import contextlib
 import json
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import pytest
+from forging import soon
 from run_folders import make_run
 
 from lstm_lm.errors import UserError
@@ -26,26 +24,6 @@ from lstm_lm.studies import records
 from lstm_lm.studies.results import _read
 
 pytestmark = pytest.mark.posix
-
-SECONDS = 20
-
-
-class TooLate(BaseException):
-    """Still at it after SECONDS; nothing may take it for an error of the file."""
-
-
-@contextmanager
-def soon() -> Iterator[None]:
-    def too_late(_number: int, _frame: FrameType | None) -> None:
-        raise TooLate
-
-    before = signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def endless(path: Path) -> None:

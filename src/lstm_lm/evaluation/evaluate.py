@@ -17,7 +17,7 @@ from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Subject, Tell, Windows
 from lstm_lm.evaluation.text import EvaluationText, data_section, read_text
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.evaluation.trained_on import trained_on
+from lstm_lm.evaluation.trained_on import changed_since, trained_on
 from lstm_lm.forward.choose import Way
 from lstm_lm.forward.interface import Workload
 from lstm_lm.loading import Loaded
@@ -78,7 +78,8 @@ def evaluate_loaded(
         return model.use_forward(forward, device, workload)
 
     known = trained_on(_scored(chosen.options, text), text.corpus.manifest, loaded.text)
-    for line in known.values():
+    changed = changed_since(data, text.corpus.manifest, loaded.text)
+    for line in (*known.values(), *([] if changed is None else [changed])):
         log.warning("%s", line)
     subject = Subject(
         model=model,

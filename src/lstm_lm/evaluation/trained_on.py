@@ -1,6 +1,6 @@
 """Whether text that a model is scored on is text that its run trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.held_out import NO_BYTES
 from lstm_lm.data.manifest import Manifest, SplitManifest
+from lstm_lm.data.text_digests import digest_differences
 
 
 def trained_on(splits: Iterable[Split], now: Manifest, then: Any) -> dict[Split, str]:
@@ -28,6 +29,19 @@ def trained_on(splits: Iterable[Split], now: Manifest, then: Any) -> dict[Split,
         return {}
     said = {split: _overlap(split, now, run) for split in splits}
     return {split: line for split, line in said.items() if line is not None}
+
+
+def changed_since(asked: Mapping[str, Any] | None, now: Manifest, then: Any) -> str | None:
+    """What to say where the run's own text is scored, and is another one by now; None: nothing.
+
+    `asked`: keys of the `data` section that were typed; `then` as for `trained_on`.
+    """
+    of_its_own = not any((asked or {}).get(key) is not None for key in ("name", "path", "validation_path", "test_path"))
+    sources = then.get("sources") if isinstance(then, Mapping) else None
+    if not of_its_own or not isinstance(sources, Mapping):
+        return None
+    found = digest_differences(sources, {str(split): digest for split, digest in now.sources.items()})
+    return f"this is not the text that the run trained beside; {found[0]}" if found else None
 
 
 def _overlap(split: Split, now: Manifest, run: Manifest) -> str | None:

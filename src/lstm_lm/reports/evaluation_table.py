@@ -35,6 +35,9 @@ def _static(section: Mapping[str, Any]) -> Iterator[RenderableType]:
     table = plain_table("", "tokens", "loss", "± 95 %", "perplexity", "bits/char", "bits/byte", "tokens/s")
     reasons: dict[str, None] = {}
     for split, scores in section["splits"].items():
+        windows = scores["windows"]
+        if windows["scored"] < windows["of"]:
+            reasons[f"{split}: scored {windows['scored']:,} of {windows['of']:,} windows"] = None
         table.add_row(
             split,
             f"{scores['tokens']:,}",

@@ -267,7 +267,7 @@ class LanguageModelTask(pl.LightningModule):
                 if self.scores_other_tokens:
                     self.average.forget_validations()
                 self.average.note_validation(scores.loss)
-        # `compute` has summed over all processes already; Lightning wants to be told to do so too
+        # `compute` has the mean of all processes already; Lightning wants to be told to take it, too
         self.log("val/loss", scores.loss, logger=False, batch_size=1, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
