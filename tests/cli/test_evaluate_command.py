@@ -62,6 +62,7 @@ def test_how_it_runs_is_honoured_and_said(how: str, run: Path, here: Here) -> No
     assert value in (section["forward"], section["precision"], section["checkpoint"]["file"].removesuffix(".ckpt"))
     assert section["threads"] == 1
     assert "1 thread, " in said.out
+    assert "validation: scored 2 of " in said.out
     assert ("computes in" in said.out) == ("computes in" in section["forward_reason"])
 
 

@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from lstm_lm.data.foreign_files import HEAD_BYTES, likely_encoding, marked, recognised
+from lstm_lm.data.foreign_files import HEAD_BYTES, marked, recognised
+from lstm_lm.data.not_text import binary, not_text
 from lstm_lm.errors import UserError
 
 PIECE_BYTES = 1 << 20
-SAMPLE_BYTES = 1 << 16
 TAKE_THEIR_MARK_AWAY = ("utf-8-sig", "utf-16", "utf-32")
 """Python's decoders that do so; of another one a mark becomes the first character."""
 
@@ -269,11 +269,12 @@ class FileText(TextSource):
                 piece = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
                 found = f"0x{error.object[error.start : error.start + 1].hex()}: {error.reason}"
-                raise self._not_text(path, position - kept + error.start, found, error.object) from None
+                at = position - kept + error.start
+                raise not_text(path, self._encoding, self._key, at, found, error.object) from None
             except UnicodeError as error:  # what has no better one: UTF-16 without a byte order mark
-                raise self._not_text(path, position, str(error), b"") from None
+                raise not_text(path, self._encoding, self._key, position, str(error), b"") from None
             if "\0" in piece:
-                raise self._binary(path, piece, position - kept, at_start)
+                raise binary(path, self._encoding, self._key, piece, position - kept, at_start)
             position += len(chunk)
             if at_start and piece:
                 at_start = False
@@ -282,44 +283,6 @@ class FileText(TextSource):
             if piece:
                 yield piece
 
-    def _not_text(self, path: Path, offset: int, found: str, near: bytes) -> UserError:
-        head = _head(path)
-        likely = likely_encoding(near if near and b"\0" not in head else head, self._encoding)
-        if likely is None and b"\0" in near and not self._encoding.startswith(("utf-16", "utf-32")):
-            return self._no_text_at_all(path, offset)
-        if likely is None and self._encoding in ("utf-16", "utf-32"):
-            likely = f"{self._encoding}-le, or {self._encoding}-be"
-        known = f"data.encoding={likely}" if likely else "data.encoding=shift_jis, gb18030 or cp1251"
-        return UserError(
-            f"{path}: not {self._encoding} at byte offset {offset} ({found})\n"
-            f"if it is in another encoding, name it, as in {known},\n"
-            "or convert it: iconv -f ENCODING -t UTF-8 FILE > NEW_FILE"
-        )
-
-    def _binary(self, path: Path, piece: str, offset: int, at_start: bool) -> UserError:
-        """`piece`, which holds a zero character, begins at this byte."""
-        mark = len("".encode(self._encoding))  # that Python's encoder begins every text with, and the file its first
-        before = len(piece[: piece.index("\0")].encode(self._encoding, "surrogatepass")) - mark
-        if at_start and mark and marked(_head(path)):
-            before += mark
-        return self._no_text_at_all(path, offset + before)
-
-    def _no_text_at_all(self, path: Path, offset: int) -> UserError:
-        likely = likely_encoding(_head(path), self._encoding)
-        remedy = f"by its zero bytes it may be {likely}: add data.encoding={likely}" if likely else "name a plain text"
-        return UserError(
-            f"{path}: not a text file (a zero byte, or what surrounds one, at byte offset {offset})\n"
-            f"{remedy}{'' if likely else f': {self._key}=FILE'}"
-        )
-
     def _unreadable(self, path: Path, error: OSError | ValueError) -> UserError:
         reason = getattr(error, "strerror", None) or error
         return UserError(f"{path}: cannot be read: {reason}\nname a text that can: {self._key}=FILE")
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(SAMPLE_BYTES)
-    except OSError:
-        return b""
