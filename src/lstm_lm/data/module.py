@@ -184,21 +184,20 @@ class TextDataModule(LightningDataModule):
             self._saved_place = None
         return self._train_windows
 
-    def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint: the place in the training text.
+    def place(self) -> dict[str, int] | None:
+        """The place in the training text; None before training.
 
         Lightning saves the loader's own state too, but restores that only where it finds an epoch unfinished, and not
-        where the number of steps was asked for before; this it always restores.
+        where the number of steps was asked for before.
         """
-        return {"train": self._train_windows.state_dict()} if self._train_windows is not None else {}
+        return None if self._train_windows is None else self._train_windows.state_dict()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at a saved place.
+    def go_to(self, place: Mapping[str, Any] | None) -> None:
+        """Continue at a place.
 
         Raises:
             UserError: it is none.
         """
-        place = state_dict.get("train")
         if place is None or self._train_windows is None:
             self._saved_place = place
         else:

@@ -1,9 +1,7 @@
-"""One process at a time trains in a run directory."""
+"""One process at a time trains in a run directory: it holds a lock that lies there."""
 
-import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,75 +10,99 @@ import psutil
 from filelock import FileLock, Timeout
 
 from lstm_lm.errors import UserError
+from lstm_lm.runs import atomic
 
+LOCK = ".lock"
 SECONDS_TO_WAIT = 0.5
 """For one that only asks (`is_held`) to let go again."""
 
 
 @contextmanager
-def only_one(run_dir: Path, key: str = "hydra.run.dir") -> Iterator[None]:
-    """Hold `run_dir` for this process, which may hold it already; the system lets go of it if the process dies.
+def only_one(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
+    """Hold `folder` for this process, which may hold it already; the system lets go of it if the process dies.
 
-    The lock itself lies in the system's folder for temporary files, so that a directory that is refused stays as it is.
-    It keeps apart one user's processes on one machine.
+    The folder is made where it is missing. It goes away again if nothing but the lock is in it at the end, and stays as
+    it is where another process has the lock. The lock is the system's (`flock`): Linux takes it to other machines that
+    share the disk over NFS, unless that is mounted with `local_lock`. Tried on one machine only.
 
     Args:
-        run_dir: the directory.
+        folder: a run directory, or the folder of a study, whatever its path.
         key: of the configuration, that names it.
 
     Raises:
-        UserError: another process trains there.
+        UserError: another process works there, or the folder cannot be made or written.
     """
-    lock = _lock(run_dir)
+    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
-        lock.acquire(timeout=SECONDS_TO_WAIT)
-    except Timeout:
-        raise _in_use(run_dir, key) from None
+        lock = _acquired(folder, key)
+    except BaseException:
+        _remove_empty(made)
+        raise
     try:
         yield
     finally:
+        if made and lock.lock_counter == 1 and set(os.listdir(folder)) <= {LOCK}:
+            with suppress(OSError):
+                os.unlink(lock.lock_file)
         lock.release()
+        _remove_empty(made)
 
 
-def refuse_where_held(run_dir: Path, key: str = "hydra.run.dir") -> None:
+def refuse_where_held(folder: Path, key: str = "hydra.run.dir") -> None:
     """For whoever is about to have another process work there, or to take away what lies there.
 
     Raises:
-        UserError: a process trains there.
+        UserError: a process works there.
     """
-    if is_held(run_dir):
-        raise _in_use(run_dir, key)
+    if is_held(folder):
+        raise _in_use(folder, key)
 
 
-def is_held(run_dir: Path) -> bool:
-    """Whether a process of this user trains in `run_dir` on this machine, this process included.
+def is_held(folder: Path) -> bool:
+    """Whether a process works in `folder`, this process included; asking takes the lock for an instant.
 
-    Asking takes the lock for an instant, where a process has once held it; elsewhere nothing is made.
+    A lock that may not be opened counts as held: somebody else's run is nobody else's to continue.
     """
-    lock = _lock(run_dir)
+    if not os.path.exists(_lock_file(folder)):
+        return False
+    lock = _lock(folder)
     if lock.is_locked:
         return True
-    if not os.path.exists(lock.lock_file):
-        return False
     try:
-        lock.acquire()
-    except (Timeout, OSError):  # without permission, someone else's
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
         return True
     lock.release()
     return False
 
 
-def _in_use(run_dir: Path, key: str) -> UserError:
-    pid = _holder(run_dir)
+def _acquired(folder: Path, key: str) -> FileLock:
+    try:
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _lock(folder)
+            lock.acquire(timeout=SECONDS_TO_WAIT)
+            if os.path.exists(lock.lock_file):
+                return lock
+            lock.release()  # its holder has taken a folder away that it had made in vain: once more
+    except Timeout:
+        raise _in_use(folder, key) from None
+    except (OSError, ValueError) as error:  # ValueError: no file system can hold such a path
+        cause = error if isinstance(error, OSError) else OSError(0, str(error))
+        raise UserError(str(atomic.write_error(folder, cause)).replace("hydra.run.dir", key)) from error
+
+
+def _in_use(folder: Path, key: str) -> UserError:
+    pid = _holder(folder)
     which = "another process" if pid is None else f"another process ({pid})"
-    return UserError(f"{run_dir}: {which} is training there\nwait until it has ended, or choose another {key}")
+    return UserError(f"{folder}: {which} is training there\nwait until it has ended, or choose another {key}")
 
 
-def _holder(run_dir: Path) -> int | None:
-    """The process that holds `run_dir`, as far as the system tells; Windows is not asked: it may take minutes."""
+def _holder(folder: Path) -> int | None:
+    """The process that holds `folder`, as far as the system tells; Windows is not asked: it may take minutes."""
     if sys.platform == "win32":
         return None
-    path = os.path.realpath(lock_file(run_dir))
+    path = _lock_file(folder)
     for process in psutil.process_iter():
         with suppress(psutil.Error):  # another user's, or it has ended
             if process.pid != os.getpid() and any(file.path == path for file in process.open_files()):
@@ -88,12 +110,16 @@ def _holder(run_dir: Path) -> int | None:
     return None
 
 
-def _lock(run_dir: Path) -> FileLock:
-    return FileLock(lock_file(run_dir), timeout=0, is_singleton=True)
+def _lock(folder: Path) -> FileLock:
+    return FileLock(_lock_file(folder), timeout=0, is_singleton=True)
 
 
-def lock_file(path: Path) -> Path:
-    """The file that stands for `path` where processes of this user wait for each other."""
-    name = hashlib.sha256(os.fsencode(os.path.normcase(os.path.abspath(path)))).hexdigest()[:32]
-    user = os.getuid() if hasattr(os, "getuid") else "user"  # in a folder that users may share; on Windows they don't
-    return Path(tempfile.gettempdir()) / f"lstm-lm-{user}-{name}.lock"
+def _lock_file(folder: Path) -> str:
+    """On the real path: a link to the folder is the same folder."""
+    return os.path.join(os.path.realpath(folder), LOCK)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # not there, or somebody else has put something there
+            folder.rmdir()

@@ -1,6 +1,5 @@
 """The LightningModule: truncated back-propagation through time with a carried hidden state."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,18 @@ from lstm_lm.data.streams import Batch
 from lstm_lm.evaluation.scores import Scores, TokenLoss, unknown_pieces
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.models.interface import LanguageModel, State
-from lstm_lm.models.state import clone, detach, to_device
+from lstm_lm.models.state import detach, to_device
 from lstm_lm.options import Options
-from lstm_lm.training import generators, saved_state
+from lstm_lm.training import saved_state
 from lstm_lm.training.distributed import ALONE, Team
 from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective, Share
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer, go_on_with_own_rate
 from lstm_lm.training.rewind import rewind
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
+from lstm_lm.training.state import RunState
 from lstm_lm.training.step_loss import StepLoss
 from lstm_lm.training.validation import Validation
-from lstm_lm.training.weight_average import WeightAverage
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -42,7 +41,7 @@ class LanguageModelTask(pl.LightningModule):
         optimizer: Options,
         scheduler: Scheduler,
         *,
-        average: WeightAverage,
+        state: RunState,
         nonfinite: NonFinite | None = None,
         total_steps: int | None,
         precision: str,
@@ -59,7 +58,7 @@ class LanguageModelTask(pl.LightningModule):
             objective: how a window becomes a loss.
             optimizer: the `optimizer` section.
             scheduler: the `scheduler` section.
-            average: of the model's weights; used wherever the model is not trained.
+            state: what the run carries from step to step; its average of the weights is used where nothing is trained.
             nonfinite: what is done where a gradient is not finite; None: nothing, it is somebody else's to see.
             total_steps: optimizer steps that the schedule spans; None: no limit is known.
             precision: Lightning's name; decides whether a fused optimizer may be used.
@@ -72,7 +71,7 @@ class LanguageModelTask(pl.LightningModule):
         super().__init__()
         self.model = model
         self.objective = objective
-        self.average = average
+        self.state = state
         self.nonfinite = nonfinite
         self._optimizer_options = optimizer
         self._scheduler_options = scheduler
@@ -81,11 +80,8 @@ class LanguageModelTask(pl.LightningModule):
         self._splits = splits
         self._provenance = provenance
         self._team = team
-        self._stream_state: State = None
         self._window: tuple[Batch, int] | None = None
         self._left_out = False
-        self._seconds_before = 0.0
-        self._began = time.perf_counter()
         self._eval_state: State = None
         self.step_loss = StepLoss(whole_window, team)
         self._eval_loss = TokenLoss(sizes)
@@ -98,32 +94,29 @@ class LanguageModelTask(pl.LightningModule):
         """Of the last optimizer step: the mean over its tokens in all processes, nats per token."""
         self.scores: Scores | None = None
         """Of the last validation or test of this process."""
-        self.validation: Validation | None = None
-        """The last one, of an earlier process too."""
         self.scores_other_tokens = False
         """Whether the last validation cannot be compared with the one before it."""
         self.is_scoring = False
         """Whether a validation or test is under way."""
         self._weights_held: list[Tensor] | None = None
-        self._validation_was_due = False
 
     # Training
 
-    def at_border(self, batch_idx: int) -> bool:
+    def at_step_boundary(self, batch_idx: int) -> bool:
         """Whether an optimizer step ends with window `batch_idx`: between two, gradients are half summed."""
         return (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One window of truncated back-propagation through time."""
         self._window = batch, batch_idx
-        if batch.fresh or self._stream_state is None:
-            self._stream_state = self.model.initial_state(batch.inputs.shape[1])
-        result = self.objective.loss(self.model, batch, self._stream_state)
-        self._stream_state = detach(result.state)
+        if batch.fresh or self.state.hidden is None:
+            self.state.hidden = self.model.initial_state(batch.inputs.shape[1])
+        result = self.objective.loss(self.model, batch, self.state.hidden)
+        self.state.hidden = detach(result.state)
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             self.step_loss.begin()
         loss = self.step_loss.add(batch, result.loss, result.nats)
-        if self.at_border(batch_idx):
+        if self.at_step_boundary(batch_idx):
             self.train_loss = self.step_loss.mean()
         return loss
 
@@ -158,10 +151,10 @@ class LanguageModelTask(pl.LightningModule):
         if self.nonfinite is not None and self.nonfinite.rewind_is_due:
             checkpoint = self.nonfinite.checkpoint()
             assert checkpoint is not None
-            rewind(self, self.trainer.optimizers[0], self.average, checkpoint)
+            rewind(self, self.trainer.optimizers[0], self.state.average, checkpoint)
             self.nonfinite.rewind_is_due = False
         if not self._left_out:
-            self.average.after_step()
+            self.state.average.after_step()
 
     def mean_over_tokens(self, accumulate: int) -> None:
         """Make the gradients of a step those of its `StepLoss`, each window's loss being divided by `accumulate`."""
@@ -215,7 +208,7 @@ class LanguageModelTask(pl.LightningModule):
         )
         if not self.nonfinite.leaves_out(facts):
             return False
-        self._stream_state = None  # it may not be finite either
+        self.state.hidden = None  # it may not be finite either
         self._left_out = True
         return True
 
@@ -240,7 +233,7 @@ class LanguageModelTask(pl.LightningModule):
         """Start from a zero state, with the average in the weights' place."""
         self.settle()
         self.is_scoring = True
-        self._weights_held = self.average.put()
+        self._weights_held = self.state.average.put()
         self._eval_loss.reset()
         self._eval_shares.clear()
         self._eval_state = None
@@ -260,13 +253,13 @@ class LanguageModelTask(pl.LightningModule):
         """Make `scores` those of this validation, and let early stopping see the loss."""
         scores = self._scores_of("validation")
         if not self.trainer.sanity_checking:  # which sees but a few windows
-            self.scores, before = scores, self.validation
-            self.validation = Validation(self.global_step, scores, self._splits["validation"].crc32)
-            self.scores_other_tokens = before is not None and not self.validation.scored_as(before)
+            self.scores, before = scores, self.state.validation
+            self.state.validation = Validation(self.global_step, scores, self._splits["validation"].crc32)
+            self.scores_other_tokens = before is not None and not self.state.validation.scored_as(before)
             if self.trainer.state.fn == TrainerFn.FITTING:
                 if self.scores_other_tokens:
-                    self.average.forget_validations()
-                self.average.note_validation(scores.loss)
+                    self.state.average.forget_validations()
+                self.state.average.note_validation(scores.loss)
         # `compute` has the mean of all processes already; Lightning wants to be told to take it, too
         self.log("val/loss", scores.loss, logger=False, batch_size=1, sync_dist=True)
 
@@ -286,7 +279,7 @@ class LanguageModelTask(pl.LightningModule):
         """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
         self._eval_state = None
         self.is_scoring = False
-        self.average.take_back(self._weights_held)
+        self.state.average.take_back(self._weights_held)
         shares = {name: float(hits) / max(1, int(of)) for name, (hits, of) in self._eval_shares.items()}
         no_bits = self.objective.no_bits or unknown_pieces(self._splits[split].replaced)
         return Scores.of(*self._eval_loss.compute(), no_bits, shares)
@@ -294,34 +287,43 @@ class LanguageModelTask(pl.LightningModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning doesn't know of: provenance, hidden state, generators, the last validation.
+        """Add what Lightning does not know of.
 
         Raises:
             RunError: the weights are not finite.
         """
         self.settle()
-        own = {"stream_state": clone(self._stream_state), "generators": generators.states(self.model, self.device)}
+        self.state.validation_due = self._validation_follows()
         checkpoint["lstm_lm"] = {
             **self._provenance,
-            **own,
-            "averaging": self.average.state_dict(),
-            "validation_due": self._validation_follows(),
+            **self.state.state_dict(self.device),
             "within_a_step": self._is_within_a_step(),
-            "other_processes": self._team.gather(own)[1:],  # the same of processes 1, 2, ...
-            "seconds": self.trained_seconds,
-            "validation": None if self.validation is None else self.validation.to_plain(),
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put it back.
+
+        Raises:
+            UserError: the checkpoint does not fit; nothing of it is put back then, as Lightning asks for this first.
+        """
+        saved_state.check(checkpoint, self, Path(str(self.trainer.ckpt_path)))
+        self.state.load_state_dict(checkpoint["lstm_lm"], self.device)
 
     @property
     def validated_at(self) -> int | None:
         """The optimizer step of the last validation."""
-        return None if self.validation is None else self.validation.step
+        return None if self.state.validation is None else self.state.validation.step
+
+    @property
+    def validation_is_due(self) -> bool:
+        """Whether one was to follow when the checkpoint that is resumed was written, and has not yet."""
+        return self.state.validation_due and self.validated_at != self.global_step
 
     def _is_within_a_step(self) -> bool:
         """Whether gradients are half summed, as where a validation falls between the windows of one step."""
         if self.trainer.state.fn != TrainerFn.FITTING or self._window is None:
             return False
-        return not self.at_border(self._window[1])
+        return not self.at_step_boundary(self._window[1])
 
     def _validation_follows(self) -> bool:
         """Whether Lightning validates before its next step; as it decides itself."""
@@ -330,39 +332,13 @@ class LanguageModelTask(pl.LightningModule):
             return False
         return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))
 
-    @property
-    def validation_is_due(self) -> bool:
-        """Whether one was to follow when the checkpoint that is continued was written, and has not yet."""
-        return self._validation_was_due and self.validated_at != self.global_step
-
-    @property
-    def trained_seconds(self) -> float:
-        """Wall time in training so far, that of the processes before this one included."""
-        return self._seconds_before + time.perf_counter() - self._began
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put back what `on_save_checkpoint` added.
-
-        Raises:
-            UserError: the checkpoint does not fit; nothing of it is put back then, as Lightning asks for this first.
-        """
-        saved_state.check(checkpoint, self, Path(str(self.trainer.ckpt_path)))
-        saved = checkpoint["lstm_lm"]
-        own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
-        self._stream_state = to_device(own["stream_state"], self.device)
-        generators.load_states(own["generators"], self.model, self.device)
-        self._seconds_before = saved["seconds"]
-        self._validation_was_due = saved["validation_due"]
-        self.average.load_state_dict(saved["averaging"])
-        self.validation = Validation.from_plain(saved["validation"])
-
     def on_train_start(self) -> None:
         """Time counts from here; and the device is known for certain only now."""
-        self._began = time.perf_counter()
+        self.state.start_clock()
         for optimizer in self.trainer.optimizers:
             beside_parameters(optimizer)
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, LambdaLR):  # a search of the rate brings its own
                 go_on_with_own_rate(config.scheduler)
-        self.average.beside_parameters()
-        self._stream_state = to_device(self._stream_state, self.device)
+        self.state.average.beside_parameters()
+        self.state.hidden = to_device(self.state.hidden, self.device)

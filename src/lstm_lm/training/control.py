@@ -1,0 +1,232 @@
+"""When a run saves and when it stops: all processes agree once a step, at the step boundary."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.renaming import remove
+from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.writer import NoWriter
+from lstm_lm.training.callback_options import CheckpointOptions
+from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.processes import Team
+from lstm_lm.training.signals import StopSignals
+from lstm_lm.training.validation import Validation
+
+CONTINUE, SAVE = 0, -1
+"""What is agreed on; a positive number is the signal to stop by."""
+
+
+class Control(pl.Callback):
+    """The last callback: what others record of a step is there when its checkpoint is.
+
+    A checkpoint is due every few steps or minutes, at an epoch's end, before a validation and at the very last step. It
+    is always written here and never after training: once Lightning has left its loop it takes the epoch for a whole
+    one, so a checkpoint written then would skip the rest of it when resumed.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        writer: NoWriter,
+        signals: StopSignals,
+        team: Team,
+        options: CheckpointOptions | None,
+        best: Validation | None,
+        resumed: Path | None,
+    ) -> None:
+        """Set it up.
+
+        Args:
+            run: where the checkpoints lie.
+            writer: writes them.
+            signals: what may stop the run.
+            team: the processes.
+            options: when last.ckpt is due; None: there are no checkpoints.
+            best: of best.ckpt, where a run is resumed.
+            resumed: the checkpoint that is resumed.
+        """
+        self._run, self._writer, self._signals, self._team, self._options = run, writer, signals, team, options
+        self._resumed = resumed
+        self.best = best
+        """The validation of best.ckpt."""
+        self.best_is_trained = False
+        """Whether best.ckpt has the weights as they are: this process has written it, and taken no step since."""
+        self._saved_at = time.monotonic()
+        self._saved_step = -1
+        self._last_is_current = True  # whether the last attempt to save succeeded; the same in all processes
+        self._at_step_boundary = False  # within a step, half summed gradients would be lost
+
+    # Training
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Do what Lightning leaves out where it resumes from a checkpoint that was written in its loop.
+
+        Resuming behind an epoch's last window, it counts that epoch, and takes the next one for begun: that one is not
+        counted then, so a second interruption in it would train one epoch more. And a validation that was due has not
+        been made: early stopping and averaging go by every one.
+        """
+        assert isinstance(pl_module, LanguageModelTask)
+        self._signals.train()
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        fit, windows = trainer.fit_loop, trainer.fit_loop.epoch_loop
+        if fit.restarted_mid_epoch and windows.restarted_on_train_batch_end and windows.batch_progress.is_last_batch:
+            fit.reset_restart_stage()
+        if pl_module.validation_is_due:
+            windows.val_loop.restarting = False
+            trainer.validating = True
+            windows.val_loop.run()
+            trainer.training = True
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Agree, save at most once, stop."""
+        assert isinstance(pl_module, LanguageModelTask)
+        self._writer.begin()
+        self.best_is_trained = self._signals.saved = False
+        self._at_step_boundary = pl_module.at_step_boundary(batch_idx)
+        if not self._at_step_boundary:
+            return
+        agreed = self._team.agree(self._signals.received or (SAVE if self._is_due(trainer) else CONTINUE))
+        if agreed != CONTINUE:
+            self._save_last(trainer)
+        if agreed > 0:
+            self.refuse_unsaved()
+            raise Interrupted(agreed)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        options, step = self._options, trainer.global_step
+        return options is not None and (
+            step % options.every_n_steps == 0
+            or trainer.is_last_batch
+            or trainer.should_stop
+            or step == trainer.max_steps
+            or time.monotonic() - self._saved_at > 60 * options.every_n_minutes
+        )
+
+    # Validation and test
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save: a validation may take long, and may be interrupted."""
+        self._signals.train()
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and self._at_step_boundary:
+            self._save_last(trainer)
+        self._signals.saved = True
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Stop at once: last.ckpt was written when the validation began."""
+        self._stop_if_agreed()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the best."""
+        assert isinstance(pl_module, LanguageModelTask)
+        self._signals.saved = False  # the result is in no last.ckpt yet
+        validation = pl_module.state.validation
+        if trainer.sanity_checking or validation is None or self._options is None:
+            return
+        if self.best is not None and not validation.scored_as(self.best):
+            then, now = (f"{one.scores.counts.tokens:,}" for one in (self.best, validation))
+            self._writer.notify(
+                f"validation scores other tokens than before ({then} then, {now} now): the best so far does not count"
+            )
+        # Agreed: one that cannot read best.ckpt must not write another alone.
+        better = bool(self._team.agree(int(validation.is_better_than(self.best))))
+        if better and self._save_best(trainer, validation):
+            self.best, self.best_is_trained = validation, True
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has put its handler in front once more."""
+        self._signals.train()
+        self._signals.saved = True
+
+    def on_test_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Stop at once: last.ckpt was written when training ended."""
+        self._stop_if_agreed()
+
+    def _stop_if_agreed(self) -> None:
+        if agreed := self._team.agree(self._signals.received or CONTINUE):
+            raise Interrupted(agreed)
+
+    # Files
+
+    def refuse_unsaved(self) -> None:
+        """Training is over: nothing more will be written.
+
+        Raises:
+            RunError: last.ckpt is not of the last step.
+        """
+        if self._writer.unsaved is not None:
+            raise self._writer.unsaved
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint of this run; None: there is none yet."""
+        return self._run.last if self._saved_step >= 0 and self._run.last.exists() else self._resumed
+
+    def _save_last(self, trainer: pl.Trainer) -> None:
+        """Once a step; where it fails, the next attempt is made when the next one is due."""
+        if self._options is None or trainer.global_step == self._saved_step:
+            return
+        self._last_is_current = self._save(trainer, self._run.last)
+        self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        self._signals.saved = True
+
+    def _save_best(self, trainer: pl.Trainer, validation: Validation) -> bool:
+        """After training, from last.ckpt of the same step: Lightning would write that the epoch is over."""
+        if trainer.state.fn == TrainerFn.FITTING or self._saved_step != trainer.global_step:
+            return self._save(trainer, self._run.best)
+        if not self._last_is_current:
+            return False
+        saved = True
+        if self._team.rank == 0:
+            try:
+                checkpoint = checkpoint_file.load(self._run.last)
+                checkpoint[checkpoint_file.SECTION]["validation"] = validation.to_plain()
+                saved = self._writer.save(checkpoint, self._run.best)
+            except UserError as error:  # no reason to keep the others waiting in what follows
+                self._writer.notify(f"{str(error).splitlines()[0]}; training goes on")
+                saved = False
+        return bool(self._team.agree(int(saved)))
+
+    def _save(self, trainer: pl.Trainer, path: Path) -> bool:
+        """Through the trainer: one process writes, but all must be there."""
+        trainer.save_checkpoint(path, weights_only=False)
+        io = trainer.strategy.checkpoint_io
+        assert isinstance(io, RunCheckpointIO)
+        return bool(self._team.agree(int(io.saved)))
+
+
+class RunCheckpointIO(CheckpointIO):
+    """Lightning's way to checkpoints: written by the run's writer, and read once, by the plan."""
+
+    def __init__(self, writer: NoWriter, resumed: dict[str, Any] | None) -> None:
+        self._writer = writer
+        self._resumed = resumed
+        self.saved = True
+        """Whether the last one could be written. It is no error: with several processes all meet after the writing."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write it."""
+        checkpoint[checkpoint_file.SECTION]["row"] = self._writer.row_of(int(checkpoint["global_step"]))
+        self.saved = self._writer.save(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """What the plan has read; once, so that its memory is free while the run trains."""
+        resumed, self._resumed = self._resumed, None
+        if resumed is None:
+            raise RuntimeError(f"{path}: not the checkpoint that is resumed, or asked for twice")
+        return resumed
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete the file, if there is one."""
+        remove(Path(path))

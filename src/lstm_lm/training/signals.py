@@ -1,0 +1,98 @@
+"""Ctrl-C, SIGTERM, a closed terminal and SLURM's warning: noted here, acted upon at the next step boundary (`control.py`)."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+
+from lstm_lm.errors import Interrupted
+from lstm_lm.stop_signals import closed_terminal, stop_signals
+from lstm_lm.training import requeue
+
+STOPS_LATER = "stopping after this step, which is being compiled; Ctrl-C again: at once, without a checkpoint"
+
+
+class Compiler(Protocol):
+    """What may take minutes, and can be broken off."""
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something is being compiled."""
+
+    def failed(self, error: BaseException) -> bool:
+        """Whether `error` came from compiling."""
+
+
+class StopSignals:
+    """As a context: the first signal is noted, a second one of the same kind ends the process at once.
+
+    Until training begins, and while something is compiled that costs no step, there is nothing to save: then the first
+    signal ends the run where it is.
+    """
+
+    def __init__(self, rank: int = 0, console: Console | None = None) -> None:
+        self._rank, self._console = rank, console
+        self.received: int | None = None
+        """The number of the signal that came."""
+        self.compiler: Compiler | None = None
+        self.saved = True
+        """Whether last.ckpt, or the lack of one, is all that there is to save."""
+        self._training = False
+        warning = requeue.warning_signal()
+        self._signals = (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Listen. Only a process's main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in self._signals}
+            self._listen()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the handlers back that were there.
+
+        Raises:
+            Interrupted: compiling failed after a signal had come, which then may have been the reason.
+        """
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self.received is not None and error is not None and self.compiler is not None and self.compiler.failed(error):
+            raise Interrupted(self.received) from error
+
+    def train(self) -> None:
+        """From now on there are steps to save. Lightning has put its own SIGTERM handler in front: listen again."""
+        self._training = True
+        if self._before and self.received is None:
+            self._listen()
+
+    def check(self) -> None:
+        """Stop here if a signal came.
+
+        Raises:
+            Interrupted: it did.
+        """
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _listen(self) -> None:
+        for number in self._signals:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self.received = number
+        if self._rank > 0:  # rank 0 has had it too, and decides
+            signal.signal(number, signal.SIG_DFL)
+            return
+        if not self._training:
+            raise Interrupted(number)
+        if self.compiler is not None and self.compiler.at_work:
+            if self.saved:
+                raise Interrupted(number)
+            if self._console is not None:
+                self._console.print(STOPS_LATER, highlight=False)
+        signal.signal(number, signal.SIG_DFL)

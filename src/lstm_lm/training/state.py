@@ -1,0 +1,80 @@
+"""What a checkpoint must hold of a run beside weights, optimizer, schedule and Lightning's counters."""
+
+import time
+from typing import Any
+
+import torch
+
+from lstm_lm.data.module import TextDataModule
+from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.models.state import clone, to_device
+from lstm_lm.training.processes import Team
+from lstm_lm.training.validation import Validation
+from lstm_lm.training.averaging.weights import WeightAverage
+
+
+class RunState:
+    """All of it, under one name in one place. With several processes each has its own, and rank 0 keeps them all."""
+
+    def __init__(self, model: LanguageModel, average: WeightAverage, data: TextDataModule, team: Team) -> None:
+        self._model, self._data, self._team = model, data, team
+        self.average = average
+        """Of the weights."""
+        self.hidden: State = None
+        """The hidden state that the last window has left; None: the next one starts from zero."""
+        self.validation: Validation | None = None
+        """The last one, of an earlier process too."""
+        self.validation_due = False
+        """Whether one was to follow when the checkpoint that is resumed was written."""
+        self._seconds_before = 0.0
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time in training so far, that of the processes before this one included."""
+        return self._seconds_before + time.perf_counter() - self._began
+
+    def start_clock(self) -> None:
+        """Time counts from here."""
+        self._began = time.perf_counter()
+
+    def state_dict(self, device: torch.device) -> dict[str, Any]:
+        """Tensors and plain values. All processes must ask; what rank 0 gets is whole.
+
+        Raises:
+            RuntimeError: the average is in the weights' place, and the checkpoint would lack those.
+        """
+        own = {"hidden": clone(self.hidden), "generators": self._generators(device)}
+        return {
+            **own,
+            "place": self._data.place(),
+            "other_processes": self._team.gather(own)[1:],
+            "averaging": self.average.state_dict(),
+            "seconds": self.seconds,
+            "validation": None if self.validation is None else self.validation.to_plain(),
+            "validation_due": self.validation_due,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any], device: torch.device) -> None:
+        """Resume from what `state_dict` gave; a generator of another kind of device is left alone."""
+        own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
+        self.hidden = to_device(own["hidden"], device)
+        self._load_generators(own["generators"], device)
+        self._data.go_to(saved["place"])
+        self.average.load_state_dict(saved["averaging"])
+        self._seconds_before = saved["seconds"]
+        self.validation = Validation.from_plain(saved["validation"])
+        self.validation_due = saved["validation_due"]
+
+    def _generators(self, device: torch.device) -> dict[str, Any]:
+        """Dropout's own, and PyTorch's."""
+        found: dict[str, Any] = {"masks": self._model.masks.state(), "torch": torch.get_rng_state()}
+        if device.type == "cuda":
+            found["cuda"] = torch.cuda.get_rng_state(device)
+        return found
+
+    def _load_generators(self, saved: dict[str, Any], device: torch.device) -> None:
+        self._model.masks.load_state(saved["masks"])
+        torch.set_rng_state(saved["torch"])
+        if saved.get("cuda") is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda"].cpu(), device)
