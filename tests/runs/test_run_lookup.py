@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -284,6 +285,65 @@ def test_a_file_that_is_not_there(outputs: Outputs) -> None:
     assert "no such file" in outputs.refusal(ckpt_path="no.ckpt")
     assert "no such file" in outputs.refusal(ckpt_path="x" * 10_000)
     assert "use run=" in outputs.refusal(ckpt_path=str(run.path))
+
+
+# What a run resumes from.
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the checkpoints that are opened, in order."""
+    names: list[str] = []
+
+    def open_and_note(path: str | Path, *arguments: Any, **options: Any) -> int:
+        if Path(path).suffix == ".ckpt":
+            names.append(Path(path).name)
+        return original(path, *arguments, **options)
+
+    original = os.open
+    monkeypatch.setattr(os, "open", open_and_note)
+    return names
+
+
+def test_the_newest_usable_checkpoint_is_read_once(outputs: Outputs, opened: list[str]) -> None:
+    found = lookup.newest_usable(outputs.run("a", **{"best": 100, "last": 100, "last-1": 90}))
+    assert found is not None
+    assert found.path.name == "last.ckpt"
+    assert found.content == {"lstm_lm": {"schema_version": 1}}
+    assert found.digest in found.path.read_bytes()[-64:].decode()
+    assert found.problems == ()
+    assert opened == ["last.ckpt"]
+
+
+def test_damaged_checkpoints_are_passed_over_after_one_look_at_each(outputs: Outputs, opened: list[str]) -> None:
+    run = outputs.run("a", **{"best": 100, "last": 100, "last-1": 90, "last-2": 80})
+    outputs.damage(run.last)
+    outputs.cut_off(run.checkpoints / "last-1.ckpt")
+    found = lookup.newest_usable(run)
+    assert found is not None
+    assert found.path.name == "last-2.ckpt"
+    assert "last.ckpt: the checkpoint is damaged" in found.problems[0]
+    assert "last-1.ckpt: the checkpoint is cut off" in found.problems[1]
+    assert opened == ["last.ckpt", "last-1.ckpt", "last-2.ckpt"]
+
+
+def test_the_best_checkpoint_is_usable_where_no_last_one_is(outputs: Outputs) -> None:
+    run = outputs.run("a", best=100, last=100)
+    outputs.cut_off(run.last)
+    found = lookup.newest_usable(run)
+    assert found is not None
+    assert found.path == run.best
+    assert len(found.problems) == 1
+
+
+def test_a_run_without_checkpoints_is_told_from_one_whose_checkpoints_are_all_damaged(outputs: Outputs) -> None:
+    assert lookup.newest_usable(outputs.run("empty")) is None
+    run = outputs.run("a", best=100, last=100)
+    for path in (run.best, run.last):
+        outputs.cut_off(path)
+    with pytest.raises(UserError, match=r"last\.ckpt.*\n.*best\.ckpt.*\n.*good copy") as caught:
+        lookup.newest_usable(run)
+    assert len(str(caught.value).splitlines()) <= 4
 
 
 # Runs that are still training.

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from lstm_lm.errors import UserError
 from lstm_lm.printable import printable_text
@@ -84,6 +85,41 @@ def resolve(
     if below := [found for found in all_runs(directory.path) if found != directory]:
         raise UserError(f"{text}\nname one of the {len(below)} runs below it: run=DIR")
     raise UserError(f"{text}\nname another run with run=DIR, or train: python train.py")
+
+
+class Usable(NamedTuple):
+    """A checkpoint that a run can resume from."""
+
+    path: Path
+    content: dict[str, Any]
+    """What the file holds, tensors on the CPU."""
+    digest: str
+    """SHA-256 of that content, in hexadecimal."""
+    problems: tuple[str, ...]
+    """What is wrong with each newer one, which was passed over; a line each."""
+
+
+def newest_usable(run: RunDirectory) -> Usable | None:
+    """The newest of last.ckpt and those before it that is whole, else best.ckpt. Opens each file once.
+
+    None where there is no checkpoint at all.
+
+    Raises:
+        UserError: there are checkpoints, but all are damaged: what is wrong with each. Or one is refused (see
+            `checkpoint_file.load_with_digest`), or cannot be read, which may be the disk's fault, and pass.
+    """
+    problems: list[str] = []
+    for path in [*rotation.existing(run.last), *([run.best] if run.best.exists() else [])]:
+        try:
+            content, digest = checkpoint_file.load_with_digest(path)
+        except checkpoint_file.DamagedCheckpoint as error:
+            problems.append(str(error).splitlines()[0])
+        else:
+            return Usable(path, content, digest, tuple(problems))
+    if not problems:
+        return None
+    hint = "bring a good copy of one of these files, or begin again in another folder: hydra.run.dir=DIR"
+    raise UserError("\n".join([*problems[:3], hint]))
 
 
 def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> tuple[Path, RunDirectory]:
