@@ -21,11 +21,11 @@ import lstm_lm
 from lstm_lm import limits
 from lstm_lm.data.workers import GB
 from lstm_lm.errors import Interrupted, UserError
-from lstm_lm.training import allocator, runtime
-from lstm_lm.training.allocator import keep_freed_memory
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.runtime import RuntimeOptions, in_force, runtime_settings
+from lstm_lm.training.runtime import allocator, process_state
+from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.training.runtime.settings import RuntimeOptions, _threads, in_force, runtime_settings
 
 Config = Callable[..., dict[str, Any]]
 
@@ -93,7 +93,7 @@ def options(**changes: Any) -> RuntimeOptions:
 @pytest.fixture
 def unusual() -> Iterator[None]:
     """A caller who has settings of their own, none of them PyTorch's default or this project's."""
-    undo = runtime.process_state.remember()
+    undo = process_state.remember()
     torch.set_num_threads(2)
     torch.set_float32_matmul_precision("medium")
     BACKENDS.cudnn.allow_tf32 = False
@@ -213,7 +213,7 @@ def test_what_a_run_itself_sets_is_undone_too(fails: bool) -> None:
 
 def test_a_caller_with_pytorchs_newer_settings_gets_them_back() -> None:
     """Its older functions then refuse to read what is set; the run needs them and must not fail."""
-    undo = runtime.process_state.remember()
+    undo = process_state.remember()
     try:
         BACKENDS.cuda.matmul.fp32_precision = "tf32"
         BACKENDS.cudnn.rnn.fp32_precision = "ieee"
@@ -249,7 +249,7 @@ def test_threads_are_pytorchs_but_no_more_than_there_are_cores(
 ) -> None:
     monkeypatch.setattr(limits, "usable_cores", lambda: cores)
     monkeypatch.setattr(torch, "get_num_threads", lambda: pytorch)
-    assert runtime._threads(options(threads=asked)) == threads
+    assert _threads(options(threads=asked)) == threads
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_loader_workers_take_their_cores_from_pytorch(
     chosen = options()
     found = in_force(chosen)
     assert (found["loader_workers"], found["loader_prefetch"]) == (workers, prefetch)
-    assert runtime._threads(chosen) == threads
+    assert _threads(chosen) == threads
 
 
 # What is recorded

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from lstm_lm.training.callbacks.empty_cache import EmptyCache, emptier
+from lstm_lm.training.runtime.empty_cache import EmptyCache, emptier
 
 
 def test_every_n_windows_counted_through_all_epochs() -> None:

@@ -13,9 +13,8 @@ import torch
 import lstm_lm
 from lstm_lm import limits
 from lstm_lm.runs import checkpoint_file
-from lstm_lm.training import other_processes
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.other_processes import free_cores, with_free_cores
+from lstm_lm.training.runtime.free_cores import free_cores, with_free_cores
 
 Config = Callable[..., dict[str, Any]]
 
@@ -32,7 +31,7 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_takes_the_cores_that_are_free(
     free: float, threads: int | None, four_cores: None, small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(other_processes, "free_cores", lambda: free)
+    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: free)
     found = with_free_cores(TrainConfig.parse(small_config()), None)
     assert found.runtime.threads == threads
     assert (found.threads_warning is None) == (threads is None)
@@ -44,7 +43,7 @@ def test_a_run_takes_the_cores_that_are_free(
 def test_what_the_user_has_set_is_left_alone(
     four_cores: None, small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(other_processes, "free_cores", lambda: 0.0)
+    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: 0.0)
     asked = TrainConfig.parse(small_config("runtime.threads=3"))
     assert with_free_cores(asked, None) is asked
 
@@ -52,7 +51,7 @@ def test_what_the_user_has_set_is_left_alone(
 def test_the_warning_reaches_the_summary_and_the_threads_reach_the_process(
     four_cores: None, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(other_processes, "free_cores", lambda: 2.0)
+    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: 2.0)
     taken: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     summary = lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
@@ -68,7 +67,7 @@ def test_a_resumed_run_keeps_its_number_and_does_not_look_again(
     assert checkpoint_file.load(last)["lstm_lm"]["resolved"]["threads"] == 1
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(limits, "usable_cores", lambda: 4)
-    monkeypatch.setattr(other_processes, "free_cores", lambda: pytest.fail("looked"))
+    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: pytest.fail("looked"))
     resumed = with_free_cores(TrainConfig.parse(small_config("resume=auto")), last)
     assert (resumed.runtime.threads, resumed.threads_warning) == (1, None)
 

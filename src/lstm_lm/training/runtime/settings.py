@@ -21,8 +21,8 @@ from lstm_lm.data.module import TextDataModule
 from lstm_lm.data.token_stream import TokenStream
 from lstm_lm.data.workers import loader_prefetch, loader_workers
 from lstm_lm.options import Options
-from lstm_lm.training import process_state
-from lstm_lm.training.allocator import keep_freed_memory, keeps_freed_memory
+from lstm_lm.training.runtime import process_state
+from lstm_lm.training.runtime.allocator import keep_freed_memory, keeps_freed_memory
 
 Setting = bool | int | str | None
 

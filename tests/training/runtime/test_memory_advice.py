@@ -11,7 +11,7 @@ import torch
 import lstm_lm
 from lstm_lm.errors import RunError
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
-from lstm_lm.training import memory_advice
+from lstm_lm.training.runtime import memory_advice
 
 Config = Callable[..., dict[str, Any]]
 
