@@ -27,9 +27,9 @@ from lstm_lm.runs.summary import Summary
 from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.parts import build_parts
-from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.resume import Start
-from lstm_lm.training.runtime import runtime_settings
+from lstm_lm.training.runtime.quiet import quiet_lightning
+from lstm_lm.training.runtime.settings import runtime_settings
 from lstm_lm.training.session import Session
 
 SHAPES: dict[str, tuple[str, ...]] = {

@@ -26,7 +26,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.parts import build_parts
-from lstm_lm.training.runtime import runtime_settings
+from lstm_lm.training.runtime.settings import runtime_settings
 
 
 class Foreman:

@@ -55,8 +55,8 @@ def _evaluate(config: DictConfig, command: str) -> None:
     from lstm_lm.reports.evaluation_picture import draw_evaluation
     from lstm_lm.reports.evaluation_table import evaluation_table
     from lstm_lm.runs import evaluation_file
-    from lstm_lm.training.other_processes import free_threads
-    from lstm_lm.training.runtime import RuntimeOptions, runtime_settings
+    from lstm_lm.training.runtime.free_cores import free_threads
+    from lstm_lm.training.runtime.settings import RuntimeOptions, runtime_settings
 
     options = CommandOptions.parse(plain_config(config), "")
     runtime = RuntimeOptions.parse(options.runtime, "runtime")

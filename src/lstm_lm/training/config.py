@@ -15,7 +15,7 @@ from lstm_lm.training.callbacks.options import CallbackOptions
 from lstm_lm.training.nonfinite import Action
 from lstm_lm.training.objectives.build import objective_options
 from lstm_lm.training.optimizers import optimizer_options
-from lstm_lm.training.runtime import RuntimeOptions
+from lstm_lm.training.runtime.settings import RuntimeOptions
 from lstm_lm.training.schedulers import Scheduler, scheduler_options
 from lstm_lm.training.trainer_options import check_trainer
 from lstm_lm.training.tuning.options import TuneOptions, tune_options

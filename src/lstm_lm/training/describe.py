@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lstm_lm.runs.summary import Summary
-from lstm_lm.training import memory_advice, vendor_cost
+from lstm_lm.training import vendor_cost
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.parts import Parts, windows_per_epoch
 from lstm_lm.training.preflight import Preflight
 from lstm_lm.training.resume import Start
-from lstm_lm.training.runtime import in_force
+from lstm_lm.training.runtime import memory_advice
+from lstm_lm.training.runtime.settings import in_force
 from lstm_lm.training.tuning import table
 
 

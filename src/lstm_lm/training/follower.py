@@ -21,8 +21,8 @@ from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.distributed import Team, loss_of_another
 from lstm_lm.training.followers import READY
-from lstm_lm.training.quiet import quiet_lightning
-from lstm_lm.training.runtime import runtime_settings
+from lstm_lm.training.runtime.quiet import quiet_lightning
+from lstm_lm.training.runtime.settings import runtime_settings
 
 SECONDS_OF_SILENCE = 3.0
 """When all fail for one reason, the leader tells it, and ends the others before they would."""

@@ -32,7 +32,7 @@ from lstm_lm.training.nonfinite import NonFinite
 from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.origin import find_origin, section_of, start_from
 from lstm_lm.training.resume import refuse_other_shapes, refuse_other_text
-from lstm_lm.training.room import refuse_without_room
+from lstm_lm.training.runtime.room import refuse_without_room
 from lstm_lm.training.schedulers import ConstantOptions
 from lstm_lm.training.weight_average import WeightAverage
 

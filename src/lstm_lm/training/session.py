@@ -14,7 +14,7 @@ from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs import atomic, rotation
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.training import closing, describe, memory_advice, together
+from lstm_lm.training import closing, describe, together
 from lstm_lm.training.callbacks.beginning import Beginning
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.clock import StepClock
@@ -30,9 +30,10 @@ from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.followers import Followers
 from lstm_lm.training.parts import Parts
-from lstm_lm.training.peak_memory import peak_memory
 from lstm_lm.training.resume import Start
 from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.runtime import memory_advice
+from lstm_lm.training.runtime.peak_memory import peak_memory
 from lstm_lm.training.tuning import table
 
 IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"

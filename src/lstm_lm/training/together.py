@@ -23,7 +23,6 @@ from lstm_lm.training import compiling
 from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.callbacks.continuing import Continuing
 from lstm_lm.training.callbacks.early_stopping import GiveUp
-from lstm_lm.training.callbacks.empty_cache import EmptyCache, emptier
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
@@ -31,6 +30,7 @@ from lstm_lm.training.distributed import AlreadyThere, Team, asks_for_several
 from lstm_lm.training.parts import Parts, build_parts
 from lstm_lm.training.profiling import make_profiler, report_what_was_interrupted
 from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.runtime.empty_cache import EmptyCache, emptier
 from lstm_lm.training.trainer_options import FIXED
 
 

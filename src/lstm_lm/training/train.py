@@ -25,10 +25,10 @@ from lstm_lm.runs.summary import Summary, read_if_whole
 from lstm_lm.runs.summary import read as read_summary
 from lstm_lm.training import closing, requeue, resume
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.other_processes import with_free_cores
-from lstm_lm.training.quiet import quiet_lightning
 from lstm_lm.training.resume import Start
-from lstm_lm.training.runtime import runtime_settings
+from lstm_lm.training.runtime.free_cores import with_free_cores
+from lstm_lm.training.runtime.quiet import quiet_lightning
+from lstm_lm.training.runtime.settings import runtime_settings
 from lstm_lm.training.session import Session
 from lstm_lm.training.tuning.tune import tune
 

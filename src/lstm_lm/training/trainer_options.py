@@ -19,7 +19,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.hardware import read_devices
 from lstm_lm.options import shown_key
 from lstm_lm.training.distributed import STRATEGIES
-from lstm_lm.training.quiet import quiet_lightning
+from lstm_lm.training.runtime.quiet import quiet_lightning
 
 OWNED = {
     "logger": "use the group `logger`",
