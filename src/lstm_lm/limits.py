@@ -69,3 +69,8 @@ def _read(name: str, controller: str = "") -> Iterator[str]:
                 yield (_CGROUPS / controller / around.relative_to("/") / name).read_text(encoding="utf-8").strip()
             except (OSError, ValueError):  # a container sees its own group as the root
                 continue
+
+
+def gib(count: float) -> str:
+    """A number of bytes, as a person reads it."""
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -13,9 +13,9 @@ from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra_app import run_app
 from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.plain_config import plain_config
-from lstm_lm.cli.terminal import Terminal
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
+from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
     from lstm_lm.evaluation.methods.interface import Tell

@@ -18,9 +18,8 @@ from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.quoting import quote_text
 from lstm_lm.cli.submitted import wait_for_all
 from lstm_lm.errors import UserError
-from lstm_lm.runs.directory import RunDirectory, make_writable
-from lstm_lm.runs.footprint import Footprint
-from lstm_lm.runs.lock import is_held
+from lstm_lm.runs.atomic import write_error
+from lstm_lm.runs.directory import make_writable
 
 _DEVICE_CHOICE = re.compile(r"[+~]*(device|trainer|experiment)\b")
 """Overrides that may change where a job runs."""
@@ -30,32 +29,25 @@ class RefuseEarly(Callback):
     """Checks what can be checked before anything is written; Hydra makes this from `conf/hydra/default.yaml`."""
 
     def __init__(self) -> None:
-        self._footprint: Footprint | None = None
+        self._made: list[Path] = []
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Check configuration and run directory of a single run, and make the directory."""
-        from lstm_lm.training.config import TrainConfig  # seconds of imports, which --help and --cfg do without
-        from lstm_lm.training.resume import refuse_early
-
+        """Note which folders Hydra will make for a single run."""
         with _refusing():
-            plain = plain_config(config)
-            TrainConfig.parse(plain)
             config.hydra.run.dir = os.path.expanduser(str(config.hydra.run.dir))  # a file's: of a typed one it is done
-            run_dir = Path(config.hydra.run.dir)
-            refuse_early(plain, run_dir)
-            self._footprint = Footprint(RunDirectory(run_dir))
+            folder = Path(config.hydra.run.dir)
             try:
-                self._footprint.run.create()
-            except BaseException:
-                self._footprint.erase()
-                raise
+                self._made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+                folder.mkdir(parents=True, exist_ok=True)
+            except (OSError, ValueError) as error:  # ValueError: no file system can hold such a path
+                cause = error if isinstance(error, OSError) else OSError(0, str(error))
+                raise UserError(str(write_error(folder, cause))) from error
 
     def on_run_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002  (Hydra names it)
-        """Leave nothing of a run that was refused later: of the directory, and of the record in it."""
-        if self._footprint is None or is_held(self._footprint.run.path):  # another trains there: all of it is its own
-            return
-        if self._footprint.untouched():
-            self._footprint.erase()
+        """Leave no folder of a run that was refused; whatever lies there is a run's."""
+        for folder in self._made:
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose every job of a sweep, and make the sweep's directory; the jobs check themselves, one by one."""

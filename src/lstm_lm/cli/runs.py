@@ -14,7 +14,6 @@ from rich.table import Table
 from lstm_lm.cli.hydra_app import run_app
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
-from lstm_lm.cli.terminal import Terminal
 from lstm_lm.cli.text_output import note, print_lines
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
@@ -25,6 +24,7 @@ from lstm_lm.runs.lookup import named_run
 from lstm_lm.runs.outputs import claim_output
 from lstm_lm.runs.selection import Where, select
 from lstm_lm.runs.summary import Status
+from lstm_lm.terminal import Terminal
 
 NO_SWEEP = "runs only looks at runs, and has no sweeps (-m)"
 ROWS_OF_A_TABLE = 30

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 from hydra.core.hydra_config import HydraConfig
@@ -19,18 +19,17 @@ from lstm_lm import lifeline
 from lstm_lm.cli import resolvers, same_again, study, sweep_plan
 from lstm_lm.cli.hydra_app import flags_parser, only_shows, parse_flags, run_app
 from lstm_lm.cli.hydra_guard import guard_process
-from lstm_lm.cli.hydra_record import write_record
+from lstm_lm.cli.hydra_record import record_of
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep import Sweep
 from lstm_lm.cli.sweep_outcome import GOOD, Job, Letterbox
-from lstm_lm.cli.terminal import Terminal
 from lstm_lm.cli.wording import shown
 from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.lock import only_one
+from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
@@ -137,7 +136,7 @@ class TrainTask:
             _sweep_job(self.sweep, config, self._console, self._command, letters)
         else:
             goes_on = same_again.run_goes_on(config)
-            summary = _train(config, _run_dir(), self._console, self._command, goes_on=goes_on)
+            summary = _train(config, _run_dir(), self._console, self._command, resumable=goes_on)
             self.statuses.append(0 if summary.status in GOOD else FAILED)
 
     def __getstate__(self) -> tuple[str, list[str], str, int]:
@@ -179,31 +178,22 @@ def _sweep_job(sweep: Sweep, config: DictConfig, console: Console, command: str,
         config.resume = resume
     if beside is not None:
         console.print(Text(f"\n{beside}"), soft_wrap=True)
-    sweep.run(job, total, lambda: _checked_train(config, job.directory, console, command, goes_on=goes_on), letters)
+    sweep.run(job, total, lambda: _train(config, job.directory, console, command, resumable=goes_on), letters)
 
 
-def _checked_train(config: DictConfig, run_dir: Path, console: Console, command: str, *, goes_on: bool) -> "Summary":
-    """A sweep's job: checked here, where one that is refused does not hold up the others."""
-    from lstm_lm.training.config import TrainConfig
-    from lstm_lm.training.resume import refuse_early
-
-    plain = plain_config(config)
-    TrainConfig.parse(plain)
-    refuse_early(plain, run_dir)
-    return _train(config, run_dir, console, command, goes_on=goes_on)
-
-
-def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *, goes_on: bool) -> "Summary":
-    from lstm_lm.training.resume import refuse_early
+def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *, resumable: bool) -> "Summary":
     from lstm_lm.training.train import train  # seconds of imports, which --help and --cfg do without
 
-    plain: dict[str, Any] = plain_config(config)
     alone = HydraConfig.get().mode == RunMode.RUN
-    began = psutil.Process().create_time() if alone else None  # a sweep's later jobs don't wait for the imports
-    with only_one(run_dir):
-        if not refuse_early(plain, run_dir).complete:  # once more: another process may have been faster
-            write_record(config, run_dir)
-        return train(plain, run_dir, console=console, command=command, started_at=began, goes_on=goes_on)
+    return train(
+        plain_config(config),
+        run_dir,
+        console=console,
+        command=command,
+        started_at=psutil.Process().create_time() if alone else None,  # later jobs don't wait for the imports
+        resumable=resumable,
+        record=record_of(config),
+    )
 
 
 def _run_dir() -> Path:

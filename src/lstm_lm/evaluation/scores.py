@@ -46,6 +46,18 @@ class Scores:
         per_character, per_byte = bits / max(1, counts.characters), bits / max(1, counts.bytes)
         return cls(loss, counts, perplexity, per_character, per_byte, None, shares)
 
+    def named(self, split: str) -> dict[str, float]:
+        """Under TensorBoard's names: `val/loss`, ...; those that are None are left out."""
+        values = {
+            f"{split}/loss": self.loss,
+            f"{split}/tokens": float(self.counts.tokens),
+            f"{split}/perplexity": self.perplexity,
+            f"{split}/bits_per_character": self.bits_per_character,
+            f"{split}/bits_per_byte": self.bits_per_byte,
+            **{f"{split}/{name}": share for name, share in self.shares.items()},
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
 
 def unknown_pieces(replaced: int) -> str | None:
     """Why no loss is one in bits where so many pieces of a text were replaced or left out; None: none were."""

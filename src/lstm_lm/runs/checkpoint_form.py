@@ -97,7 +97,7 @@ class _Generators(_Part):
 
 
 class _Process(_Part):
-    stream_state: Any
+    hidden: Any
     generators: _Generators
 
 
@@ -132,6 +132,8 @@ class _Section(_Process):
     resolved: _Resolved
     code: dict[str, str]
     averaging: _Averaging
+    place: Plain | None
+    row: dict[str, float]
     validation_due: bool
     within_a_step: bool
     other_processes: Annotated[list[_Process], Field(max_length=2**16)]
@@ -160,7 +162,6 @@ class _Checkpoint(_Part):
     callbacks: Annotated[_Callbacks, BeforeValidator(_without_tensors)]
     optimizer_states: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
     lr_schedulers: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1)]
-    text: dict[str, Plain] = Field(alias="TextDataModule")
     lstm_lm: _Section
 
 

@@ -11,7 +11,6 @@ from filelock import FileLock
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
 from lstm_lm.runs.json_file import read_json
-from lstm_lm.runs.lock import lock_file
 
 SCHEMA_VERSION = 1
 
@@ -42,7 +41,7 @@ def put(path: Path, method: str, section: Mapping[str, Any]) -> None:
         UserError: as `read`.
         RunError: the file cannot be written.
     """
-    with FileLock(lock_file(path)):  # others may be evaluating this run
+    with FileLock(path.with_name(f".{path.name}.lock")):  # others may be evaluating this run
         content = {**read(path), method: {"schema_version": SCHEMA_VERSION, **section}}
         atomic.write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 

@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
+from lstm_lm.runs.directory import RunDirectory, claim
 
 LOCK = ".lock"
 SECONDS_TO_WAIT = 0.5
@@ -18,7 +20,25 @@ SECONDS_TO_WAIT = 0.5
 
 
 @contextmanager
-def only_one(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
+def hold_run(run_dir: str | Path | None) -> Iterator[RunDirectory]:
+    """Hold a run's directory; None: a fresh one below `outputs/`, named by the time.
+
+    Raises:
+        UserError: as `only_one`.
+    """
+    if run_dir is not None:
+        with only_one(Path(run_dir)):
+            yield RunDirectory(Path(run_dir))
+        return
+    base = Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    made = [path for path in (base.parent,) if not path.exists()]
+    fresh = claim(base)
+    with only_one(fresh, made=[fresh, *made]):
+        yield RunDirectory(fresh)
+
+
+@contextmanager
+def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] = ()) -> Iterator[None]:
     """Hold `folder` for this process, which may hold it already; the system lets go of it if the process dies.
 
     The folder is made where it is missing. It goes away again if nothing but the lock is in it at the end, and stays as
@@ -28,11 +48,12 @@ def only_one(folder: Path, key: str = "hydra.run.dir") -> Iterator[None]:
     Args:
         folder: a run directory, or the folder of a study, whatever its path.
         key: of the configuration, that names it.
+        made: folders that the caller has made for it, the innermost first.
 
     Raises:
         UserError: another process works there, or the folder cannot be made or written.
     """
-    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
+    made = [*made, *(path for path in (folder, *folder.parents) if not os.path.exists(path))]
     try:
         lock = _acquired(folder, key)
     except BaseException:
@@ -119,7 +140,7 @@ def _lock_file(folder: Path) -> str:
     return os.path.join(os.path.realpath(folder), LOCK)
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def _remove_empty(folders: Sequence[Path]) -> None:
     for folder in folders:
         with suppress(OSError):  # not there, or somebody else has put something there
             folder.rmdir()

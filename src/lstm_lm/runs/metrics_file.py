@@ -3,8 +3,7 @@
 import csv
 import io
 import itertools
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -43,7 +42,7 @@ class MetricsFile:
         self.path = path
         self._columns: list[str] = []
         self._last_written: int | None = None
-        self._waiting: dict[int, Row] = {}
+        self._waiting = []; self._open = {}
         self._unsynced = False
         if path.exists():
             reader = _Reader(path)
@@ -54,73 +53,40 @@ class MetricsFile:
                 atomic.write_bytes(path, read_regular(path, MOST_BYTES)[: reader.whole_bytes])
 
     @property
-    def last_step(self) -> int | None:
-        """The latest step with values, written or waiting."""
-        known = [*self._waiting, *([] if self._last_written is None else [self._last_written])]
-        return max(known, default=None)
+    def open_row(self):
+        return dict(self._open)
 
-    def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Add `values` to the row of `step`; a name that is there already gets the new value.
+    def resume_at(self, step, saved):
+        rows = self._rows()
+        keep = [row for row in rows if row[STEP] < step]
+        here = next((row for row in rows if row[STEP] == step), {})
+        if len(keep) < len(rows):
+            self._rewrite(self._columns, keep)
+        self._open = {**saved, **here}
+        if self._open: self._open[STEP] = step
+        return self.open_row
 
-        Raises:
-            ValueError: `step` is negative, or a column name is empty, "step", or not printable.
-            RunError: the file cannot be written. Nothing is lost: all rows wait for the next `log` or `flush`.
-        """
-        if step < 0:
-            raise ValueError(f"step={step}: must not be negative")
-        for name in values:
-            if not name or name == STEP or not name.isprintable():
-                raise ValueError(f"{name!r}: not a usable column name")
-        if not values:
-            return
-        row = self._waiting.setdefault(int(step), {STEP: int(step)})
-        row.update((name, _plain(value)) for name, value in values.items())
-        newest = max(self._waiting)
-        self._write([waiting for waiting in self._waiting if waiting < newest])
+    def add(self, step, values):
+        if self._open and step < self._open[STEP]: raise ValueError(step)
+        if self._open and step > self._open[STEP]:
+            self._waiting.append(self._open); self._open = {}
+        self._open[STEP] = step
+        self._open.update({k: _plain(v) for k, v in values.items()})
+        self._write()
 
-    def flush(self) -> None:
-        """Write what waits and sync the file: when this returns, every logged row is on the disk.
+    def sync(self, *, open_row):
+        if open_row and self._open:
+            self._waiting.append(self._open); self._open = {}
+        self._write()
 
-        Raises:
-            RunError: as in `log`.
-        """
-        self._write(list(self._waiting))
-        if self._unsynced:
-            try:
-                with self.path.open("rb+") as file:
-                    os.fsync(file.fileno())
-            except OSError as error:
-                raise atomic.write_error(self.path, error) from error
-            self._unsynced = False
-
-    def truncate_after(self, step: int) -> None:
-        """Forget all rows beyond `step`: those that a run, resumed from a checkpoint of `step`, will log again.
-
-        Raises:
-            RunError: the file cannot be written.
-        """
-        if self._last_written is not None and self._last_written > step:
-            self._rewrite(self._columns, [row for row in self._rows() if row[STEP] <= step])
-        self._waiting = {waiting: row for waiting, row in self._waiting.items() if waiting <= step}
-
-    def _write(self, steps: list[int]) -> None:
-        """Write the rows of `steps`, which wait."""
-        if not steps:
-            return
-        steps = sorted(steps)
-        rows = [self._waiting[step] for step in steps]
-        columns = list(dict.fromkeys([*self._columns, *(name for row in rows for name in row)]))
-        late = self._last_written is not None and steps[0] <= self._last_written
-        if late or columns != self._columns or not self.path.exists():
-            merged = {int(row[STEP]): row for row in self._rows()}
-            for step, row in zip(steps, rows, strict=True):
-                merged[step] = merged.get(step, {}) | row
-            self._rewrite(columns, [merged[step] for step in sorted(merged)])
+    def _write(self):
+        if not self._waiting: return
+        cols = list(dict.fromkeys([*(self._columns or [STEP]), *(n for r in self._waiting for n in r)]))
+        if cols != self._columns or not self.path.exists():
+            self._rewrite(cols, [*self._rows(), *self._waiting])
         else:
-            self._append(_csv(_cells(columns, row) for row in rows))
-            self._last_written = steps[-1]
-        for step in steps:
-            del self._waiting[step]
+            self._append(_csv(_cells(cols, row) for row in self._waiting))
+        self._waiting = []
 
     def _rows(self) -> list[Row]:
         return read(self.path) if self.path.exists() else []
@@ -128,23 +94,9 @@ class MetricsFile:
     def _rewrite(self, columns: list[str], rows: list[Row]) -> None:
         atomic.write_bytes(self.path, _csv([columns, *(_cells(columns, row) for row in rows)]))
         self._columns = columns
-        self._last_written = int(rows[-1][STEP]) if rows else None
-        self._unsynced = False
 
     def _append(self, line: bytes) -> None:
-        try:
-            with self.path.open("rb+", buffering=0) as file:
-                size = file.seek(0, os.SEEK_END)
-                try:
-                    written = 0
-                    while written < len(line):
-                        written += file.write(line[written:])
-                except BaseException:
-                    file.truncate(size)  # the rest of the line may come later, after others
-                    raise
-        except OSError as error:
-            raise atomic.write_error(self.path, error) from error
-        self._unsynced = True
+        with self.path.open("ab") as file: file.write(line)
 
 
 def read(path: Path) -> list[Row]:

@@ -254,9 +254,14 @@ class RunWriter(NoWriter):
         if self.begun:
             self._metrics.sync(open_row=True)
             self.summary.write(self.run.summary)
-        elif status == "failed" and self.run.is_empty():
-            self.summary.write(self.run.summary)
-        for folder in [] if self.begun else self._made:
+        else:
+            if status == "failed" and self.run.is_empty():
+                self.summary.write(self.run.summary)
+            self.leave()
+
+    def leave(self) -> None:
+        """Of a run that was refused: take away the empty folders that were made for it."""
+        for folder in self._made:
             with suppress(OSError):  # something is in it
                 folder.rmdir()
 

@@ -11,7 +11,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.training.averaging.build import build_averaging
-from lstm_lm.training.callbacks.options import CallbackOptions
+from lstm_lm.training.callback_options import CallbackOptions, CheckpointOptions
 from lstm_lm.training.nonfinite import Action
 from lstm_lm.training.objectives.build import objective_options
 from lstm_lm.training.optimizers import optimizer_options
@@ -136,6 +136,12 @@ class TrainConfig:
             tune=tune_options(top.tune, plain),
             tuned=tuned,
         )
+
+    @property
+    def checkpoints(self) -> CheckpointOptions | None:
+        """When last.ckpt is written; None: never."""
+        off = not self.trainer.get("enable_checkpointing", True) or self.trainer.get("fast_dev_run")
+        return None if off else self.callbacks.checkpoint
 
     def hyperparameters(self) -> dict[str, Any]:
         """What TensorBoard's HPARAMS tab lists: the choices that runs are compared by."""

@@ -9,13 +9,13 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.models.weights import model_weights
 from lstm_lm.renaming import remove
 from lstm_lm.runs import checkpoint_file
-from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.writer import NoWriter
-from lstm_lm.training.callback_options import CheckpointOptions
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.processes import Team
+from lstm_lm.training.plan import Checkpoint, Plan
+from lstm_lm.training.processes.team import Team
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.validation import Validation
 
@@ -31,30 +31,11 @@ class Control(pl.Callback):
     one, so a checkpoint written then would skip the rest of it when resumed.
     """
 
-    def __init__(
-        self,
-        run: RunDirectory,
-        writer: NoWriter,
-        signals: StopSignals,
-        team: Team,
-        options: CheckpointOptions | None,
-        best: Validation | None,
-        resumed: Path | None,
-    ) -> None:
-        """Set it up.
-
-        Args:
-            run: where the checkpoints lie.
-            writer: writes them.
-            signals: what may stop the run.
-            team: the processes.
-            options: when last.ckpt is due; None: there are no checkpoints.
-            best: of best.ckpt, where a run is resumed.
-            resumed: the checkpoint that is resumed.
-        """
-        self._run, self._writer, self._signals, self._team, self._options = run, writer, signals, team, options
-        self._resumed = resumed
-        self.best = best
+    def __init__(self, plan: Plan, writer: NoWriter, signals: StopSignals, team: Team) -> None:
+        self._run, self._writer, self._signals, self._team = plan.run, writer, signals, team
+        self._options = plan.config.checkpoints
+        self._resumed = None if plan.checkpoint is None else plan.checkpoint.path
+        self.best = plan.best
         """The validation of best.ckpt."""
         self.best_is_trained = False
         """Whether best.ckpt has the weights as they are: this process has written it, and taken no step since."""
@@ -173,6 +154,18 @@ class Control(pl.Callback):
         """The newest checkpoint of this run; None: there is none yet."""
         return self._run.last if self._saved_step >= 0 and self._run.last.exists() else self._resumed
 
+    def take_best(self, task: LanguageModelTask) -> None:
+        """Give the model the weights of best.ckpt, where there is one; their average, where there is one.
+
+        Raises:
+            UserError: the checkpoint is damaged.
+        """
+        if self.best is not None and not self.best_is_trained:
+            task.model.load_state_dict(model_weights(checkpoint_file.load(self._run.best)))
+            task.state.average.forget()
+        else:
+            task.state.average.keep()
+
     def _save_last(self, trainer: pl.Trainer) -> None:
         """Once a step; where it fails, the next attempt is made when the next one is due."""
         if self._options is None or trainer.global_step == self._saved_step:
@@ -209,7 +202,7 @@ class Control(pl.Callback):
 class RunCheckpointIO(CheckpointIO):
     """Lightning's way to checkpoints: written by the run's writer, and read once, by the plan."""
 
-    def __init__(self, writer: NoWriter, resumed: dict[str, Any] | None) -> None:
+    def __init__(self, writer: NoWriter, resumed: Checkpoint | None) -> None:
         self._writer = writer
         self._resumed = resumed
         self.saved = True
@@ -221,11 +214,10 @@ class RunCheckpointIO(CheckpointIO):
         self.saved = self._writer.save(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """What the plan has read; once, so that its memory is free while the run trains."""
-        resumed, self._resumed = self._resumed, None
-        if resumed is None:
-            raise RuntimeError(f"{path}: not the checkpoint that is resumed, or asked for twice")
-        return resumed
+        """What the plan has read."""
+        if self._resumed is None or Path(path) != self._resumed.path:
+            raise RuntimeError(f"{path}: not the checkpoint that is resumed")
+        return self._resumed.take()
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete the file, if there is one."""

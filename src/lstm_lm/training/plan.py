@@ -1,16 +1,17 @@
 """What will run: everything is read and resolved once, and whatever can be refused is refused here. Writes nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from lstm_lm import hardware
 from lstm_lm.errors import UserError
 from lstm_lm.hardware import Hardware
-from lstm_lm.runs import checkpoint_file, checkpoint_form, rotation, summary
+from lstm_lm.runs import checkpoint_file, checkpoint_form, summary
 from lstm_lm.runs.code_version import code_differences, code_version
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.lookup import newest_usable
 from lstm_lm.runs.writer import Resumed
 from lstm_lm.training import identity
 from lstm_lm.training.config import TrainConfig
@@ -20,18 +21,33 @@ COMPLETE = "complete, nothing left to do"
 MOST_DIFFERENCES_SHOWN = 2
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Complete(NamedTuple):
+    """Nothing is left to do."""
+
+    reason: str
+    """Why, and in what the finished run differs from what is asked for now; for people."""
+
+
+class Checkpoint(NamedTuple):
     """One that a run resumes from, as it was read."""
 
     path: Path
     content: dict[str, Any]
+    """Empty once training has taken it, so that its memory is free."""
+    passed_over: tuple[str, ...] = ()
+    """Newer ones that are damaged: what is wrong with each."""
 
     @property
     def section(self) -> dict[str, Any]:
         """This project's own part."""
         section: dict[str, Any] = self.content[checkpoint_file.SECTION]
         return section
+
+    def take(self) -> dict[str, Any]:
+        """The content, once."""
+        content = dict(self.content)
+        self.content.clear()
+        return content
 
     @property
     def step(self) -> int:
@@ -46,91 +62,79 @@ class Plan:
     config: TrainConfig
     run: RunDirectory
     hardware: Hardware
-    checkpoint: Checkpoint | None = None
+    checkpoint: Checkpoint | None
     """What is resumed; None: the run starts from the first step."""
-    is_empty: bool = True
-    """Whether nothing is there of an earlier run."""
-    complete: str | None = None
-    """Why nothing is left to do, and in what the finished run differs from what is asked for now; for people."""
-    passed_over: tuple[str, ...] = ()
-    """Newer checkpoints that are damaged: what is wrong with each."""
-    changed: tuple[str, ...] = ()
+    changed: tuple[str, ...]
     """What is done in another way than before, as `forward.name: fused then, pipelined now`."""
-    best: Validation | None = None
+    resumed: Resumed | None
+    """What the run's writer has to know of it."""
+    best: Validation | None
     """Of best.ckpt, where a run is resumed."""
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...]
+    """For people, and for the summary."""
 
     @classmethod
-    def read(cls, config: TrainConfig, run: RunDirectory) -> Self:
+    def read(cls, config: TrainConfig, run: RunDirectory) -> Self | Complete:
         """What `resume=` and `ckpt_path=` mean for `run`, as it is now.
 
         Raises:
             UserError: the directory holds a run that nothing was said about; a checkpoint is missing or damaged, or
                 what it trained differs from `config` (unless `resume=force`); a device or precision is not there.
         """
-        plain = config.plain
-        asked, named = plain["resume"], plain["ckpt_path"]
-        if named is None and asked == "never" and not run.is_empty():
+        named, is_new = config.top.ckpt_path, run.is_empty()
+        if named is None and config.top.resume == "never" and not is_new:
             raise UserError(
                 f"{run.path}: holds a run already, and resume=never\n"
                 "continue it with resume=auto, or choose another hydra.run.dir"
             )
-        found = None if named is None and asked == "never" else _find(run, named)
-        checkpoint, passed_over = (None, ()) if found is None else found
-        complete = None
-        changed: tuple[str, ...] = ()
-        if checkpoint is not None:
-            changed = _check_resumable(config, checkpoint)
-            if named is None and not passed_over:  # steps that are lost are taken again
-                complete = _why_complete(config, run, checkpoint)
-        machine = hardware.resolve(config.trainer)
-        plan = cls(config, run, machine, checkpoint, run.is_empty(), complete, passed_over, changed)
-        if checkpoint is None or complete is not None or not run.best.exists():
-            return plan
-        return plan._with_best(checkpoint)
+        checkpoint = _find(run, named, is_new)
+        if checkpoint is None:
+            resumed = None if is_new else Resumed(0)
+            return cls(config, run, hardware.resolve(config.trainer), None, (), resumed, None, ())
+        changed = _check_resumable(config, checkpoint)
+        if named is None and not checkpoint.passed_over:  # steps that are lost are taken again
+            reason = _why_complete(config, run, checkpoint)
+            if reason is not None:
+                return Complete(reason)
+        best, warnings = _read_best(run, checkpoint)
+        warnings = (*(f"{line}; set aside" for line in checkpoint.passed_over), *warnings)
+        row = checkpoint.section.get("row", {})
+        resumed = Resumed(checkpoint.step, checkpoint.path, row, newer_are_damaged=bool(checkpoint.passed_over))
+        return cls(config, run, hardware.resolve(config.trainer), checkpoint, changed, resumed, best, warnings)
 
     def with_config(self, config: TrainConfig) -> Self:
         """The same with another configuration: what tuning has chosen, say."""
         return replace(self, config=config, hardware=hardware.resolve(config.trainer))
 
-    @property
-    def resumed(self) -> Resumed | None:
-        """What the run's writer has to know of it."""
-        if self.checkpoint is None:
-            return None if self.is_empty else Resumed(0)
-        row = self.checkpoint.section.get("row", {})
-        return Resumed(self.checkpoint.step, self.checkpoint.path, row, newer_are_damaged=bool(self.passed_over))
 
-    def _with_best(self, checkpoint: Checkpoint) -> Self:
-        """A run that is resumed must not replace its best by a worse one."""
-        try:
-            best = checkpoint.content if checkpoint.path == self.run.best else checkpoint_file.load(self.run.best)
-            checkpoint_form.check_whole(best, self.run.best)
-        except UserError as error:
-            warning = f"{str(error).splitlines()[0]}; the next validation writes a new one"
-            return replace(self, warnings=(*self.warnings, warning))
-        return replace(self, best=Validation.from_plain(best[checkpoint_file.SECTION]["validation"]))
-
-
-def _find(run: RunDirectory, named: str | None) -> tuple[Checkpoint, tuple[str, ...]] | None:
-    """The checkpoint to resume, and what is wrong with newer ones; None: the run starts from scratch."""
+def _find(run: RunDirectory, named: str | None, is_new: bool) -> Checkpoint | None:
+    """The checkpoint to resume; None: the run starts from scratch."""
     if named in (None, "last"):
-        path, content, problems = rotation.newest_usable(run)
-        if path is None or content is None:
-            if named is None:
-                return None
-            checkpoint_file.load(run.last)  # says that it is missing
-            raise AssertionError(run.last)
-        if named is None and path == run.best and not problems and _lacks_gradients(run, content):
+        newest = newest_usable(run)
+        if newest is None:
+            return None if named is None else Checkpoint(run.last, checkpoint_file.load(run.last))
+        if named is None and newest.path == run.best and not newest.problems and _lacks_gradients(run, newest.content):
             return None
-        return Checkpoint(path, content), tuple(problems)
+        return Checkpoint(newest.path, newest.content, newest.problems)
     path = run.best if named == "best" else Path(str(named))
-    if not _belongs_to(run, path) and not run.is_empty():
+    if not is_new and not _belongs_to(run, path):
         raise UserError(
             f"{run.path}: holds a run already, and ckpt_path={named} is not of it\n"
             "continue the run with ckpt_path=last, or choose another hydra.run.dir for what begins at that file"
         )
-    return Checkpoint(path, checkpoint_file.load(path)), ()
+    return Checkpoint(path, checkpoint_file.load(path))
+
+
+def _read_best(run: RunDirectory, resumed: Checkpoint) -> tuple[Validation | None, tuple[str, ...]]:
+    """The validation of best.ckpt: a run that is resumed must not replace its best by a worse one."""
+    if not run.best.exists():
+        return None, ()
+    try:
+        best = resumed.content if resumed.path == run.best else checkpoint_file.load(run.best)
+        checkpoint_form.check_whole(best, run.best)
+    except UserError as error:
+        return None, (f"{str(error).splitlines()[0]}; the next validation writes a new one",)
+    return Validation.from_plain(best[checkpoint_file.SECTION]["validation"]), ()
 
 
 def _belongs_to(run: RunDirectory, file: Path) -> bool:

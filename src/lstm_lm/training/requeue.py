@@ -24,10 +24,10 @@ def is_asked_for(error: BaseException) -> bool:
     return isinstance(error, Interrupted) and error.signal_number == warning_signal()
 
 
-def requeue(*, goes_on: bool) -> str:
-    """Queue this process's job again, if it then continues this run (`goes_on`); gives the line to tell."""
+def requeue(*, resumable: bool) -> str:
+    """Queue this process's job again, if it then continues this run (`resumable`); gives the line to tell."""
     job = _job()
-    if not goes_on:
+    if not resumable:
         return (
             f"SLURM job {job} is not queued again: it would not continue this run\n"
             "start it with resume=auto and hydra.run.dir=DIR (a sweep: with hydra.sweep.dir=DIR)"

@@ -57,7 +57,7 @@ def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) 
     check_progress(checkpoint, fresh, path, exact=same)
     made: Any = task.configure_optimizers()
     check_optimizer(checkpoint, made["optimizer"], made["lr_scheduler"]["scheduler"], path, exact=same)
-    check_average(checkpoint, task.average, path)
+    check_average(checkpoint, task.state.average, path)
     batch_size = trainer.datamodule.options.batch_size  # type: ignore[attr-defined]
     for process in (saved, *saved["other_processes"]):
         check_process(process, task.model, batch_size, path)
@@ -140,10 +140,10 @@ def check_process(saved: Mapping[str, Any], model: "LanguageModel", batch_size: 
         UserError: they are not such.
     """
     try:
-        if saved["stream_state"] is not None:
+        if saved["hidden"] is not None:
             fresh = model.initial_state(batch_size)
-            _alike(saved["stream_state"], fresh, "stream_state")
-            _check_indices(saved["stream_state"], model)
+            _alike(saved["hidden"], fresh, "hidden")
+            _check_indices(saved["hidden"], model)
         generators = saved["generators"]
         _check_generator(generators["torch"], "cpu", "generators.torch")
         if generators.get("cuda") is not None:
@@ -232,7 +232,7 @@ def _check_indices(state: Any, model: "LanguageModel") -> None:
         if not state.is_floating_point():
             most = MOST if state.ndim == 0 else _rows_of_embedding(model)
             if state.numel() and not 0 <= int(state.min()) <= int(state.max()) < most:
-                raise _Unlike("stream_state: has tokens that there are not")
+                raise _Unlike("hidden: has tokens that there are not")
     elif isinstance(state, (tuple, list)):
         for part in state:
             _check_indices(part, model)

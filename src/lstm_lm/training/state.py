@@ -8,9 +8,9 @@ import torch
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import clone, to_device
-from lstm_lm.training.processes import Team
+from lstm_lm.training.processes.team import Team
 from lstm_lm.training.validation import Validation
-from lstm_lm.training.averaging.weights import WeightAverage
+from lstm_lm.training.weight_average import WeightAverage
 
 
 class RunState:

@@ -7,7 +7,7 @@ counts alike in every step.
 from torch import Tensor
 
 from lstm_lm.data.streams import Batch
-from lstm_lm.training.distributed import Team
+from lstm_lm.training.processes.team import Team
 
 
 class StepLoss:

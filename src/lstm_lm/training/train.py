@@ -1,15 +1,15 @@
-"""`train`: from a configuration to a trained model in a run directory.
+"""A run, from a configuration to a trained model in a run directory: the Python API; the command line is a shell over it.
 
-The Python API; the command line is a shell over it. The training step itself is in `module.py`.
+`train` is what rank 0 does, or the only process; `run_worker` is what ranks 1, 2, ... do; `_run` is what all do together.
 """
 
 import logging
+import pickle
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,30 @@ from rich.text import Text
 from lstm_lm.display import never_failing
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.footprint import Footprint
-from lstm_lm.runs.lock import only_one
-from lstm_lm.runs.summary import Summary, read_if_whole
-from lstm_lm.runs.summary import read as read_summary
-from lstm_lm.training import closing, requeue, resume
+from lstm_lm.runs.lock import hold_run
+from lstm_lm.runs.summary import Summary, read, read_if_whole
+from lstm_lm.runs.writer import NoWriter, RunWriter
+from lstm_lm.training import requeue
+from lstm_lm.training.build import building
+from lstm_lm.training.compilation import Compilation
+from lstm_lm.training.compile_watch import CompileWatch
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.resume import Start
+from lstm_lm.training.console import show_interrupted, show_plan, show_results
+from lstm_lm.training.control import Control, RunCheckpointIO
+from lstm_lm.training.observers.clock import StepClock
+from lstm_lm.training.observers.metrics import Metrics
+from lstm_lm.training.observers.samples import final_sample
+from lstm_lm.training.plan import COMPLETE, Complete, Plan
+from lstm_lm.training.processes.join import join
+from lstm_lm.training.processes.launch import launch, launches
+from lstm_lm.training.processes.team import Team
+from lstm_lm.training.results import Results, describe
+from lstm_lm.training.runtime import memory_advice
 from lstm_lm.training.runtime.free_cores import with_free_cores
 from lstm_lm.training.runtime.quiet import quiet_lightning
 from lstm_lm.training.runtime.settings import runtime_settings
-from lstm_lm.training.session import Session
+from lstm_lm.training.signals import StopSignals
+from lstm_lm.training.trainer import fit, make_callbacks, make_trainer, test, validate_the_end, was_stopped
 from lstm_lm.training.tuning.tune import tune
 
 log = logging.getLogger(__name__)
@@ -42,13 +55,13 @@ def train(
     console: Console | None = None,
     command: str | None = None,
     started_at: float | None = None,
-    goes_on: bool | None = None,
+    resumable: bool | None = None,
+    record: Mapping[str, str] | None = None,
 ) -> Summary:
     """Train a model as `config` says, and leave everything about it in `run_dir`.
 
-    With several devices (`device=ddp`) this process leads and starts one more for each further device. Those are told
-    `config` and run none of the caller's code, so this works in a script, a notebook or a test as it does on the
-    command line.
+    With several devices (`device=ddp`) this process starts one for each, and waits for them. Those are given `config`
+    and run none of the caller's code, so this works in a script, a notebook or a test as it does on the command line.
 
     Args:
         config: a whole configuration, plain and resolved, as `lstm_lm.compose` gives it.
@@ -56,8 +69,9 @@ def train(
         console: where a person looks on; None: nothing is printed. What it cannot print ends nothing.
         command: what was typed, for `summary.json`; None: this process's own command line.
         started_at: `time.time()` when the user began to wait; None: now.
-        goes_on: whether the same call in a new process continues this run, so that a SLURM job whose time is up may be
+        resumable: whether the same call in a new process resumes this run, so that a SLURM job whose time is up may be
             queued again; None: as `run_dir` and the configuration's `resume` and `ckpt_path` say.
+        record: files for `.hydra/`, the content by the name.
 
     Returns:
         What `summary.json` holds.
@@ -68,74 +82,107 @@ def train(
         RunError: something went wrong later that is not the program's fault: a full disk, say.
         Interrupted: a signal came; `last.ckpt` is written.
     """
-    started_at = time.time() if started_at is None else started_at
-    checked = TrainConfig.parse(config)
-    if goes_on is None:
-        top = checked.top
-        goes_on = run_dir is not None and (top.ckpt_path == "last" if top.ckpt_path else top.resume != "never")
-    claimed: Footprint | None = None
-    if run_dir is None:
-        claimed = Footprint.claimed(Path("outputs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-        run_dir = claimed.run.path
-    directory = Path(run_dir)
-    with only_one(directory), never_failing(console):
-        footprint = claimed or Footprint(RunDirectory(directory))  # taken only now: nobody else writes there
-        try:
-            start = resume.plan(config, directory)
-        except UserError:
-            footprint.erase()  # the directory that was claimed
-            raise
-        if start.complete:
-            if console is not None:
-                console.print(Text(f"{directory}: {start.said}"), soft_wrap=True)
-            elif start.said != resume.COMPLETE:
-                log.warning("%s: %s", directory, start.said)
-            return read_summary(footprint.run.summary)
-        if start.checkpoint is None and checked.top.resume != "never" and console is not None:
-            console.print(f"nothing to resume in {directory}: this run starts anew", highlight=False)
-        return _run(checked, footprint, start, console, command or shlex.join(sys.argv), started_at, goes_on)
-
-
-def _run(
-    config: TrainConfig,
-    footprint: Footprint,
-    start: Start,
-    console: Console | None,
-    command: str,
-    started_at: float,
-    goes_on: bool,
-) -> Summary:
-    """Do it. Whatever ends it before its first step leaves everything as it was."""
-    run = footprint.run
-    summary: Summary | None = None
-    session: Session | None = None
-    try:
-        run.create()
-        summary = _begin(command, config.top.seed, run, start)
-        with _settings(config):
-            config = with_free_cores(tune(config, start.checkpoint, run, console), start.checkpoint)
-        session = Session(config, run, start, summary, console, started_at)
-        with _settings(config):
-            session.run()
-    except BaseException as error:
-        trained = session is not None and session.clock.first_step_at is not None
-        stepped = session is not None and session.clock.stepped  # a first step may break off while it is compiled
-        interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
-        refused = isinstance(error, UserError) and not isinstance(error, RunError)
-        if (refused and not trained) or (interrupted and not stepped):
-            footprint.erase()
-        elif summary is not None:
-            _end_badly(summary, run, error)
-        if interrupted and console is not None:
-            closing.show_interrupted(summary if stepped else None, run, console)
-        if requeue.is_asked_for(error):
-            told = requeue.requeue(goes_on=goes_on)
-            if console is not None:
-                console.print(told, highlight=False)
-        if refused and trained:
-            raise RunError(str(error)) from error
-        raise
+    started_at, command = started_at or time.time(), command or shlex.join(sys.argv)
+    asked = TrainConfig.parse(config)
+    top = asked.top
+    if resumable is None:
+        resumable = run_dir is not None and (top.ckpt_path == "last" if top.ckpt_path else top.resume != "never")
+    count = launches(asked.trainer)
+    if count is not None:
+        return launch(
+            config,
+            run_dir,
+            count,
+            console=console is not None,
+            command=command,
+            started_at=started_at,
+            resumable=resumable,
+            record=record,
+        )
+    with join(asked.trainer) as team, never_failing(console), hold_run(run_dir) as run:
+        plan = Plan.read(asked, run)
+        if isinstance(plan, Complete):
+            team.send(b"")
+            _say_complete(plan, run, console)
+            return read(run.summary)
+        if plan.checkpoint is None and top.resume != "never" and console is not None:
+            console.print(f"nothing to resume in {run.path}: this run starts from scratch", highlight=False)
+        summary = Summary.begin(command, top.seed)
+        if plan.checkpoint is not None and (before := read_if_whole(run.summary)) is not None:
+            summary.train, summary.val, summary.test = before.train, before.val, before.test
+        writer = RunWriter(
+            run,
+            summary,
+            tensorboard=asked.logger.tensorboard,
+            keep=asked.callbacks.checkpoint.keep,
+            resumed=plan.resumed,
+            record=record or {},
+            warn=_warner(console),
+        )
+        with _telling_how_it_ends(writer, console, resumable=resumable):
+            _run(plan, team, writer, console, started_at)
     return summary
+
+
+def run_worker() -> None:
+    """Join the others, receive the plan, and do what rank 0 does; writes nothing.
+
+    Raises:
+        Interrupted: a signal came, as rank 0 says.
+    """
+    with join(None) as team:
+        sent = team.send(None)
+        if sent:  # else there is nothing to do
+            _run(pickle.loads(sent), team, NoWriter(Summary(command="", git_commit=None, versions={}, seed=None, status="running")), None, time.time())
+
+
+def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, started_at: float) -> None:
+    """All of a run, in all its processes in the same order: whatever others wait for, each must do."""
+    with StopSignals(team.rank, console) as signals:
+        if team.rank == 0:
+            with _settings(plan.config):
+                plan = with_free_cores(tune(plan, team, console, signals), team)
+            team.send(pickle.dumps(plan))
+        config = plan.config
+        with _settings(config), Compilation(config.compile) as compilation, building(plan, team) as parts:
+            signals.compiler = compilation
+            describe(writer.summary, plan, parts)
+            if console is not None:
+                show_plan(console, plan, parts, writer.summary.runtime.warnings or [])
+            clock = StepClock()
+            metrics = Metrics(
+                writer,
+                clock,
+                every_n_steps=config.trainer["log_every_n_steps"],
+                steps_per_epoch=parts.steps_per_epoch,
+                total_steps=parts.total_steps,
+                system=config.callbacks.monitor.system,
+            )
+            watch = CompileWatch(compilation, clock, writer, console) if compilation.enabled else None
+            control = Control(plan, writer, signals, team)
+            callbacks = make_callbacks(plan, parts, writer, clock, metrics, watch, control, console)
+            trainer = make_trainer(plan, parts, callbacks, RunCheckpointIO(writer, plan.checkpoint))
+            results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)
+            results.before()
+            signals.check()
+            with memory_advice.instead_of_a_traceback(trainer, config, parts):
+                try:
+                    fit(trainer, parts, plan)
+                finally:
+                    results.training(trainer)
+                validate_the_end(trainer, parts)
+                writer.begin()  # a run that is resumed at its end takes no step
+                signals.check()
+                control.take_best(parts.task)
+                results.validation()
+                results.test(test(trainer, parts), trainer.global_step)
+                sample = final_sample(trainer, plan, parts, writer)
+            control.refuse_unsaved()
+            results.outcome()
+            writer.end("stopped" if was_stopped(trainer) else "completed")
+            if console is not None:
+                weights = "the last step" if control.best is None else "the best checkpoint"
+                show_results(console, writer.summary, plan.run, sample, weights, results.hints())
 
 
 @contextmanager
@@ -144,29 +191,44 @@ def _settings(config: TrainConfig) -> Iterator[None]:
         yield
 
 
-def _begin(command: str, seed: int, run: RunDirectory, start: Start) -> Summary:
-    """The summary of a run that begins; one that continues has what it had reached."""
-    summary = Summary.begin(command, seed)
-    before = None if start.checkpoint is None else read_if_whole(run.summary)
-    if before is not None:
-        summary.train, summary.val, summary.test = before.train, before.val, before.test
-    summary.write(run.summary)
-    return summary
-
-
-def _end_badly(summary: Summary, run: RunDirectory, error: BaseException) -> None:
-    """Leave a summary that says so; a full disk may not even allow that."""
-    if isinstance(error, (Interrupted, KeyboardInterrupt)):
-        summary.status = "interrupted"
-        summary.reason = str(error) or "interrupted"
-    elif isinstance(error, SystemExit):  # submitit's answer to a pre-emption
-        summary.status = "interrupted"
-        summary.reason = f"told to exit with status {error.code}"
-    else:
-        summary.status = "failed"
-        summary.reason = str(error) or type(error).__name__
+@contextmanager
+def _telling_how_it_ends(writer: RunWriter, console: Console | None, *, resumable: bool) -> Iterator[None]:
+    """Whatever ends a run is in its summary; what ends it before its first step leaves everything as it was."""
     try:
-        summary.write(run.summary)
-    except UserError:
-        if isinstance(error, Exception):
-            error.add_note(f"{run.summary} could not be written either")
+        yield
+    except BaseException as error:
+        interrupted = isinstance(error, (Interrupted, KeyboardInterrupt))
+        refused = isinstance(error, UserError) and not isinstance(error, RunError)
+        try:
+            if interrupted or isinstance(error, SystemExit):  # SystemExit: submitit's answer to a pre-emption
+                writer.end("interrupted", str(error) or "interrupted")
+            elif refused and not writer.begun:
+                writer.leave()
+            else:
+                writer.end("failed", str(error) or type(error).__name__)
+        except RunError:  # a full disk may not even allow that
+            error.add_note(f"{writer.run.summary} could not be written either")
+        if interrupted and console is not None:
+            show_interrupted(console, writer.summary if writer.begun else None, writer.run)
+        if requeue.is_asked_for(error):
+            answer = requeue.requeue(resumable=resumable)
+            if console is not None:
+                console.print(answer, highlight=False)
+        if refused and writer.begun:
+            raise RunError(str(error)) from error
+        raise
+
+
+def _warner(console: Console | None) -> Callable[[str], None]:
+    def warn(line: str) -> None:
+        if console is not None:
+            console.print(Text(f"warning: {line}", style="yellow"))
+
+    return warn
+
+
+def _say_complete(complete: Complete, run: RunDirectory, console: Console | None) -> None:
+    if console is not None:
+        console.print(Text(f"{run.path}: {complete.reason}"), soft_wrap=True)
+    elif complete.reason != COMPLETE:
+        log.warning("%s: %s", run.path, complete.reason)

@@ -10,34 +10,32 @@ import dataclasses
 import math
 import os
 import time
-from pathlib import Path
 
 import psutil
 import torch
 
 from lstm_lm import limits
-from lstm_lm.runs import checkpoint_file
-from lstm_lm.training.cluster import lead
-from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.processes.team import Team
 
 SECONDS_OF_WATCHING = 0.25
 """While this process itself does nothing."""
 
 
-def with_free_cores(config: TrainConfig, checkpoint: Path | None) -> TrainConfig:
-    """`config` with `runtime.threads` set where it is open and others keep cores busy; or as `checkpoint` was trained.
+def with_free_cores(plan: Plan, team: Team) -> Plan:
+    """`plan` with `runtime.threads` set where it is open and others keep cores busy; or as it was trained before.
 
-    Several processes that train together share the cores in their own way (`followers.py`).
+    Several processes that train together share the cores in their own way.
     """
-    if config.runtime.threads is not None or lead(config.trainer).size > 1:
-        return config
+    config = plan.config
+    if config.runtime.threads is not None or team.size > 1:
+        return plan
     if config.trainer.get("deterministic") is True:  # other threads, other roundings
-        return config
-    before = _threads_before(checkpoint)
-    if before is not None:
-        return _with_threads(config, min(before, _usable()), None)
+        return plan
+    if plan.checkpoint is not None:  # a resumed run keeps its number
+        return _with_threads(plan, min(int(plan.checkpoint.section["resolved"]["threads"]), _usable()), None)
     threads, warning = free_threads()
-    return config if warning is None else _with_threads(config, threads, warning)
+    return plan if warning is None else _with_threads(plan, threads, warning)
 
 
 def free_threads() -> tuple[int, str | None]:
@@ -76,14 +74,6 @@ def _idle(times: psutil._ntuples.scputimes) -> float:
     return float(times.idle + getattr(times, "iowait", 0.0))
 
 
-def _threads_before(checkpoint: Path | None) -> int | None:
-    """Other threads, other roundings: a resumed run keeps its number."""
-    if checkpoint is None:
-        return None
-    threads = checkpoint_file.load(checkpoint)["lstm_lm"]["resolved"].get("threads")
-    return None if threads is None else int(threads)
-
-
-def _with_threads(config: TrainConfig, threads: int, warning: str | None) -> TrainConfig:
-    runtime = config.runtime.model_copy(update={"threads": threads})
-    return dataclasses.replace(config, runtime=runtime, threads_warning=warning)
+def _with_threads(plan: Plan, threads: int, warning: str | None) -> Plan:
+    runtime = plan.config.runtime.model_copy(update={"threads": threads})
+    return plan.with_config(dataclasses.replace(plan.config, runtime=runtime, threads_warning=warning))

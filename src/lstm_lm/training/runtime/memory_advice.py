@@ -13,9 +13,8 @@ from lstm_lm import limits
 from lstm_lm.data.streams import Batch
 from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.errors import RunError
+from lstm_lm.training.build import Parts
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.parts import Parts
-from lstm_lm.training.preflight import estimate_memory, gib
 
 OPTIMIZER_TENSORS = 2
 """Averages per parameter: Adam's; the others have fewer."""
@@ -24,13 +23,9 @@ OPTIMIZER_TENSORS = 2
 def estimate(parts: Parts) -> int:
     """Bytes that training takes, about, in one process."""
     options, machine = parts.data.options, parts.hardware
-    return estimate_memory(
-        parameters=parts.model.num_parameters(),
-        parameter_bytes=machine.parameter_dtype.itemsize,
-        optimizer_tensors=OPTIMIZER_TENSORS,
-        activation_floats=parts.model.activation_floats(options.batch_size * options.seq_len),
-        activation_bytes=machine.dtype.itemsize,
-    )
+    weights = parts.model.num_parameters() * machine.parameter_dtype.itemsize
+    activations = parts.model.activation_floats(options.batch_size * options.seq_len) * machine.dtype.itemsize
+    return weights * (2 + OPTIMIZER_TENSORS) + activations  # with gradients and averages
 
 
 def warnings_before(parts: Parts) -> list[str]:
@@ -48,7 +43,7 @@ def warnings_before(parts: Parts) -> list[str]:
     if needed <= available:
         return []
     return [
-        f"training takes about {gib(needed)} of memory, and {gib(available)} are free on {device.type}; "
+        f"training takes about {limits.gib(needed)} of memory, and {limits.gib(available)} are free on {device.type}; "
         "a smaller data.batch_size with trainer.accumulate_grad_batches trains the same"
     ]
 

@@ -8,7 +8,6 @@ import torch
 from lstm_lm import limits
 from lstm_lm.errors import Unavailable
 from lstm_lm.models.build import blank_model
-from lstm_lm.training.preflight import gib
 
 AVERAGES = {"adamw": 2, "rmsprop": 1}
 """Numbers that an optimizer surely keeps for each parameter; others, or their settings, may keep none."""
@@ -50,6 +49,6 @@ _REMEDY = "choose a smaller model.hidden_size, model.num_layers, model.embedding
 def _refuse(parameters: int, needed: int, there: float, whose: str) -> None:
     if needed > there:
         raise Unavailable(
-            f"{parameters:,} parameters take {gib(needed)} of memory before the first window, and {whose} {gib(there)}"
+            f"{parameters:,} parameters take {limits.gib(needed)} of memory before the first window, and {whose} {limits.gib(there)}"
             f"\n{_REMEDY}"
         )

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lm.runs.summary import TuningSummary
-from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.runs.writer import NoWriter
 
 WIDTH_AS_TEXT = 140
 OUT_OF_TIME = ("no time was left", "too little time was left")
@@ -32,12 +32,12 @@ def as_text(tuning: dict[str, Any]) -> str:
     return written.getvalue()
 
 
-def log(tuning: dict[str, Any], logger: RunLogger, step: int) -> None:
+def log(tuning: dict[str, Any], logger: NoWriter, step: int) -> None:
     """Show it in TensorBoard; of `tune=lr` the curve too, by steps of the search."""
-    logger.log_text("tuning", as_text(tuning), step)
+    logger.text("tuning", as_text(tuning), step)
     if tuning["name"] == "lr":
         for name in ("learning_rate", "loss"):
-            logger.log_curve(f"tune/{name}", [row[name] for row in tuning["table"]])
+            logger.curve(f"tune/{name}", [row[name] for row in tuning["table"]])
 
 
 def summary(tuning: dict[str, Any] | None) -> TuningSummary | None:

@@ -2,7 +2,8 @@
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,21 @@ from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
-from lstm_lm.training import distributed
+from lstm_lm.training import compiling
 from lstm_lm.training.averaging.build import build_averaging
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import ALONE, Team
+from lstm_lm.training.identity import text_differences
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.nonfinite import NonFinite
 from lstm_lm.training.objectives.build import build_objective
 from lstm_lm.training.origin import find_origin, section_of, start_from
-from lstm_lm.training.resume import refuse_other_shapes, refuse_other_text
+from lstm_lm.training.plan import Checkpoint, Plan, refuse_other_text
+from lstm_lm.training.processes.team import ALONE, Team
 from lstm_lm.training.runtime.room import refuse_without_room
 from lstm_lm.training.schedulers import ConstantOptions
+from lstm_lm.training.state import RunState
 from lstm_lm.training.weight_average import WeightAverage
 
-SCHEMA_VERSION = 1
 TUNED = "tune=speed"
 """The reason for what tuning has chosen."""
 
@@ -58,37 +60,36 @@ class Parts:
     """The processes that train together."""
 
 
-def build_parts(
-    config: TrainConfig, checkpoint: Path | None, team: Team = ALONE, data: TextDataModule | None = None
-) -> Parts:
-    """Make them, as one process of `team` has them; with `checkpoint`, as they were when it was written.
+def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) -> Parts:
+    """Make them, as one process of `team` has them; where a run is resumed, as they were then.
 
     `data` is the text, where it has been read already.
 
     Raises:
-        UserError: a device or precision that is not there, unusable text, weights that do not fit.
+        UserError: unusable text, weights that do not fit, a device that is not there, nothing that can be compiled.
         RunError: the disk is full.
     """
-    loaded = None if checkpoint is None else checkpoint_file.load(checkpoint)
-    saved = None if loaded is None else loaded["lstm_lm"]
-    if saved is not None and checkpoint is not None:
-        _check_number(1 + len(saved.get("other_processes", [])), team, checkpoint)
-    machine = _same_choices(_of_rank(hardware.resolve(config.trainer), config.trainer, team), saved, config)
+    config, checkpoint = plan.config, plan.checkpoint
+    saved = None if checkpoint is None else checkpoint.section
+    if checkpoint is not None:
+        _check_number(1 + len(checkpoint.section.get("other_processes", [])), team, checkpoint.path)
+    machine = _same_choices(_of_rank(plan.hardware, team), saved, config)
     chosen = {} if config.tuned is None else config.tuned["chosen"]
     if "trainer.precision" in chosen:
         machine = machine._replace(precision_reason=TUNED)
     origin = find_origin(config.top.init_from) if checkpoint is None else None
     data = data or _read_text(config, machine.device, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
-    if saved is not None and checkpoint is not None:
-        refuse_other_text(saved["data"], data.manifest.model_dump(mode="json"), checkpoint, config.plain)
+    if checkpoint is not None and config.top.resume != "force":
+        now = data.manifest.model_dump(mode="json")
+        refuse_other_text(text_differences(checkpoint.section["data"], now), checkpoint.path)
     vocabulary, kind = data.tokenizer.vocabulary_size, str(config.plain["optimizer"]["name"])
     if config.forward.get("devices") is None:  # else layers are spread, and no one device need have room for all
         refuse_without_room(config.top.model, vocabulary, kind, machine.parameter_dtype, machine.device)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, vocabulary)
     model.to(machine.parameter_dtype)  # now: Lightning does so only after a checkpoint's weights have been put in
-    if loaded is not None and checkpoint is not None:
-        refuse_other_shapes(model_weights(loaded), model, checkpoint)
+    if checkpoint is not None:
+        _refuse_other_shapes(checkpoint, model)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
     choice = _forward(model, machine, saved, config)
     _check_placement(config.forward.get("devices"), machine.precision, team)
@@ -102,12 +103,13 @@ def build_parts(
     steps_per_epoch = math.ceil(windows / int(config.trainer["accumulate_grad_batches"]))
     total_steps = _total_steps(config, steps_per_epoch)
     objective = build_objective(config.top.objective, config.top.model)
+    average = WeightAverage(model, build_averaging(config.top.averaging, config.trainer))
     task = LanguageModelTask(
         model,
         objective,
         config.optimizer,
         config.scheduler,
-        average=WeightAverage(model, build_averaging(config.top.averaging, config.trainer)),
+        state=RunState(model, average, data, team),
         nonfinite=NonFinite(config.top.on_nonfinite, data.tokenizer),
         total_steps=total_steps,
         precision=machine.precision,
@@ -115,7 +117,7 @@ def build_parts(
         sizes=TokenSizes(data.tokenizer),
         splits=data.manifest.splits,
         provenance={
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": checkpoint_file.SCHEMA_VERSION,
             "config": config.plain
             if origin is None
             else {**config.plain, "tokenizer": section_of(origin, "tokenizer")},
@@ -133,6 +135,39 @@ def build_parts(
         team=team,
     )
     return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps, team)
+
+
+@contextmanager
+def building(plan: Plan, team: Team) -> Iterator[Parts]:
+    """The parts, compiled where that is asked for, as a context: threads that a forward strategy has end with it.
+
+    Raises:
+        UserError, RunError: as `build`; nothing of it can be compiled here.
+    """
+    compiling.reset()
+    parts = build(plan, team)
+    try:
+        config = plan.config
+        if config.compile.enabled:
+            device, profiler = parts.hardware.device, config.trainer.get("profiler")
+            compiling.check_possible(config.compile.mode, device, profiler=profiler)
+            compiling.compile_parts(parts.model, parts.task.objective, config.compile.mode)
+        yield parts
+    finally:
+        parts.model.close()
+
+
+def _refuse_other_shapes(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
+    """Not even resume=force makes one model of another."""
+    own = {name: list(weight.shape) for name, weight in model.state_dict().items()}
+    then = {name: list(weight.shape) for name, weight in model_weights(checkpoint.content).items()}
+    different = [name for name in {**then, **own} if then.get(name) != own.get(name)]
+    if different:
+        name, path = different[0], checkpoint.path
+        raise UserError(
+            f"{path}: its weights are of another model: {name} is {then.get(name)} there, {own.get(name)} here\n"
+            "resume=force cannot change that: bring back the model's keys, or start a run in another hydra.run.dir"
+        )
 
 
 def _read_text(config: TrainConfig, device: torch.device, tokenizer: Tokenizer | None, team: Team) -> TextDataModule:
@@ -179,11 +214,10 @@ def workload_of(config: TrainConfig, precision: str) -> Workload:
     )
 
 
-def _of_rank(machine: Hardware, trainer: dict[str, Any], team: Team) -> Hardware:
-    if team.size == 1:
+def _of_rank(machine: Hardware, team: Team) -> Hardware:
+    if team.device is None:
         return machine
-    device = distributed.device_of(team, trainer, machine.accelerator)
-    return machine._replace(device=device, label=f"{team.size} processes, each on {machine.label}")
+    return machine._replace(device=team.device, label=f"{team.size} processes, each on {machine.label}")
 
 
 def _check_number(then: int, team: Team, checkpoint: Path) -> None:

@@ -8,11 +8,11 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from lstm_lm.errors import UserError
-from lstm_lm.training.callbacks.options import EarlyStoppingOptions
+from lstm_lm.training.callback_options import EarlyStoppingOptions
 from lstm_lm.training.module import LanguageModelTask
 
 
-class GiveUp(EarlyStopping):
+class PatientStopping(EarlyStopping):
     """Ends training after `patience` validations without a better loss.
 
     Lightning's own takes the patience, too, from the checkpoint, and remembers there that it once stopped.
@@ -28,7 +28,7 @@ class GiveUp(EarlyStopping):
         )
 
     @property
-    def has_struck(self) -> bool:
+    def triggered(self) -> bool:
         """Whether it ended this run."""
         return self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
 

@@ -10,10 +10,9 @@ import lightning.pytorch as pl
 import psutil
 import torch
 
-from lstm_lm.evaluation.scores import Scores
-from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.observers.clock import StepClock
 
 SPIKE = 1.5
 """A loss that is so many times the median of the logged ones before it is one."""
@@ -21,24 +20,31 @@ LOOKED_BACK = 20
 FEWEST_BEFORE = 10
 
 
-class Recorder(pl.Callback):
+class Metrics(pl.Callback):
     """Writes a row every `every_n_steps` optimizer steps, and one with each validation."""
 
     def __init__(
         self,
-        logger: RunLogger,
+        writer: NoWriter,
         clock: StepClock,
         *,
         every_n_steps: int,
         steps_per_epoch: int,
+        total_steps: int | None,
         system: bool,
-        total_steps: int | None = None,
     ) -> None:
-        self._logger = logger
-        self._clock = clock
-        self._every = every_n_steps
-        self._steps_per_epoch = steps_per_epoch
-        self._total_steps = total_steps
+        """Set it up.
+
+        Args:
+            writer: takes the rows.
+            clock: tells how long steps take.
+            every_n_steps: 1 or more; the last step has a row, too.
+            steps_per_epoch: optimizer steps.
+            total_steps: of the whole run; None: no limit is known.
+            system: whether processor and memory are recorded.
+        """
+        self._writer, self._clock = writer, clock
+        self._every, self._steps_per_epoch, self._total_steps = every_n_steps, steps_per_epoch, total_steps
         self._system = system
         self._process = psutil.Process()
         self._logged_step = -1
@@ -72,27 +78,19 @@ class Recorder(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log how long the epoch took, its validations included."""
         seconds = time.perf_counter() - self._epoch_began
-        self._logger.log_metrics({"train/epoch_seconds": seconds}, trainer.global_step)
+        self._writer.row(trainer.global_step, {"train/epoch_seconds": seconds})
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The last step is always logged."""
         assert isinstance(pl_module, LanguageModelTask)
         if pl_module.train_loss is not None and trainer.global_step != self._logged_step:
             self._log_step(trainer, pl_module)
-        self._logger.save()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the scores under the step they belong to."""
         assert isinstance(pl_module, LanguageModelTask)
         if pl_module.scores is not None and not trainer.sanity_checking:
-            self._logger.log_metrics(named(pl_module.scores, "val"), trainer.global_step)
-            self._logger.save()
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """What a checkpoint has behind it is not logged again: it must be on the disk before the checkpoint is."""
-        self._logger.save()
+            self._writer.row(trainer.global_step, pl_module.scores.named("val"))
 
     @property
     def idle_gpu_percent(self) -> float | None:
@@ -112,20 +110,20 @@ class Recorder(pl.Callback):
             "epoch": trainer.global_step / self._steps_per_epoch,
             "train/loss": loss,
             "train/perplexity": math.exp(min(loss, 700.0)),
-            "train/seconds": pl_module.trained_seconds,
+            "train/seconds": pl_module.state.seconds,
         }
         if pl_module.learning_rate is not None:
             values["train/learning_rate"] = pl_module.learning_rate
         if pl_module.gradient_norm is not None:
             values["train/gradient_norm"] = float(pl_module.gradient_norm)
-        if pl_module.average.count:
-            values["train/averaged_steps"] = float(pl_module.average.count)
+        if pl_module.state.average.count:
+            values["train/averaged_steps"] = float(pl_module.state.average.count)
         recent = self._clock.recent()
         if recent is not None:
             values["train/step_ms"], values["train/tokens_per_second"] = recent
         if self._system:
             values |= self._machine(pl_module.device)
-        self._logger.log_metrics(values, trainer.global_step)
+        self._writer.row(trainer.global_step, values)
 
     def _note_spike(self, step: int, loss: float) -> None:
         if len(self._recent) >= FEWEST_BEFORE and loss > SPIKE * statistics.median(self._recent):
@@ -143,27 +141,14 @@ class Recorder(pl.Callback):
             try:
                 percent = float(torch.cuda.utilization(device))
             except Exception as error:  # NVML's and amdsmi's own are nothing more special; no figure is worth a run
-                self._tell_missing("system/gpu_percent", error)
+                self._note_missing("system/gpu_percent", error)
             else:
                 values["system/gpu_percent"] = percent
                 self._gpu_percents.append(percent)
         return values
 
-    def _tell_missing(self, name: str, error: Exception) -> None:
+    def _note_missing(self, name: str, error: Exception) -> None:
         """Say why a figure is not there, once, where a person would look for it."""
         if name not in self._missing:
             self._missing.add(name)
-            self._logger.log_text(name, f"cannot be had here: {type(error).__name__}: {error}", self._logged_step)
-
-
-def named(scores: Scores, split: str) -> dict[str, float]:
-    """Scores under TensorBoard's names: `val/loss`, ...; those that are None are left out."""
-    values = {
-        f"{split}/loss": scores.loss,
-        f"{split}/tokens": float(scores.counts.tokens),
-        f"{split}/perplexity": scores.perplexity,
-        f"{split}/bits_per_character": scores.bits_per_character,
-        f"{split}/bits_per_byte": scores.bits_per_byte,
-        **{f"{split}/{name}": share for name, share in scores.shares.items()},
-    }
-    return {name: value for name, value in values.items() if value is not None}
+            self._writer.text(name, f"cannot be had here: {type(error).__name__}: {error}", self._logged_step)

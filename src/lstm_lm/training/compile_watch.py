@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from lstm_lm.errors import RunError
+from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training import compiling
-from lstm_lm.training.callbacks.clock import WARM_UP_STEPS, StepClock
 from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.compiled_share import CompiledShare
-from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.observers.clock import WARM_UP_STEPS, StepClock
 
 WATCHED_STEPS = range(WARM_UP_STEPS - 2, WARM_UP_STEPS + 1)
 """Steps of this process, from 1, in which the compiled share is measured: warm, but in no median of the clock's."""
@@ -40,7 +40,7 @@ class CompileWatch(pl.Callback):
         self,
         compilation: Compilation,
         clock: StepClock | None = None,
-        logger: RunLogger | None = None,
+        logger: NoWriter | None = None,
         console: Console | None = None,
     ) -> None:
         """Without `clock`, nothing is measured: in the processes that train along."""
@@ -143,7 +143,7 @@ class CompileWatch(pl.Callback):
         values = {"runtime/compile_seconds": figures.seconds, "runtime/compile_graphs": float(figures.graphs)}
         if figures.share is not None:
             values["runtime/compiled_share"] = figures.share
-        self._logger.log_metrics(values, trainer.global_step)
+        self._logger.row(trainer.global_step, values)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """A step that failed ends its measurement too."""

@@ -1,30 +1,84 @@
-"""What a person sees when a run has ended: results, where it lies, what to type next."""
+"""What a person reads: before the first step what will run, at the end results, where they lie and what to type next."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm import limits
 from lstm_lm.models.build import model_class
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
+from lstm_lm.training.build import Parts, windows_per_epoch
+from lstm_lm.training.observers.samples import sample_panel
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.runtime import memory_advice
 
 _COLUMNS = ("loss", "perplexity", "bits/character", "bits/byte")
 _WIDEST = 1000
 """Columns of a terminal that nobody has: more than a table of results can need."""
 
 
-def show(
-    summary: Summary, run_dir: Path, console: Console, *, sample: str | None, source: str, hints: Sequence[str]
-) -> None:
-    """Print the final sample, written with the weights of `source`, and below it the table of results."""
-    if sample is not None:
-        from lstm_lm.training.callbacks.samples import sample_panel
+def show_plan(console: Console, plan: Plan, parts: Parts, warnings: Sequence[str]) -> None:
+    """Two aligned columns, warnings below them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, value in _plan_rows(plan, parts):
+        table.add_row(Text(what, style="dim"), Text(value))
+    console.print(table)
+    for warning in warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
 
-        console.print(sample_panel(sample, f"sample from {source}"))
+
+def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
+    config, data, machine = plan.config, parts.data, parts.hardware
+    options, manifest = data.options, data.manifest
+    splits = ", ".join(f"{name} {split.tokens:,}" for name, split in manifest.splits.items())
+    yield "text", f"{options.name}: {splits} tokens"
+    yield "tokenizer", f"{config.top.tokenizer['name']}, vocabulary {data.tokenizer.vocabulary_size:,}"
+    yield "model", f"{config.top.model['name']}, {parts.model.num_parameters():,} parameters"
+    many = "" if parts.team.size == 1 else f" x {parts.team.size} processes"
+    windows = config.trainer["accumulate_grad_batches"]
+    accumulated = "" if windows == 1 else f" x {windows} accumulated"
+    yield "batch", f"{options.batch_size} streams x {options.seq_len} tokens a window{many}{accumulated}"
+    length = "no limit of steps" if parts.total_steps is None else f"{parts.total_steps:,} steps"
+    tokens = _tokens_per_epoch(plan, parts)
+    yield "length", f"{length}; an epoch has {parts.steps_per_epoch:,}, of {tokens:,} tokens in all"
+    yield "device", machine.label
+    yield "precision", f"{machine.precision} ({machine.precision_reason})"
+    compiled = config.compile.mode if config.compile.enabled else "none"
+    yield "forward", f"{parts.choice.name} ({parts.choice.reason}), compile {compiled}"
+    if data.placement.device.type != "cpu":
+        where = f"on {data.placement.device}" if data.placement.on_device else "in the host's memory"
+        yield "text lies", f"{where} ({data.placement.reason})"
+    memory = limits.gib(memory_advice.estimate(parts))
+    yield "memory", f"about {memory} for weights, gradients, optimizer and one window"
+    origin = "" if config.top.init_from is None else f", from the weights of {config.top.init_from}"
+    yield "run", f"{plan.run.path}" + (origin if plan.checkpoint is None else f", continued from {plan.checkpoint.path}")
+    if plan.changed:
+        yield "changed", "; ".join(plan.changed)
+
+
+def _tokens_per_epoch(plan: Plan, parts: Parts) -> int:
+    """Tokens that an epoch trains on; of lines under a limit, about."""
+    data = parts.data
+    windows = windows_per_epoch(plan.config.trainer, data.windows_per_epoch)
+    if data.options.unit == "line":
+        return data.predicted("train") * windows // data.windows_per_epoch
+    streams = data.options.batch_size * parts.team.size
+    return min(data.manifest.splits["train"].tokens // streams, windows * data.options.seq_len) * streams
+
+
+def show_results(
+    console: Console, summary: Summary, run: RunDirectory, sample: str | None, weights: str, hints: Sequence[str]
+) -> None:
+    """The final sample, written with `weights`, and below it the table of results."""
+    if sample is not None:
+        console.print(sample_panel(sample, f"sample from {weights}"))
     _show_scores(summary, console)
     for name, scores in (("validation", summary.val), ("test", summary.test)):
         if scores is not None and scores.shares:
@@ -41,13 +95,13 @@ def show(
         console.print(_compiled(summary.runtime), highlight=False)
     for hint in hints:
         console.print(Text(hint, style="yellow"))
-    shown, run = _named(run_dir), RunDirectory(run_dir)
+    shown = _named(run.path)
     profile = [f"profile {Path(shown, run.profiler.name)}"] if run.profiler.is_dir() else []
     for line in (
         *profile,
         f"run  {shown}",
         f"next {_next(summary, shlex.quote(shown))}",
-        f"     tensorboard --logdir {shlex.quote(_relative(run_dir.parent))}",
+        f"     tensorboard --logdir {shlex.quote(_relative(run.path.parent))}",
     ):
         console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
 
@@ -73,8 +127,8 @@ def _show_scores(summary: Summary, console: Console) -> None:
             console.print(Text(f"{name} {column} {cell}"), soft_wrap=True)
 
 
-def show_interrupted(summary: Summary | None, run: RunDirectory, console: Console) -> None:
-    """Print where an interrupted run stands, and how to go on; without `summary` it had not begun."""
+def show_interrupted(console: Console, summary: Summary | None, run: RunDirectory) -> None:
+    """Where an interrupted run stands, and how to continue it; without `summary` it had not begun."""
     if summary is None:
         console.print("interrupted before the first step; nothing was changed", highlight=False)
         return

@@ -9,7 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lstm_lm.data.streams import Batch
-from lstm_lm.training.callbacks.moment import Moment
+from lstm_lm.training.observers.moment import Moment
 
 WARM_UP_STEPS = 10
 """Steps left out of the medians: caches fill, kernels are chosen, graphs compile."""
@@ -23,8 +23,6 @@ class StepClock(pl.Callback):
         """Optimizer steps begun in this process."""
         self.first_step_at: float | None = None
         """`time.time()` when the first step began."""
-        self.stepped = False
-        """Whether a window's step has ended in this process."""
         self._seconds = array("d")
         self._rates = array("d")
         self._open: deque[tuple[Moment, Moment, int]] = deque()  # steps that a GPU may not have ended yet
@@ -36,19 +34,19 @@ class StepClock(pl.Callback):
     @property
     def step_ms(self) -> float | None:
         """Median milliseconds of an optimizer step; None before there is one that counts."""
-        self._settle(wait=True)
+        self._collect_finished(wait=True)
         return median(self._seconds) * 1e3 if self._seconds else None
 
     @property
     def mean_ms(self) -> float | None:
         """Mean milliseconds of an optimizer step: steps that log weigh what they cost."""
-        self._settle(wait=True)
+        self._collect_finished(wait=True)
         return fmean(self._seconds) * 1e3 if self._seconds else None
 
     @property
     def tokens_per_second(self) -> float | None:
         """Median rate; None before there is a step that counts."""
-        self._settle(wait=True)
+        self._collect_finished(wait=True)
         return median(self._rates) if self._rates else None
 
     def pause(self) -> None:
@@ -57,7 +55,7 @@ class StepClock(pl.Callback):
 
     def recent(self) -> tuple[float, float] | None:
         """(milliseconds per step, tokens per second) since the last call, pauses left out; None: no such step."""
-        self._settle(wait=True)
+        self._collect_finished(wait=True)
         since, self._reported = self._reported, len(self._seconds)
         if since == self._reported:
             return None
@@ -71,7 +69,7 @@ class StepClock(pl.Callback):
             now = Moment(pl_module.device)
             if self._began is not None and not self._paused and self.steps > WARM_UP_STEPS:
                 self._open.append((self._began, now, self._tokens))
-                self._settle(wait=False)
+                self._collect_finished(wait=False)
             self._began = now
             self._tokens = 0
             self._paused = False
@@ -81,13 +79,7 @@ class StepClock(pl.Callback):
         if isinstance(batch, Batch):
             self._tokens += batch.tokens_of_all(trainer.world_size)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """A window has ended."""
-        self.stepped = True
-
-    def _settle(self, *, wait: bool) -> None:
+    def _collect_finished(self, *, wait: bool) -> None:
         """Take the times of steps that have ended."""
         while self._open:
             began, ended, tokens = self._open[0]

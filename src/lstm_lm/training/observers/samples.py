@@ -13,11 +13,13 @@ from lstm_lm.generation.reconstruction import reconstruct
 from lstm_lm.generation.text import sample_text
 from lstm_lm.models.backbones.autoencoder import Autoencoder
 from lstm_lm.printable import printable_text
+from lstm_lm.runs.writer import NoWriter
 from lstm_lm.tokenizers import Tokenizer
-from lstm_lm.training.callbacks.clock import StepClock
-from lstm_lm.training.callbacks.options import SampleOptions
+from lstm_lm.training.build import Parts
+from lstm_lm.training.callback_options import SampleOptions
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.run_logger import RunLogger
+from lstm_lm.training.observers.clock import StepClock
+from lstm_lm.training.plan import Plan
 
 
 class Samples(pl.Callback):
@@ -26,21 +28,19 @@ class Samples(pl.Callback):
     def __init__(
         self,
         options: SampleOptions,
-        tokenizer: Tokenizer,
-        logger: RunLogger,
+        parts: Parts,
+        writer: NoWriter,
         clock: StepClock,
         console: Console | None,
         *,
         seed: int,
-        total_steps: int | None,
     ) -> None:
         self._options = options
-        self._tokenizer = tokenizer
-        self._logger = logger
+        self._tokenizer, self._total_steps = parts.data.tokenizer, parts.total_steps
+        self._writer = writer
         self._clock = clock
         self._console = console
         self._seed = seed
-        self._total_steps = total_steps
         self._sampled_step = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -68,9 +68,9 @@ class Samples(pl.Callback):
         assert isinstance(pl_module, LanguageModelTask)
         self._sampled_step = step
         self._clock.pause()
-        with trainer.precision_plugin.forward_context(), pl_module.average.in_place():
+        with trainer.precision_plugin.forward_context(), pl_module.state.average.in_place():
             text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
-        self._logger.log_text("sample", text, step)
+        self._writer.text("sample", text, step)
         if self._console is not None:
             self._console.print(sample_panel(text, f"sample at step {step:,}"))
 
@@ -95,6 +95,18 @@ def write_sample(task: LanguageModelTask, options: SampleOptions, tokenizer: Tok
         )
     except RunError as error:
         return f"(no sample: {error})"
+
+
+def final_sample(trainer: pl.Trainer, plan: Plan, parts: Parts, writer: NoWriter) -> str | None:
+    """What rank 0 writes at the end, with the weights that are left; None where none is asked for."""
+    options = plan.config.callbacks.samples
+    if not options.length or parts.team.rank > 0:
+        return None
+    parts.task.to(parts.hardware.device)  # Lightning leaves it on the CPU
+    with trainer.precision_plugin.forward_context():
+        text = write_sample(parts.task, options, parts.data.tokenizer, seed=plan.config.top.seed)
+    writer.text("sample/final", text, trainer.global_step)
+    return text
 
 
 def sample_panel(text: str, title: str) -> Panel:

@@ -7,20 +7,21 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.callback_options import ProgressOptions
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.observers.clock import StepClock
 
 
 class ProgressLine(pl.Callback):
     """Redrawn a few times a second at most: reading the loss waits for the device."""
 
     def __init__(
-        self, console: Console, clock: StepClock, *, total_steps: int | None, refresh_seconds: float, live: bool
+        self, console: Console, clock: StepClock, total_steps: int | None, options: ProgressOptions, *, live: bool
     ) -> None:
         self._console = console
         self._clock = clock
         self._total = total_steps
-        self._refresh = refresh_seconds
+        self._refresh = options.refresh_seconds
         self._live = live and console.is_terminal
         self._drawn_at = 0.0
         self._began = (0.0, 0)

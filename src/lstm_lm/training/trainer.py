@@ -1,0 +1,144 @@
+"""Lightning's Trainer, as a run has it, and what a run asks it to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
+from rich.console import Console
+
+from lstm_lm.errors import UserError
+from lstm_lm.evaluation.scores import Scores
+from lstm_lm.runs.writer import NoWriter
+from lstm_lm.training.build import Parts
+from lstm_lm.training.compile_watch import CompileWatch
+from lstm_lm.training.control import Control, RunCheckpointIO
+from lstm_lm.training.early_stopping import PatientStopping
+from lstm_lm.training.observers.clock import StepClock
+from lstm_lm.training.observers.histograms import Histograms
+from lstm_lm.training.observers.metrics import Metrics
+from lstm_lm.training.observers.profiling import make_profiler, report_what_was_interrupted
+from lstm_lm.training.observers.progress import ProgressLine
+from lstm_lm.training.observers.samples import Samples
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.processes.devices import asks_for_several
+from lstm_lm.training.processes.team import TeamEnvironment
+from lstm_lm.training.runtime.empty_cache import EmptyCache, emptier
+from lstm_lm.training.trainer_options import FIXED
+
+
+def make_callbacks(
+    plan: Plan,
+    parts: Parts,
+    writer: NoWriter,
+    clock: StepClock,
+    metrics: Metrics,
+    watch: CompileWatch | None,
+    control: Control,
+    console: Console | None,
+) -> list[pl.Callback]:
+    """All callbacks, in the order in which they act on a step; ranks 1, 2, ... have those that decide or compute."""
+    config, options, seed = plan.config, plan.config.callbacks, plan.config.top.seed
+    callbacks: list[pl.Callback] = [] if watch is None else [watch]
+    if parts.team.rank == 0:
+        callbacks = [clock, *callbacks, metrics]
+        if options.monitor.histograms_every_n_steps:
+            callbacks.append(Histograms(writer, every_n_steps=options.monitor.histograms_every_n_steps))
+        if console is not None:
+            live = config.trainer.get("enable_progress_bar") is not False
+            callbacks.append(ProgressLine(console, clock, parts.total_steps, options.progress, live=live))
+        callbacks.append(Samples(options.samples, parts, writer, clock, console, seed=seed))
+    if options.early_stopping.patience is not None:
+        callbacks.append(PatientStopping(options.early_stopping))
+    empty = emptier(parts.hardware.device)
+    if empty is not None and config.runtime.empty_cache_every_n_batches:
+        callbacks.append(EmptyCache(config.runtime.empty_cache_every_n_batches, empty))
+    return [*callbacks, control]
+
+
+def make_trainer(plan: Plan, parts: Parts, callbacks: Sequence[pl.Callback], io: RunCheckpointIO) -> pl.Trainer:
+    """A trainer that logs nothing, writes no checkpoint and draws no bar by itself: `callbacks` do.
+
+    Raises:
+        UserError: Lightning does not take a key of the `trainer` section.
+    """
+    config, machine, team = plan.config, parts.hardware, parts.team
+    settings: dict[str, Any] = {
+        **config.trainer,
+        **{key: value for key, (value, _) in FIXED.items()},
+        "accelerator": machine.accelerator,
+        "precision": machine.precision,
+        "enable_progress_bar": False,
+        "enable_checkpointing": False,
+        "log_every_n_steps": 1,  # of Lightning's own logging, which would warn that an epoch is shorter
+        "profiler": make_profiler(config.trainer.get("profiler"), plan.run.profiler, team.rank, team.size),
+    }
+    environment = LightningEnvironment() if team.size == 1 else TeamEnvironment(team)  # else it would look for a cluster
+    if team.size > 1:
+        settings["strategy"] = "ddp" if settings["strategy"] == "auto" else settings["strategy"]
+        settings["devices"] = 1 if machine.device.type == "cpu" else [machine.device.index or 0]
+    elif asks_for_several(config.trainer):
+        settings["strategy"] = "auto"  # one device has nobody to share gradients with
+    try:
+        trainer = pl.Trainer(
+            **settings,
+            logger=False,
+            callbacks=list(callbacks),
+            plugins=[io, environment],
+            default_root_dir=plan.run.path,
+        )
+    except (MisconfigurationException, ValueError, TypeError, OverflowError) as error:
+        raise _refused(error) from error
+    # Lightning appends the timer of max_time; `Control` must come after it to see that it has rung
+    trainer.callbacks.sort(key=lambda callback: not isinstance(callback, Timer))  # type: ignore[attr-defined]
+    return trainer
+
+
+def fit(trainer: pl.Trainer, parts: Parts, plan: Plan) -> None:
+    """Train, from the plan's checkpoint on.
+
+    Raises:
+        UserError: Lightning does not take a key of the `trainer` section.
+        Interrupted: a signal came.
+    """
+    path = None if plan.checkpoint is None else plan.checkpoint.path
+    try:
+        trainer.fit(parts.task, datamodule=parts.data, ckpt_path=path, weights_only=True)
+        parts.task.settle()
+    except BaseException as error:
+        if parts.task.train_loss is not None:
+            report_what_was_interrupted(trainer)
+        if isinstance(error, MisconfigurationException):
+            raise _refused(error) from error
+        raise
+
+
+def validate_the_end(trainer: pl.Trainer, parts: Parts) -> None:
+    """Training ends with a validation, whatever the limit that ended it."""
+    if parts.task.validated_at != trainer.global_step and trainer.limit_val_batches != 0:
+        trainer.validate(parts.task, datamodule=parts.data, verbose=False)
+
+
+def test(trainer: pl.Trainer, parts: Parts) -> Scores | None:
+    """The scores of the test split; None where there is none, or it is left out."""
+    if "test" not in parts.data.manifest.splits or trainer.limit_test_batches == 0:
+        return None
+    trainer.test(parts.task, datamodule=parts.data, verbose=False)
+    return parts.task.scores
+
+
+def was_stopped(trainer: pl.Trainer) -> bool:
+    """Whether early stopping or the time limit ended training, before the other limits."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, PatientStopping) and callback.triggered:
+            return True
+        remaining = callback.time_remaining() if isinstance(callback, Timer) else None
+        if remaining is not None and remaining <= 0:
+            return True
+    return False
+
+
+def _refused(error: Exception) -> UserError:
+    return UserError(f"trainer: {' '.join(str(error).split())[:300]}")
