@@ -28,8 +28,8 @@ from lstm_lm.cli.shell import run_in_shell
 from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.runs import atomic, rotation
 from lstm_lm.runs.lock import lock_file
-from lstm_lm.training import distributed, requeue
-from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training import requeue
+from lstm_lm.training.signals import StopSignals
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,7 +112,7 @@ def test_windows_ctrl_break_ends_a_command_and_asks_a_run_to_stop(monkeypatch: p
     before = signal.signal(signal.SIGABRT, signal.SIG_IGN)
     try:
         assert run_in_shell(lambda: signal.raise_signal(signal.SIGABRT) or 0) == 128 + signal.SIGABRT
-        with pytest.raises(Interrupted), StopOnSignal(None):
+        with pytest.raises(Interrupted), StopSignals(None):
             signal.raise_signal(signal.SIGABRT)
         assert signal.getsignal(signal.SIGABRT) == signal.SIG_IGN
     finally:

@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lstm_lm.training.callbacks.checkpoints import Checkpoints
+from lstm_lm.training.session import Session
+
 import lstm_lm
 from lstm_lm.runs import checkpoint_file
-from lstm_lm.training.callbacks.checkpoints import Checkpoints
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.session import Session
 
 
 def main(order: dict[str, Any]) -> None:

@@ -15,7 +15,6 @@ from lstm_lm.runs import checkpoint_file, evaluation_file, lookup, metrics_file,
 from lstm_lm.runs.configuration import differences, read_config
 from lstm_lm.runs.curves import read_curves
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.footprint import Footprint
 from lstm_lm.runs.json_file import read_json
 from lstm_lm.runs.listing import Entry, list_runs
 from lstm_lm.runs.regular_file import open_regular, read_regular
@@ -106,7 +105,6 @@ def everything(run: RunDirectory) -> list[Entry]:
         lambda: metrics_file.read(run.metrics),
         lambda: metrics_file.MetricsFile(run.metrics),
         lambda: differences([read_config(run), {}]),
-        lambda: Footprint(run),
         lambda: rotation.newest_whole(run),
         lambda: lookup.resolve(str(run.path), None, run.path.parent, lambda line: None),
         lambda: checkpoint_file.load(run.best),

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 from launched import TOGETHER, Cluster
+from lstm_lm.training.meeting_place import membership
 
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_file, metrics_file, summary
-from lstm_lm.training.meeting_place import membership
 
 
 def losses(run: Path) -> list[tuple[float, float]]:

@@ -15,14 +15,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from launched import ROOT, TOGETHER, Cluster, free_port
+from lstm_lm.training.cluster import Others
+from lstm_lm.training.distributed import Team, loss_of_another
+from lstm_lm.training.meeting_place import Membership
 
 import lstm_lm
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file, summary
 from lstm_lm.training import cluster, meeting_place
-from lstm_lm.training.cluster import Others
-from lstm_lm.training.distributed import Team, loss_of_another
-from lstm_lm.training.meeting_place import Membership
 
 EVERY_THIRD = "callbacks.checkpoint.every_n_steps=3"
 NINE_STEPS = "trainer.max_steps=9"

@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from lstm_lm.training.distributed import Team, asks_for_several, local_devices
 
 import lstm_lm
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file, summary
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training.distributed import Team, asks_for_several, local_devices
 
 Config = Callable[..., dict[str, Any]]
 

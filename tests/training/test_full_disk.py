@@ -18,7 +18,7 @@ import lstm_lm
 from lstm_lm.errors import RunError
 from lstm_lm.runs import atomic, checkpoint_file, metrics_file, rotation
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training.event_files import EventFiles
+from lstm_lm.runs.event_files import EventFiles
 
 Config = Callable[..., dict[str, Any]]
 EVERY = ("trainer.max_steps=8", "callbacks.checkpoint.every_n_steps=2", "callbacks.checkpoint.keep=9")
@@ -148,12 +148,12 @@ import lstm_lm
 from rich.console import Console
 
 order = json.loads(sys.argv[1])
-from lstm_lm.training.session import Session
-fit = Session._fit
-def limited(self, *arguments):
+from lstm_lm.training import train
+fit = train.fit
+def limited(*arguments):
     resource.setrlimit(resource.RLIMIT_FSIZE, (order["bytes"], resource.RLIM_INFINITY))
-    fit(self, *arguments)
-Session._fit = limited
+    fit(*arguments)
+train.fit = limited
 lstm_lm.train(order["config"], order["run_dir"], console=Console(width=300))
 """
 

@@ -18,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lstm_lm.errors import RunError
 from lstm_lm.models.state import detach
 from lstm_lm.training import nonfinite
+from lstm_lm.training.build import Parts, build
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.parts import Parts, build_parts
+from lstm_lm.training.plan import Plan
 
 Config = Callable[..., dict[str, Any]]
 STEPS = 6
@@ -125,7 +126,7 @@ def by_hand(parts: Parts, optimizer: torch.optim.Optimizer, accumulate: int) -> 
 def test_steps_are_those_of_pytorchs_manual(small_config: Config, optimizer: str, accumulate: int) -> None:
     """Fused or not, clipped, with two steps that overflow: weights, norms and the scale."""
     config = TrainConfig.parse(small_config(*FEWEST, f"optimizer={optimizer}", "optimizer.lr=0.01"))
-    reference, parts = build_parts(config, None), build_parts(config, None)
+    reference, parts = build(Plan.new(config)), build(Plan.new(config))
     options = config.optimizer.model_dump(exclude={"name"})
     unfused = {
         "adamw": torch.optim.AdamW,
@@ -147,7 +148,7 @@ def test_steps_are_those_of_pytorchs_manual(small_config: Config, optimizer: str
 
 def test_a_step_that_overflows_changes_nothing(small_config: Config) -> None:
     """Neither weights nor the optimizer's averages and count of steps; the average of weights takes them in again."""
-    parts = build_parts(TrainConfig.parse(small_config(*FEWEST)), None)
+    parts = build(Plan.new(TrainConfig.parse(small_config(*FEWEST))))
     kept: list[list[Tensor]] = []
 
     class Keep(pl.Callback):
@@ -212,7 +213,7 @@ def test_no_step_waits_for_the_device(
 ) -> None:
     """From the end of its backward pass on. Without a fused kernel torch's scaler itself waits, once."""
     overrides = ("scheduler=constant", f"optimizer={optimizer}", "averaging=ema")
-    parts = build_parts(TrainConfig.parse(small_config(*overrides)), None)
+    parts = build(Plan.new(TrainConfig.parse(small_config(*overrides))))
     trainer = trainer_of(parts, Overflow(*OVERFLOWING))
     trainer.gradient_clip_algorithm = clip
     watch, step = Waits(), type(parts.task).optimizer_step
@@ -236,7 +237,7 @@ def test_overflows_without_end_stop_a_run_a_step_late(
     small_config: Config, events: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nonfinite, "MOST_OVERFLOWS_IN_A_ROW", 2)
-    parts = build_parts(TrainConfig.parse(small_config("scheduler=constant")), None)
+    parts = build(Plan.new(TrainConfig.parse(small_config("scheduler=constant"))))
     trainer = trainer_of(parts, Overflow(1, 3, 4, 5, 6))
     with pytest.raises(RunError, match="step 5: the gradient is not a finite number, as in the 2 steps before"):
         fit(trainer, parts)

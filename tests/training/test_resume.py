@@ -14,10 +14,22 @@ import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import checkpoint_file, code_version, lookup, metrics_file, summary
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training import identity, resume, together
+from lstm_lm.training import identity
+from lstm_lm.training import plan as plans
+from lstm_lm.training import train as training
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.plan import COMPLETE, Checkpoint, Complete, Plan
 
 Config = Callable[..., dict[str, Any]]
+
+
+def resumed(config: dict[str, Any], run: Path) -> Checkpoint:
+    """What a run in that directory would continue."""
+    plan = Plan.read(TrainConfig.parse(config), RunDirectory(run))
+    assert isinstance(plan, Plan)
+    assert plan.checkpoint is not None
+    return plan.checkpoint
 
 
 def contents(folder: Path) -> dict[Path, bytes | None]:
@@ -51,12 +63,12 @@ def test_a_checkpoint_of_the_run_itself_continues_it(
 ) -> None:
     one, _ = two_runs
     config = small_config("trainer.max_steps=3") | {"ckpt_path": str(one / "checkpoints" / "last.ckpt")}
-    assert resume.plan(config, one).checkpoint == one / "checkpoints" / "last.ckpt"
+    assert resumed(config, one).path == one / "checkpoints" / "last.ckpt"
     moved = tmp_path / "a larger disk"
     (one / "checkpoints").rename(moved)
     (one / "checkpoints").symlink_to(moved)
     for named in ("last", str(one / "checkpoints" / "last.ckpt"), str(moved / "last.ckpt")):
-        assert resume.plan(config | {"ckpt_path": named}, one).checkpoint is not None
+        assert resumed(config | {"ckpt_path": named}, one).step == 1
 
 
 def test_a_checkpoint_and_weights_to_start_from_exclude_each_other(small_config: Config, tmp_path: Path) -> None:
@@ -80,7 +92,7 @@ def test_hardware_that_is_not_there_is_refused_early(
     config = small_config()
     config["trainer"] |= changes
     with pytest.raises(UserError, match=told):
-        resume.refuse_early(config, tmp_path / "run")
+        lstm_lm.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -91,7 +103,7 @@ def test_a_complete_run_needs_no_hardware(
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     config = small_config("trainer.max_steps=1", "resume=auto")
     config["trainer"]["accelerator"] = "gpu"
-    resume.refuse_early(config, two_runs[0])
+    assert lstm_lm.train(config, two_runs[0]).status == "completed"
 
 
 def damage(file: Path) -> None:
@@ -106,8 +118,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_continued(small_con
     lstm_lm.train(small_config("trainer.max_steps=5", *every), tmp_path / "run")
     damage(tmp_path / "run" / "checkpoints" / "last.ckpt")
     config = small_config("trainer.max_steps=8", "resume=auto", *every)
-    start = resume.plan(config, tmp_path / "run")
-    assert start.checkpoint == tmp_path / "run" / "checkpoints" / "last-1.ckpt"
+    start = resumed(config, tmp_path / "run")
+    assert start.path == tmp_path / "run" / "checkpoints" / "last-1.ckpt"
     assert "last.ckpt: the checkpoint is damaged" in start.passed_over[0]
     told = StringIO()
     lstm_lm.train(config, tmp_path / "run", console=Console(file=told, width=300))
@@ -148,7 +160,7 @@ def test_a_resume_that_ends_before_its_first_step_changes_nothing(
     def ended(*_: Any) -> None:
         raise UserError("refused") if end == "refused" else Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(together, "fit", ended)
+    monkeypatch.setattr(training, "fit", ended)
     with pytest.raises((UserError, Interrupted)):
         lstm_lm.train(config, run.path)
     assert contents(run.path) == before
@@ -161,8 +173,8 @@ def test_the_named_last_checkpoint_may_be_the_one_before_a_damaged_one(small_con
     run = RunDirectory(tmp_path / "run")
     lstm_lm.train(small_config("trainer.max_steps=5", *EVERY_TWO), run.path)
     damage(run.last)
-    start = resume.plan(small_config("trainer.max_steps=9", "ckpt_path=last", *EVERY_TWO), run.path)
-    assert (start.checkpoint, start.step) == (run.checkpoints / "last-1.ckpt", 4)
+    start = resumed(small_config("trainer.max_steps=9", "ckpt_path=last", *EVERY_TWO), run.path)
+    assert (start.path, start.step) == (run.checkpoints / "last-1.ckpt", 4)
     assert "last.ckpt: the checkpoint is damaged" in start.passed_over[0]
 
 
@@ -314,13 +326,13 @@ def test_asking_for_what_auto_was_is_asking_for_the_same(small_config: Config, t
     saved = checkpoint_file.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["lstm_lm"]["resolved"]
     asked = (f"forward={saved['forward']}", f"precision={saved['precision']}", f"device={saved['device']}")
     config = small_config("trainer.max_steps=2", "resume=auto", *asked)
-    assert resume.plan(config, tmp_path / "run").said == resume.COMPLETE
+    assert Plan.read(TrainConfig.parse(config), RunDirectory(tmp_path / "run")) == Complete(COMPLETE)
 
 
 def test_other_code_is_named(small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
     now = code_version.code_version() | {"source": "edited"}
-    for module in (identity, resume):
+    for module in (identity, plans):
         monkeypatch.setattr(module, "code_version", lambda: now)
     assert "code, source: " in again(small_config("trainer.max_steps=2", "resume=auto"), tmp_path / "run")
     assert "code, source: " in again(small_config("trainer.max_steps=3", "resume=auto"), tmp_path / "run")
@@ -361,7 +373,7 @@ def test_a_run_that_its_limit_of_time_ended_says_so_and_goes_on_with_a_larger_on
     assert (stopped.status, stopped.train.steps) == ("stopped", 1)
     said = again(small_config(*limit, "resume=auto"), tmp_path / "run")
     assert "complete" not in said
-    assert "stopped by trainer.max_time={'microseconds': 1} at step 1; to go on, set a larger one" in said
+    assert "stopped by trainer.max_time={'microseconds': 1} at step 1; to continue, set a larger one" in said
     done = lstm_lm.train(small_config(*larger, "resume=auto"), tmp_path / "run")
     assert (done.status, done.train.steps) == ("completed", 4)
     assert "complete, nothing left to do" in again(small_config(*limit, "resume=auto"), tmp_path / "run")

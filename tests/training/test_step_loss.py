@@ -12,9 +12,10 @@ from torch import Tensor
 import lstm_lm
 from lstm_lm.data.streams import Batch
 from lstm_lm.runs import metrics_file
+from lstm_lm.training.build import build
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import ALONE
-from lstm_lm.training.parts import build_parts
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.processes.team import ALONE
 from lstm_lm.training.step_loss import StepLoss
 
 Config = Callable[..., dict[str, Any]]
@@ -144,7 +145,7 @@ def test_the_same_lines_make_the_same_step_however_they_are_batched(
 
 def of_the_first_batch(config: dict[str, Any]) -> tuple[float, float]:
     """PyTorch's own mean over the tokens of the first batch, and the norm of its gradient."""
-    parts = build_parts(TrainConfig.parse(config), None)
+    parts = build(Plan.new(TrainConfig.parse(config)))
     batch = next(iter(parts.data.train_dataloader()))
     logits, _ = parts.model(batch.inputs, parts.model.initial_state(batch.inputs.shape[1]))
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=-100)

@@ -74,7 +74,7 @@ def test_checkpoints_load_as_plain_data_and_carry_all_that_a_resume_needs(small_
     assert ours["tokenizer"]["name"] == "char"
     assert ours["resolved"] == {"device": "cpu", "precision": "32-true", "forward": "fused", "threads": 1}
     assert {"masks", "torch"} <= ours["generators"].keys()
-    (h, c), *_ = ours["stream_state"]
+    (h, c), *_ = ours["hidden"]
     assert h.shape == c.shape == (4, 16)
     assert ours["validation"] is None, "the run ended here, and was validated after"
 
@@ -143,8 +143,8 @@ def test_accumulated_windows_carry_the_state_and_count_as_one_step(small_config:
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert two[1] == pytest.approx((one[1] + one[2]) / 2, abs=1e-6)
     assert two[2] == pytest.approx((one[3] + one[4]) / 2, abs=1e-6)
-    (h_one, _), *_ = checkpoint_file.load(tmp_path / "one" / "checkpoints" / "last.ckpt")["lstm_lm"]["stream_state"]
-    (h_two, _), *_ = checkpoint_file.load(tmp_path / "two" / "checkpoints" / "last.ckpt")["lstm_lm"]["stream_state"]
+    (h_one, _), *_ = checkpoint_file.load(tmp_path / "one" / "checkpoints" / "last.ckpt")["lstm_lm"]["hidden"]
+    (h_two, _), *_ = checkpoint_file.load(tmp_path / "two" / "checkpoints" / "last.ckpt")["lstm_lm"]["hidden"]
     torch.testing.assert_close(h_one, h_two)
 
 
@@ -232,7 +232,7 @@ def test_whatever_fails_once_training_has_begun_keeps_the_run(
     def damaged(*_: Any) -> None:
         raise UserError("best.ckpt: damaged")
 
-    monkeypatch.setattr("lstm_lm.training.together.take_best", damaged)
+    monkeypatch.setattr("lstm_lm.training.control.Control.take_best", damaged)
     with pytest.raises(UserError, match="damaged"):
         lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"

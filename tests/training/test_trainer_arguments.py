@@ -16,8 +16,8 @@ from rich.console import Console
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.runs.summary import Summary
-from lstm_lm.training import together
-from lstm_lm.training.cluster import lead
+from lstm_lm.training import train as run
+from lstm_lm.training.processes.launch import launches
 from lstm_lm.training.trainer_options import FIXED, OWNED, TAKEN, check_trainer
 
 Config = Callable[..., dict[str, Any]]
@@ -92,7 +92,7 @@ def train(small_config: Config, small_file: Path, tmp_path: Path, monkeypatch: p
         def make_trainer(*arguments: Any, then: Any = (), **options: Any) -> pl.Trainer:
             return make(*arguments, then=[*then, seen], **options)
 
-        monkeypatch.setattr(together, "make_trainer", make_trainer)
+        monkeypatch.setattr(run, "make_trainer", make_trainer)
         more = [] if steps is None else [f"trainer.max_steps={steps}"]
         config = small_config("callbacks.samples.length=0", *more, *overrides)
         seen.run = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
@@ -101,7 +101,7 @@ def train(small_config: Config, small_file: Path, tmp_path: Path, monkeypatch: p
         seen.shown = console.file.getvalue()  # type: ignore[attr-defined]
         return seen
 
-    make = together.make_trainer
+    make = run.make_trainer
     return do
 
 
@@ -129,8 +129,8 @@ def accelerator(train: Train) -> None:
 
 def devices(train: Train) -> None:
     del train
-    assert lead(lstm_lm.compose("device=ddp", "trainer.accelerator=cpu", "trainer.devices=2")["trainer"]).size == 2
-    assert lead(lstm_lm.compose("device=cpu")["trainer"]).size == 1
+    assert launches(lstm_lm.compose("device=ddp", "trainer.accelerator=cpu", "trainer.devices=2")["trainer"]) == 2
+    assert launches(lstm_lm.compose("device=cpu")["trainer"]) is None
 
 
 def strategy(train: Train) -> None:

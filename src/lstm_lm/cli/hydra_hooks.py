@@ -85,7 +85,7 @@ def _refuse_several_devices(config: DictConfig, jobs: Sequence[Sequence[str]]) -
 
 
 def _asks_for_several(config: DictConfig) -> bool:
-    from lstm_lm.training.distributed import asks_for_several
+    from lstm_lm.training.processes.devices import asks_for_several
 
     with suppress(OmegaConfBaseException):  # a configuration that cannot be resolved is its own job's to tell
         return asks_for_several(

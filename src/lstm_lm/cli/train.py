@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
 
 STARTED_WITH_OTHERS = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID")
-"""Environment variables of processes that torchrun and srun have started (see `training.cluster`)."""
+"""Environment variables of processes that torchrun and srun have started (see `training.processes`)."""
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
@@ -51,20 +51,20 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
     """
     if not any(name in os.environ for name in STARTED_WITH_OTHERS):
         return _run(argv, program)
-    from lstm_lm.training import cluster, meeting_place  # seconds of imports
+    from lstm_lm.training.processes.join import meet  # seconds of imports
+    from lstm_lm.training.processes.started import started
+    from lstm_lm.training.train import run_worker
 
-    member = meeting_place.membership()
-    if member is None:
+    process = started()
+    if process is None:
         return _run(argv, program)
     if {"-m", "--multirun"} & set(argv):
-        raise UserError(f"-m: {member.size} processes were started for one sweep; start one, or leave -m out")
-    if member.rank > 0:
-        return cluster.follow_along(member)
-    meeting_place.meeting_place(member)  # before anything can fail: the others wait there
-    try:
-        return _run(argv, program)
-    finally:
-        cluster.dismiss(member)
+        raise UserError(f"-m: {process.size} processes were started for one sweep; start one, or leave -m out")
+    with meet():  # before anything can fail: the others wait there
+        if process.rank == 0:
+            return _run(argv, program)
+        run_worker()
+    return 0
 
 
 def _run(argv: Sequence[str], program: Sequence[str]) -> int:

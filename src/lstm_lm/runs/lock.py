@@ -102,10 +102,12 @@ def _acquired(folder: Path, key: str) -> FileLock:
         while True:
             folder.mkdir(parents=True, exist_ok=True)
             lock = _lock(folder)
-            lock.acquire(timeout=SECONDS_TO_WAIT)
-            if os.path.exists(lock.lock_file):
-                return lock
-            lock.release()  # its holder has taken a folder away that it had made in vain: once more
+            with suppress(FileNotFoundError):
+                lock.acquire(timeout=SECONDS_TO_WAIT)
+                if os.path.exists(lock.lock_file):
+                    return lock
+                lock.release()
+            # Its holder has just taken away a folder that it had made in vain: once more.
     except Timeout:
         raise _in_use(folder, key) from None
     except (OSError, ValueError) as error:  # ValueError: no file system can hold such a path
@@ -142,5 +144,5 @@ def _lock_file(folder: Path) -> str:
 
 def _remove_empty(folders: Sequence[Path]) -> None:
     for folder in folders:
-        with suppress(OSError):  # not there, or somebody else has put something there
+        with suppress(OSError, ValueError):  # not there, no name for a folder, or somebody has put something there
             folder.rmdir()

@@ -42,7 +42,8 @@ class MetricsFile:
         self.path = path
         self._columns: list[str] = []
         self._last_written: int | None = None
-        self._waiting = []; self._open = {}
+        self._waiting = []
+        self._open = {}
         self._unsynced = False
         if path.exists():
             reader = _Reader(path)
@@ -63,24 +64,29 @@ class MetricsFile:
         if len(keep) < len(rows):
             self._rewrite(self._columns, keep)
         self._open = {**saved, **here}
-        if self._open: self._open[STEP] = step
+        if self._open:
+            self._open[STEP] = step
         return self.open_row
 
     def add(self, step, values):
-        if self._open and step < self._open[STEP]: raise ValueError(step)
+        if self._open and step < self._open[STEP]:
+            raise ValueError(step)
         if self._open and step > self._open[STEP]:
-            self._waiting.append(self._open); self._open = {}
+            self._waiting.append(self._open)
+            self._open = {}
         self._open[STEP] = step
         self._open.update({k: _plain(v) for k, v in values.items()})
         self._write()
 
     def sync(self, *, open_row):
         if open_row and self._open:
-            self._waiting.append(self._open); self._open = {}
+            self._waiting.append(self._open)
+            self._open = {}
         self._write()
 
     def _write(self):
-        if not self._waiting: return
+        if not self._waiting:
+            return
         cols = list(dict.fromkeys([*(self._columns or [STEP]), *(n for r in self._waiting for n in r)]))
         if cols != self._columns or not self.path.exists():
             self._rewrite(cols, [*self._rows(), *self._waiting])
@@ -96,7 +102,8 @@ class MetricsFile:
         self._columns = columns
 
     def _append(self, line: bytes) -> None:
-        with self.path.open("ab") as file: file.write(line)
+        with self.path.open("ab") as file:
+            file.write(line)
 
 
 def read(path: Path) -> list[Row]:

@@ -52,6 +52,11 @@ class NoWriter:
     def notify(self, line: str) -> None:
         """Tell a person."""
 
+    def notify_at(self, line: str, step: int) -> None:
+        """Tell a person of what has happened in optimizer step `step`, and record it for TensorBoard."""
+        self.notify(line)
+        self.text("nonfinite", line, step)
+
     def begin(self) -> None:
         """The first window is trained: from here on the run directory is this run's."""
 
@@ -133,7 +138,9 @@ class RunWriter(NoWriter):
 
     def row_of(self, step: int) -> Row:
         """For a checkpoint of `step`."""
-        return {name: value for name, value in self._open.items() if name != STEP} if self._open.get(STEP) == step else {}
+        return (
+            {name: value for name, value in self._open.items() if name != STEP} if self._open.get(STEP) == step else {}
+        )
 
     @property
     def _open(self) -> Row:
@@ -197,7 +204,9 @@ class RunWriter(NoWriter):
         """With several metrics, each a curve `final/...` of one point."""
         from torch.utils.tensorboard.summary import hparams
 
-        finite = {f"final/{name}": value for name, value in metrics.items() if value is not None and math.isfinite(value)}
+        finite = {
+            f"final/{name}": value for name, value in metrics.items() if value is not None and math.isfinite(value)
+        }
         plain = {
             key: value if isinstance(value, (bool, int, float)) else spelled_out(str(value))
             for key, value in flat(hyperparameters).items()

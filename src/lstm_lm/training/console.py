@@ -58,7 +58,10 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     memory = limits.gib(memory_advice.estimate(parts))
     yield "memory", f"about {memory} for weights, gradients, optimizer and one window"
     origin = "" if config.top.init_from is None else f", from the weights of {config.top.init_from}"
-    yield "run", f"{plan.run.path}" + (origin if plan.checkpoint is None else f", continued from {plan.checkpoint.path}")
+    yield (
+        "run",
+        f"{plan.run.path}" + (origin if plan.checkpoint is None else f", continued from {plan.checkpoint.path}"),
+    )
     if plan.changed:
         yield "changed", "; ".join(plan.changed)
 

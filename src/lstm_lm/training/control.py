@@ -34,7 +34,7 @@ class Control(pl.Callback):
     def __init__(self, plan: Plan, writer: NoWriter, signals: StopSignals, team: Team) -> None:
         self._run, self._writer, self._signals, self._team = plan.run, writer, signals, team
         self._options = plan.config.checkpoints
-        self._resumed = None if plan.checkpoint is None else plan.checkpoint.path
+        self._newest = None if plan.checkpoint is None else plan.checkpoint.path
         self.best = plan.best
         """The validation of best.ckpt."""
         self.best_is_trained = False
@@ -151,8 +151,8 @@ class Control(pl.Callback):
             raise self._writer.unsaved
 
     def newest(self) -> Path | None:
-        """The newest checkpoint of this run; None: there is none yet."""
-        return self._run.last if self._saved_step >= 0 and self._run.last.exists() else self._resumed
+        """The newest checkpoint that is whole; None: there is none yet."""
+        return self._newest if self._newest is None or self._newest.exists() else self._run.last
 
     def take_best(self, task: LanguageModelTask) -> None:
         """Give the model the weights of best.ckpt, where there is one; their average, where there is one.
@@ -171,6 +171,7 @@ class Control(pl.Callback):
         if self._options is None or trainer.global_step == self._saved_step:
             return
         self._last_is_current = self._save(trainer, self._run.last)
+        self._newest = self._run.last if self._last_is_current else self._newest
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
         self._signals.saved = True
 
@@ -208,7 +209,7 @@ class RunCheckpointIO(CheckpointIO):
         self.saved = True
         """Whether the last one could be written. It is no error: with several processes all meet after the writing."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write it."""
         checkpoint[checkpoint_file.SECTION]["row"] = self._writer.row_of(int(checkpoint["global_step"]))
         self.saved = self._writer.save(checkpoint, Path(path))

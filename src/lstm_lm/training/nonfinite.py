@@ -97,8 +97,8 @@ class NonFinite:
         self.rewinds: list[int] = []
         """Steps after which the weights were taken back to the last checkpoint's."""
         self.rewind_is_due = False
-        self.tell: Callable[[str, int], object] = lambda *_: None
-        """Hears at once of a step whose update is not made."""
+        self.notify: Callable[[str, int], object] = lambda *_: None
+        """Is called at once with a step whose update is not made."""
 
     def leaves_out(self, facts: StepFacts) -> bool:
         """Whether the update that is about to be made must not be.
@@ -140,12 +140,12 @@ class NonFinite:
                 raise self._error(facts, f"it has been rewound {MOST_REWINDS} times already")
             self.rewinds.append(facts.step)
             self.rewind_is_due = True
-            self.tell(f"{self._what(facts)}: back to the weights of the last checkpoint", facts.step)
+            self.notify(f"{self._what(facts)}: back to the weights of the last checkpoint", facts.step)
         elif self._in_a_row > MOST_SKIPPED_IN_A_ROW:
             raise self._error(facts, f"{MOST_SKIPPED_IN_A_ROW} steps in a row were left out before it")
         else:
             self.left_out.append(facts.step)
-            self.tell(f"{self._what(facts)}: its update is left out", facts.step)
+            self.notify(f"{self._what(facts)}: its update is left out", facts.step)
         return True
 
     def hints(self) -> list[str]:

@@ -89,8 +89,8 @@ class Plan:
             )
         checkpoint = _find(run, named, is_new)
         if checkpoint is None:
-            resumed = None if is_new else Resumed(0)
-            return cls(config, run, hardware.resolve(config.trainer), None, (), resumed, None, ())
+            new = cls.new(config, run)
+            return new if is_new else replace(new, resumed=Resumed(0))
         changed = _check_resumable(config, checkpoint)
         if named is None and not checkpoint.passed_over:  # steps that are lost are taken again
             reason = _why_complete(config, run, checkpoint)
@@ -98,9 +98,19 @@ class Plan:
                 return Complete(reason)
         best, warnings = _read_best(run, checkpoint)
         warnings = (*(f"{line}; set aside" for line in checkpoint.passed_over), *warnings)
-        row = checkpoint.section.get("row", {})
+        row = checkpoint.section["row"] if _belongs_to(run, checkpoint.path) else {}
         resumed = Resumed(checkpoint.step, checkpoint.path, row, newer_are_damaged=bool(checkpoint.passed_over))
         return cls(config, run, hardware.resolve(config.trainer), checkpoint, changed, resumed, best, warnings)
+
+    @classmethod
+    def new(cls, config: TrainConfig, run: RunDirectory | None = None) -> Self:
+        """That of a run that starts from the first step, in a directory that holds no other.
+
+        Raises:
+            UserError: a device or precision is not there.
+        """
+        directory = run or RunDirectory(Path())
+        return cls(config, directory, hardware.resolve(config.trainer), None, (), None, None, ())
 
     def with_config(self, config: TrainConfig) -> Self:
         """The same with another configuration: what tuning has chosen, say."""

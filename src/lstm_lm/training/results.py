@@ -62,7 +62,9 @@ class Results:
         if task.train_loss is not None:
             train.loss, train.step_ms = float(task.train_loss), clock.step_ms
             train.tokens_per_second = clock.tokens_per_second
-        elif self.plan.resumed is not None:  # no step was left to take; whoever took the last may not have lived to sum up
+        elif (
+            self.plan.resumed is not None
+        ):  # no step was left to take; whoever took the last may not have lived to sum up
             train.loss = self.plan.resumed.row.get("train/loss", train.loss)
         compiled = CompileFigures() if self.watch is None else self.watch.figures
         runtime.compile_graphs, runtime.graph_breaks = compiled.graphs, compiled.breaks

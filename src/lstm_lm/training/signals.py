@@ -61,7 +61,12 @@ class StopSignals:
         """
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.received is not None and error is not None and self.compiler is not None and self.compiler.failed(error):
+        if (
+            self.received is not None
+            and error is not None
+            and self.compiler is not None
+            and self.compiler.failed(error)
+        ):
             raise Interrupted(self.received) from error
 
     def train(self) -> None:

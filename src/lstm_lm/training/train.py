@@ -133,7 +133,13 @@ def run_worker() -> None:
     with join(None) as team:
         sent = team.send(None)
         if sent:  # else there is nothing to do
-            _run(pickle.loads(sent), team, NoWriter(Summary(command="", git_commit=None, versions={}, seed=None, status="running")), None, time.time())
+            _run(
+                pickle.loads(sent),
+                team,
+                NoWriter(Summary(command="", git_commit=None, versions={}, seed=None, status="running")),
+                None,
+                time.time(),
+            )
 
 
 def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, started_at: float) -> None:
@@ -160,6 +166,9 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
             )
             watch = CompileWatch(compilation, clock, writer, console) if compilation.enabled else None
             control = Control(plan, writer, signals, team)
+            if parts.task.nonfinite is not None:
+                parts.task.nonfinite.checkpoint = control.newest
+                parts.task.nonfinite.notify = writer.notify_at
             callbacks = make_callbacks(plan, parts, writer, clock, metrics, watch, control, console)
             trainer = make_trainer(plan, parts, callbacks, RunCheckpointIO(writer, plan.checkpoint))
             results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)

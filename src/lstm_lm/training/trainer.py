@@ -75,7 +75,9 @@ def make_trainer(plan: Plan, parts: Parts, callbacks: Sequence[pl.Callback], io:
         "log_every_n_steps": 1,  # of Lightning's own logging, which would warn that an epoch is shorter
         "profiler": make_profiler(config.trainer.get("profiler"), plan.run.profiler, team.rank, team.size),
     }
-    environment = LightningEnvironment() if team.size == 1 else TeamEnvironment(team)  # else it would look for a cluster
+    environment = (
+        LightningEnvironment() if team.size == 1 else TeamEnvironment(team)
+    )  # else it would look for a cluster
     if team.size > 1:
         settings["strategy"] = "ddp" if settings["strategy"] == "auto" else settings["strategy"]
         settings["devices"] = 1 if machine.device.type == "cpu" else [machine.device.index or 0]

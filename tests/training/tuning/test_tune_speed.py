@@ -167,9 +167,10 @@ def test_without_tuning_nothing_is_left_and_nothing_said(small_config: Config, t
 
 def test_a_step_without_lightning_is_lightnings_step(small_config: Config, tmp_path: Path) -> None:
     """What is timed is what is trained: the same losses, here with accumulated windows and clipping."""
+    from lstm_lm.training.parts import build_parts
+
     from lstm_lm.training.bare_loop import BareLoop
     from lstm_lm.training.config import TrainConfig
-    from lstm_lm.training.parts import build_parts
 
     overrides = (*DROPOUTS, "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1", "scheduler=one_cycle")
     lstm_lm.train(small_config("trainer.max_steps=3", *overrides), tmp_path / "run")

@@ -68,7 +68,9 @@ def _now(plan: Plan, team: Team, console: Console | None, signals: StopSignals) 
         console.print(f"tune={options.name}: measuring before training", highlight=False)
     if isinstance(options, SpeedOptions):
         from lstm_lm.training.tuning.speed import tune_speed
+
         return tune_speed(plan, options)
     assert isinstance(options, LearningRateOptions)
     from lstm_lm.training.tuning.learning_rate import tune_learning_rate
+
     return tune_learning_rate(plan, options, signals)

@@ -1,15 +1,20 @@
-"""The last lines of a run: what they tell to type works when it is pasted."""
+"""What a person reads before the first step, and at the end: what is there to type works when it is pasted."""
 
 import io
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+import lstm_lm
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.training.closing import show, show_interrupted
+from lstm_lm.training.console import show_interrupted, show_results
+
+Config = Callable[..., dict[str, Any]]
 
 AWKWARD = "it's a run, (lr=0.1) $HOME"
 
@@ -23,7 +28,7 @@ def ended() -> Summary:
 
 def shown(summary: Summary, folder: str) -> list[str]:
     console = Console(file=io.StringIO(), width=40)
-    show(summary, Path("outputs") / folder, console, sample=None, source="best.ckpt", hints=())
+    show_results(console, summary, RunDirectory(Path("outputs") / folder), None, "best.ckpt", ())
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -42,7 +47,7 @@ def test_how_to_go_on_is_quoted_for_a_shell(ended: Summary, tmp_path: Path) -> N
     run.checkpoints.mkdir(parents=True)
     run.last.touch()
     console = Console(file=io.StringIO(), width=40)
-    show_interrupted(ended, run, console)
+    show_interrupted(console, ended, run)
     told = console.file.getvalue().splitlines()[-1]  # type: ignore[attr-defined]
     words = shlex.split(told.partition("the same command with ")[2])
     assert words == [f"hydra.run.dir={run.path}", "resume=auto"]
@@ -54,7 +59,7 @@ def test_in_the_run_directory_itself_the_whole_path_is_told(
     """Hydra's job.chdir takes the process there; the user, who types the next command, is elsewhere."""
     monkeypatch.chdir(tmp_path)
     console = Console(file=io.StringIO(), width=40)
-    show(ended, tmp_path, console, sample=None, source="best.ckpt", hints=())
+    show_results(console, ended, RunDirectory(tmp_path), None, "best.ckpt", ())
     assert f"run={tmp_path}" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -63,7 +68,36 @@ def test_no_number_is_lost_on_a_narrow_terminal(width: int, ended: Summary) -> N
     ended.val = SplitSummary(loss=1.2345, perplexity=123456.7891, bits_per_character=2.3456, bits_per_byte=3.4567)
     ended.test = SplitSummary(loss=9.8765, perplexity=876.5432, bits_per_character=7.6543, bits_per_byte=6.5432)
     console = Console(file=io.StringIO(), width=width)
-    show(ended, Path("run"), console, sample=None, source="best.ckpt", hints=())
+    show_results(console, ended, RunDirectory(Path("run")), None, "best.ckpt", ())
     words = console.file.getvalue().split()  # type: ignore[attr-defined]
     numbers = ["1.2345", "123,456.7891", "2.3456", "3.4567", "9.8765", "876.5432", "7.6543", "6.5432"]
     assert [word for word in words if word in numbers] == numbers
+
+
+def told(config: dict[str, Any], folder: Path, width: int = 500) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    lstm_lm.train(config, folder, console=console)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("limits", "steps", "windows"),
+    [
+        (["trainer.limit_train_batches=5"], 5, 5),
+        (["trainer.limit_train_batches=5", "trainer.accumulate_grad_batches=2"], 3, 5),
+        (["trainer.overfit_batches=3"], 3, 3),
+    ],
+)
+def test_an_epochs_tokens_are_those_of_its_windows(
+    limits: list[str], steps: int, windows: int, small_config: Config, tmp_path: Path
+) -> None:
+    tokens = windows * 4 * 16  # batch_size, seq_len
+    assert f"an epoch has {steps}, of {tokens} tokens" in told(
+        small_config("trainer.max_steps=1", *limits), tmp_path / "run"
+    )
+
+
+def test_on_a_narrow_terminal_nothing_is_cut_off(small_config: Config, tmp_path: Path) -> None:
+    said = told(small_config("trainer.max_steps=1"), tmp_path / "run", width=20)
+    assert "…" not in said.partition("step ")[0]
+    assert "precision" in said

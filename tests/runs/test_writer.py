@@ -1,4 +1,4 @@
-"""What TensorBoard and metrics.csv get to see."""
+"""What a run writes, and what holds between its files."""
 
 import json
 from collections.abc import Callable
@@ -11,9 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 import lstm_lm
-from lstm_lm.runs import metrics_file
+from lstm_lm.runs import checkpoint_file, metrics_file, rotation
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training.run_logger import RunLogger, flat
+from lstm_lm.runs.summary import Summary
+from lstm_lm.runs.writer import Resumed, RunWriter
 
 Config = Callable[..., dict[str, Any]]
 
@@ -124,24 +125,111 @@ def test_the_hparams_tab_has_the_choices_and_several_metrics(run: Path) -> None:
     assert {"final/val/loss", "final/val/bits_per_byte", "final/train/tokens_per_second"} <= metrics
 
 
-def test_a_metric_without_a_step_is_refused(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
-    directory.create()
-    logger = RunLogger(directory, tensorboard=False)
-    with pytest.raises(ValueError, match="step"):
-        logger.log_metrics({"x": 1.0})
+def writer_of(folder: Path, resumed: Resumed | None = None) -> RunWriter:
+    summary = Summary.begin("train", 1)
+    return RunWriter(
+        RunDirectory(folder), summary, tensorboard=True, keep=3, resumed=resumed, record={}, warn=lambda _: None
+    )
 
 
 def test_a_histogram_of_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
-    directory.create()
-    logger = RunLogger(directory, tensorboard=True)
-    logger.begin()
-    logger.log_histogram("bad", torch.tensor([1.0, float("nan")]), 1)
-    logger.log_histogram("good", torch.tensor([1.0, 2.0]), 1)
-    logger.close()
+    writer = writer_of(tmp_path)
+    writer.begin()
+    writer.histogram("bad", torch.tensor([1.0, float("nan")]), 1)
+    writer.histogram("good", torch.tensor([1.0, 2.0]), 1)
+    writer.end("completed")
     assert events(tmp_path).Tags()["histograms"] == ["good"]
 
 
-def test_nested_choices_become_dotted_names() -> None:
-    assert flat({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": 1, "a.c": "[1, 2]", "d": "None"}
+def checkpoint_of(step: int) -> dict[str, Any]:
+    return {"global_step": step, "lstm_lm": {"schema_version": 1}}
+
+
+def test_before_the_first_step_nothing_is_written(tmp_path: Path) -> None:
+    """A run that is refused leaves what was there, and not even an empty folder."""
+    writer = writer_of(tmp_path / "run")
+    writer.row(1, {"train/loss": 2.0})
+    writer.text("note", "text", 1)
+    writer.file(tmp_path / "run" / "tuning.json", "{}")
+    writer.end("interrupted", "stopped by signal 2")
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_run_that_fails_while_it_starts_says_so_where_no_other_run_is(tmp_path: Path) -> None:
+    writer_of(tmp_path / "new").end("failed", "out of memory")
+    assert json.loads((tmp_path / "new" / "summary.json").read_text())["reason"] == "out of memory"
+    first = writer_of(tmp_path / "old")
+    first.begin()
+    first.end("completed")
+    writer_of(tmp_path / "old", Resumed(0)).end("failed", "out of memory")
+    assert json.loads((tmp_path / "old" / "summary.json").read_text())["status"] == "completed"
+
+
+def test_what_waited_is_written_when_the_run_begins(tmp_path: Path) -> None:
+    writer = writer_of(tmp_path)
+    writer.row(1, {"train/loss": 2.0})
+    writer.file(tmp_path / "tuning.json", "{}")
+    writer.begin()
+    writer.end("completed")
+    assert metrics_file.read(tmp_path / "metrics.csv") == [{"step": 1, "train/loss": 2.0}]
+    assert (tmp_path / "tuning.json").read_text() == "{}"
+
+
+def test_rows_are_on_the_disk_before_the_checkpoint_that_covers_them(tmp_path: Path) -> None:
+    """That of its own step is in it: a validation may still add to it."""
+    writer = writer_of(tmp_path)
+    writer.begin()
+    run = writer.run
+    for step in (1, 2):
+        writer.row(step, {"train/loss": float(step)})
+    assert writer.save(checkpoint_of(2), run.last)
+    assert metrics_file.read(run.metrics) == [{"step": 1, "train/loss": 1.0}]
+    assert writer.row_of(2) == {"train/loss": 2.0}
+    assert writer.save(checkpoint_of(3), run.last)
+    assert [row["step"] for row in metrics_file.read(run.metrics)] == [1, 2]
+    assert writer.row_of(3) == {}
+
+
+def test_one_step_is_saved_once(tmp_path: Path) -> None:
+    """A second time would push out the checkpoint before it."""
+    writer = writer_of(tmp_path)
+    writer.begin()
+    for step in (5, 10, 10, 10):
+        assert writer.save(checkpoint_of(step), writer.run.last)
+    steps = [checkpoint_file.load(path)["global_step"] for path in rotation.existing(writer.run.last)]
+    assert steps == [10, 5]
+
+
+def test_a_resumed_run_has_each_point_once(tmp_path: Path) -> None:
+    """Killed after a validation whose points are on the disk, and whose row is in no file yet."""
+    killed = writer_of(tmp_path)
+    killed.begin()
+    for step in (1, 2):
+        killed.row(step, {"train/loss": float(step)})
+    row = killed.row_of(2)
+    assert killed.save(checkpoint_of(2), killed.run.last)
+    killed.row(2, {"val/loss": 2.5})
+    killed.row(3, {"train/loss": 3.0})
+    killed._sync(3)
+    resumed = writer_of(tmp_path, Resumed(2, killed.run.last, row))
+    resumed.row(2, {"val/loss": 2.5})  # made up for, before the first step
+    resumed.begin()
+    resumed.row(3, {"train/loss": 3.0})
+    resumed.end("completed")
+    assert metrics_file.read(tmp_path / "metrics.csv") == [
+        {"step": 1, "train/loss": 1.0},
+        {"step": 2, "train/loss": 2.0, "val/loss": 2.5},
+        {"step": 3, "train/loss": 3.0},
+    ]
+    board = events(tmp_path)
+    assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3]
+    assert [event.step for event in board.Scalars("val/loss")] == [2]
+
+
+def test_nothing_that_is_said_can_end_a_run(tmp_path: Path) -> None:
+    def broken(line: str) -> None:
+        raise BrokenPipeError(line)
+
+    summary = Summary.begin("train", 1)
+    writer = RunWriter(RunDirectory(tmp_path), summary, tensorboard=False, keep=1, resumed=None, record={}, warn=broken)
+    writer.notify("something")

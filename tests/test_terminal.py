@@ -10,10 +10,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lm.cli.terminal import Terminal
 from lstm_lm.cli.text_output import note, print_lines, write_text
 from lstm_lm.runs import lookup
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.terminal import Terminal
 
 HOSTILE = "a\x1b[2J\x9b31m\x07\u202eb[red]c[/red][/no] :smile:"
 SHOWN = r"a\x1b[2J\x9b31m\u202eb[red]c"

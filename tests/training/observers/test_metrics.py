@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from lstm_lm.training.callbacks.clock import StepClock
-from lstm_lm.training.callbacks.recorder import Recorder
+from lstm_lm.training.observers.clock import StepClock
+from lstm_lm.training.observers.metrics import Metrics
 
 GPU = torch.device("cuda:0")
 
@@ -20,12 +20,12 @@ class AmdSmiException(Exception):
 
 
 class Texts:
-    """All of a logger that is used here."""
+    """All of a writer that is used here."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
 
-    def log_text(self, name: str, text: str, step: int) -> None:
+    def text(self, name: str, text: str, step: int) -> None:
         self.lines.append((name, text))
 
 
@@ -35,9 +35,9 @@ def texts() -> Texts:
 
 
 @pytest.fixture
-def recorder(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def metrics(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> Metrics:
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 1000)
-    return Recorder(texts, StepClock(), every_n_steps=1, steps_per_epoch=1, system=True)  # type: ignore[arg-type]
+    return Metrics(texts, StepClock(), every_n_steps=1, steps_per_epoch=1, total_steps=None, system=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -52,30 +52,28 @@ def recorder(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     ids=lambda error: type(error).__name__,
 )
 def test_a_figure_of_a_gpu_that_cannot_be_had_is_left_out_and_said_once(
-    recorder: Recorder, texts: Texts, monkeypatch: pytest.MonkeyPatch, error: Exception
+    metrics: Metrics, texts: Texts, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def utilization(_: Any) -> int:
         raise error
 
     monkeypatch.setattr(torch.cuda, "utilization", utilization)
     for _ in range(3):
-        values = recorder._machine(GPU)
+        values = metrics._machine(GPU)
         assert values["system/gpu_memory_bytes"] == 1000
         assert "system/gpu_percent" not in values
     assert texts.lines == [("system/gpu_percent", f"cannot be had here: {type(error).__name__}: {error}")]
-    assert recorder.idle_gpu_percent is None
+    assert metrics.idle_gpu_percent is None
 
 
-def test_what_is_no_number_is_left_out(recorder: Recorder, texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_number_is_left_out(metrics: Metrics, texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     """amdsmi says "N/A" where a card does not count something."""
     monkeypatch.setattr(torch.cuda, "utilization", lambda _: "N/A")
-    assert "system/gpu_percent" not in recorder._machine(GPU)
+    assert "system/gpu_percent" not in metrics._machine(GPU)
     assert "N/A" in texts.lines[0][1]
 
 
-def test_a_figure_that_can_be_had_is_recorded(
-    recorder: Recorder, texts: Texts, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_figure_that_can_be_had_is_recorded(metrics: Metrics, texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that could not be had before, too; and a GPU that is idle is worth a hint."""
 
     def lost(_: Any) -> int:
@@ -83,11 +81,11 @@ def test_a_figure_that_can_be_had_is_recorded(
 
     for use in (lost, lambda _: 20, lambda _: 40):
         monkeypatch.setattr(torch.cuda, "utilization", use)
-        values = recorder._machine(GPU)
+        values = metrics._machine(GPU)
     assert values["system/gpu_percent"] == 40
-    assert recorder.idle_gpu_percent == 30
+    assert metrics.idle_gpu_percent == 30
     assert len(texts.lines) == 1
 
 
-def test_a_cpu_has_no_such_figures(recorder: Recorder) -> None:
-    assert set(recorder._machine(torch.device("cpu"))) == {"system/cpu_percent", "system/ram_bytes"}
+def test_a_cpu_has_no_such_figures(metrics: Metrics) -> None:
+    assert set(metrics._machine(torch.device("cpu"))) == {"system/cpu_percent", "system/ram_bytes"}

@@ -12,7 +12,7 @@ from rich.console import Console
 import lstm_lm
 from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.profiling import make_profiler
+from lstm_lm.training.observers.profiling import make_profiler
 
 Config = Callable[..., dict[str, Any]]
 
