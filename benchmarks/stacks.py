@@ -33,7 +33,7 @@ class NotComparable(Exception):
 
 def strategy_names() -> list[str]:
     """Every strategy there is."""
-    return names("lstm_lm.forward")
+    return names("lstm_lm.forward.strategies")
 
 
 def make_strategy(name: str, **options: Any) -> Strategy:
@@ -44,7 +44,7 @@ def make_strategy(name: str, **options: Any) -> Strategy:
     """
     if name not in strategy_names():
         raise NotComparable(f"there is no strategy {name}")
-    make = find("lstm_lm.forward", name, "forward").STRATEGY
+    make = find("lstm_lm.forward.strategies", name, "forward").STRATEGY
     unknown = options.keys() - inspect.signature(make).parameters.keys()
     if unknown:
         raise NotComparable(f"{name} has no option {', '.join(sorted(unknown))}")

@@ -167,7 +167,7 @@ def test_strategies_are_compared_shown_and_drawn(
         product(script("forward").kinds_of(torch.device("cpu")), ("inference", "training"))
     )
     for cell in cells:
-        assert {*cell["speed_of_vendor"], *cell.get("refused", {})} == set(names("lstm_lm.forward"))
+        assert {*cell["speed_of_vendor"], *cell.get("refused", {})} == set(names("lstm_lm.forward.strategies"))
         assert {cell["best"], cell["auto"]} <= cell["speed_of_vendor"].keys() <= cell["ms"].keys()
     rows = written["custom_cells"]["rows"]
     assert "stepwise" in rows[0]["times_the_vendors"]
@@ -211,7 +211,7 @@ def test_a_whole_step_is_compared_with_todays_loop_shown_and_drawn(
     assert f"| {shape} | ours, float32 |" in page.page()
 
 
-@pytest.mark.skipif("pipelined" not in names("lstm_lm.forward"), reason="there is nothing to trace yet")
+@pytest.mark.skipif("pipelined" not in names("lstm_lm.forward.strategies"), reason="there is nothing to trace yet")
 def test_a_trace_shows_the_cells_of_both_passes(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
     written = run(tmp_path / "timeline.json", "timeline.py", "--sizes", "3", "8", "2", "12")
     directions = [dict(zip(written["columns"], cell, strict=True))["direction"] for cell in written["cells"]]

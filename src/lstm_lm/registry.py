@@ -1,4 +1,8 @@
-"""The folder is the registry: option NAME of a package is its module NAME. Adding a file adds the option."""
+"""The folder is the registry: option NAME of a package is its module NAME. Adding a file adds the option.
+
+One rule for every registry: each module in the folder is an option, but `interface`, which says what an option
+implements. The entrance is the package itself; what several options share lies outside, or in a folder of its own.
+"""
 
 import importlib
 import pkgutil
@@ -6,12 +10,14 @@ from types import ModuleType
 
 from lstm_lm.errors import UserError
 
+INTERFACE = "interface"
+
 
 def names(package: str) -> list[str]:
-    """Names of the options below `package` ("lstm_lm.tokenizers"): its modules, less those in its `NOT_OPTIONS`."""
+    """Names of the options of `package` ("lstm_lm.tokenizers"), sorted; no option is imported."""
     root = importlib.import_module(package)
-    reserved = getattr(root, "NOT_OPTIONS", frozenset({"interface"}))
-    return sorted(module.name for module in pkgutil.iter_modules(root.__path__) if module.name not in reserved)
+    modules = (module.name for module in pkgutil.iter_modules(root.__path__) if not module.ispkg)
+    return sorted(name for name in modules if name != INTERFACE)
 
 
 def find(package: str, name: str, where: str) -> ModuleType:

@@ -16,8 +16,8 @@ from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Subject, Windows
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.forward.choose import Choice
-from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import StackSpec, Workload
+from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.options import Options

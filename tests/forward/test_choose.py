@@ -16,9 +16,9 @@ from lstm_lm.forward import choose as choosing
 from lstm_lm.forward import trials
 from lstm_lm.forward.choose import check_forward, choose
 from lstm_lm.forward.interface import StackSpec, Strategy, Workload
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.stepwise import Stepwise
+from lstm_lm.forward.strategies.wavefront import Wavefront
 from lstm_lm.forward.trials import Trial
-from lstm_lm.forward.wavefront import Wavefront
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.registry import names
 
@@ -32,10 +32,10 @@ def test_auto_takes_what_is_estimated_to_be_fastest_of_all_that_can_run() -> Non
     choice = choose("auto", SPEC, CPU, WORKLOAD)
     costs = {
         name: choosing._strategy_class(name)().cost(SPEC, CPU, WORKLOAD)
-        for name in names("lstm_lm.forward")
+        for name in names("lstm_lm.forward.strategies")
         if choosing._strategy_class(name)().supports(SPEC, CPU, torch.float32) is None
     }
-    assert len(costs) == len(names("lstm_lm.forward"))
+    assert len(costs) == len(names("lstm_lm.forward.strategies"))
     assert costs[choice.strategy.name] == min(costs.values())
     assert "estimated faster than" in choice.reason
 
@@ -88,7 +88,7 @@ def test_auto_decides_by_shape_and_cell(
 ) -> None:
     """On two cores, whatever this machine has."""
     monkeypatch.setattr("lstm_lm.forward.costs.threads", lambda: 2)
-    monkeypatch.setattr("lstm_lm.forward.pipelined.usable_cores", lambda: 2)
+    monkeypatch.setattr("lstm_lm.forward.strategies.pipelined.usable_cores", lambda: 2)
     choice = choose("auto", spec, CPU, dataclasses.replace(WORKLOAD, **workload))
     assert choice.strategy.name == expected
 
@@ -115,8 +115,8 @@ def test_a_reason_is_given_once_and_a_lead_only_where_there_is_one(monkeypatch: 
     assert "not fused or pipelined: " in reason
     assert reason.count("layer_norm=true") == 1
     for ratio, told in ((1.04, "faster than stepwise"), (1.5, "faster than stepwise, 1.5 times as fast as stepwise")):
-        monkeypatch.setattr("lstm_lm.forward.stepwise.Stepwise.cost", lambda *_, ratio=ratio: ratio)
-        monkeypatch.setattr("lstm_lm.forward.wavefront.Wavefront.cost", lambda *_: 1.0)
+        monkeypatch.setattr("lstm_lm.forward.strategies.stepwise.Stepwise.cost", lambda *_, ratio=ratio: ratio)
+        monkeypatch.setattr("lstm_lm.forward.strategies.wavefront.Wavefront.cost", lambda *_: 1.0)
         assert choose("auto", CUSTOM, CPU, WORKLOAD).reason.startswith(f"estimated {told}; not")
 
 
@@ -157,7 +157,7 @@ def test_layers_of_unequal_width_are_no_wavefront() -> None:
 def test_an_unknown_strategy_lists_those_there_are() -> None:
     with pytest.raises(UserError) as caught:
         check_forward({"name": "fast"})
-    assert all(name in str(caught.value) for name in names("lstm_lm.forward"))
+    assert all(name in str(caught.value) for name in names("lstm_lm.forward.strategies"))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ class Count(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("name", names("lstm_lm.forward"))
+@pytest.mark.parametrize("name", names("lstm_lm.forward.strategies"))
 def test_no_strategy_reads_a_window_from_its_end(name: str) -> None:
     """Where a layer waits for all of the one below, nothing overlaps; elsewhere the weights for it are missing."""
     both_ways = dataclasses.replace(SPEC, bidirectional=True)

@@ -12,8 +12,8 @@ from test_variants import CELLS
 from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward import diagonals
-from lstm_lm.forward.stepwise import Stepwise
-from lstm_lm.forward.wavefront import Wavefront
+from lstm_lm.forward.strategies.stepwise import Stepwise
+from lstm_lm.forward.strategies.wavefront import Wavefront
 from lstm_lm.training import compiling
 
 

@@ -16,10 +16,10 @@ from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward import trials
-from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.grid import window
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Strategy
-from lstm_lm.forward.pipelined import Pipelined
+from lstm_lm.forward.strategies.fused import Fused
+from lstm_lm.forward.strategies.pipelined import Pipelined
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.registry import find, names
 from lstm_lm.training.module import LanguageModelTask
@@ -124,11 +124,11 @@ def on_gpu(given: tuple[Tensor, StackState, Masks]) -> tuple[Tensor, StackState,
 @pytest.mark.usefixtures("exact_products")
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("precision", CASES)
-@pytest.mark.parametrize("name", names("lstm_lm.forward"))
+@pytest.mark.parametrize("name", names("lstm_lm.forward.strategies"))
 @pytest.mark.parametrize("cell", PLAIN)
 def test_every_strategy_agrees_with_float64_on_the_cpu(cell: str, name: str, precision: str, dropout: float) -> None:
     parameters, autocast = CASES[precision]
-    strategy: Strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    strategy: Strategy = find("lstm_lm.forward.strategies", name, "forward").STRATEGY()
     stack, *given = example(SHAPE, parameters, dropout=dropout, cell=PLAIN[cell])
     if (reason := strategy.supports(stack.spec, CUDA, autocast or parameters)) is not None:
         pytest.skip(reason)

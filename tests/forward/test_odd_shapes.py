@@ -15,14 +15,18 @@ from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Strategy
-from lstm_lm.forward.pipelined import Pipelined
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.pipelined import Pipelined
+from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.registry import find, names
 
 CPU = torch.device("cpu")
+STRATEGIES = "lstm_lm.forward.strategies"
 WAYS: dict[str, Callable[[], Strategy]] = {
-    **{name: find("lstm_lm.forward", name, "forward").STRATEGY for name in names("lstm_lm.forward")},
+    **{
+        name: find("lstm_lm.forward.strategies", name, "forward").STRATEGY
+        for name in names("lstm_lm.forward.strategies")
+    },
     "pipelined, a step a chunk": partial(Pipelined, chunk=1, workers=2),
     "pipelined, the last chunk shorter": partial(Pipelined, chunk=4, workers=3),
     "pipelined, the window in one": partial(Pipelined, chunk=100, workers=2),

@@ -18,7 +18,7 @@ from lstm_lm.forward.interface import Masks, StackState
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.registry import find, names
 
-STRATEGIES = names("lstm_lm.forward")
+STRATEGIES = names("lstm_lm.forward.strategies")
 PLAIN = {cell.name: cell for cell in (LSTM, GRU, *map(rnn_cell, ("tanh", "relu")))}
 """The cells that torch has modules of."""
 MODULES: dict[str, Callable[[int, int], nn.RNNBase]] = {
@@ -123,7 +123,7 @@ def reference(stack: RecurrentStack, x: Tensor, state: StackState, masks: Masks)
 @pytest.mark.parametrize("cell", PLAIN)
 def test_strategy_agrees_with_torch(cell: str, name: str, shape: Shape, dtype: torch.dtype, dropout: float) -> None:
     stack, x, state, masks = example(shape, dtype, dropout=dropout, cell=PLAIN[cell])
-    strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    strategy = find("lstm_lm.forward.strategies", name, "forward").STRATEGY()
     reason = strategy.supports(stack.spec, x.device, dtype)
     if reason is not None:
         pytest.skip(reason)
@@ -161,7 +161,7 @@ def test_a_window_without_steps_is_refused() -> None:
 def test_the_same_under_autocast_within_bfloat16(cell: str, name: str) -> None:
     stack, x, state, masks = example(SHAPES[0], torch.float32, dropout=0.4, cell=PLAIN[cell])
     expected = reference(stack, x, state, masks)
-    stack.strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    stack.strategy = find("lstm_lm.forward.strategies", name, "forward").STRATEGY()
     with torch.autocast("cpu", torch.bfloat16):
         found = run(stack, x, state, masks)
     assert_close(found, expected, bound(stack.spec, x, torch.bfloat16))

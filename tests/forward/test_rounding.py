@@ -17,7 +17,7 @@ from test_variants import CELLS
 from torch import Tensor
 
 from lstm_lm.forward.interface import LayerWeights, Masks, Stack, StackSpec, StackState
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.models.recurrent_stack import RecurrentStack
 
 TYPES = {str(dtype): dtype for dtype in UNIT_ROUNDOFF}

@@ -19,10 +19,10 @@ from lstm_lm.cells.rnn import RNN
 from lstm_lm.errors import UserError
 from lstm_lm.forward import trials
 from lstm_lm.forward.choose import choose
-from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.grid.kernels import OneDNN
 from lstm_lm.forward.interface import StackSpec, Workload
-from lstm_lm.forward.pipelined import Pipelined
+from lstm_lm.forward.strategies.fused import Fused
+from lstm_lm.forward.strategies.pipelined import Pipelined
 from lstm_lm.forward.trials import Trial
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -14,12 +14,12 @@ from lstm_lm.cells.interface import Cell, StepMasks
 from lstm_lm.cells.lstm import LSTM, lstm_cell
 from lstm_lm.cells.rnn import RNN, rnn_cell
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Strategy
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.models.recurrent_stack import RecurrentStack
 from lstm_lm.registry import find, names
 
 REFERENCE = "stepwise"
-OTHERS = [name for name in names("lstm_lm.forward") if name != REFERENCE]
+OTHERS = [name for name in names("lstm_lm.forward.strategies") if name != REFERENCE]
 CELLS = {
     "plain": LSTM,
     "relu": lstm_cell("relu"),
@@ -71,7 +71,7 @@ def example(
 
 def able(name: str, widths: tuple[int, ...], cell: Cell, inside: str) -> bool:
     spec = StackSpec(cell, INPUTS, widths, True, () if inside == "none" else (inside,))
-    strategy: Strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    strategy: Strategy = find("lstm_lm.forward.strategies", name, "forward").STRATEGY()
     return strategy.supports(spec, torch.device("cpu"), torch.float64) is None
 
 
@@ -96,7 +96,7 @@ def test_strategy_agrees_with_the_reference(
     x, state, masks = example(widths, inside, between=True, locked=locked, cell=cell)
     stack.strategy = Stepwise()
     expected = run(stack, x, state, masks)
-    stack.strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    stack.strategy = find("lstm_lm.forward.strategies", name, "forward").STRATEGY()
     try:
         assert_close(run(stack, x, state, masks), expected, bound(stack.spec, x))
     finally:

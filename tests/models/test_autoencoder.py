@@ -120,7 +120,7 @@ def test_word_dropout_hides_preceding_tokens_from_the_decoder_alone() -> None:
     torch.testing.assert_close(half(TOKENS, state)[0], first, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("forward", names("lstm_lm.forward"))
+@pytest.mark.parametrize("forward", names("lstm_lm.forward.strategies"))
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_every_strategy_computes_the_same(forward: str, bidirectional: bool) -> None:
     """Vector, logits and gradients; dropout included."""

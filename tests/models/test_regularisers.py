@@ -10,12 +10,12 @@ from test_recurrent_language_model import TOKENS, model
 from torch import Tensor, nn
 
 from lstm_lm.forward.interface import Masks, Stack, StackState, Strategy, Workload
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.registry import find, names
 
 CPU = torch.device("cpu")
-STRATEGIES = names("lstm_lm.forward")
+STRATEGIES = names("lstm_lm.forward.strategies")
 ON_THE_VENDORS_KERNEL: dict[str, Any] = {"dropout": 0.3, "weight_drop": 0.4, "locked_dropout": True}
 INSIDE: dict[str, Any] = {"recurrent_dropout": 0.3, "zoneout_hidden": 0.2, "zoneout_cell": 0.25}
 EVERY: dict[str, Any] = {**ON_THE_VENDORS_KERNEL, **INSIDE, "layer_norm": True, "activation": "relu"}
@@ -23,7 +23,7 @@ EVERY: dict[str, Any] = {**ON_THE_VENDORS_KERNEL, **INSIDE, "layer_norm": True, 
 
 def strategy_for(name: str, lm: RecurrentLanguageModel) -> Strategy:
     """Skips the test where it cannot run the model."""
-    strategy: Strategy = find("lstm_lm.forward", name, "forward").STRATEGY()
+    strategy: Strategy = find("lstm_lm.forward.strategies", name, "forward").STRATEGY()
     reason = strategy.supports(lm.stack.spec, CPU, torch.float64)
     if reason is not None:
         pytest.skip(reason)

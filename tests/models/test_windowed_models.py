@@ -172,7 +172,7 @@ def test_it_starts_close_to_a_uniform_prediction(name: str) -> None:
 def test_there_is_one_way_to_run_it(name: str) -> None:
     way = model(name).use_forward("auto", CPU, WORKLOAD)
     assert (way.name, way.reason) == ("direct", "no recurrent layers")
-    for strategy in names("lstm_lm.forward"):
+    for strategy in names("lstm_lm.forward.strategies"):
         for refuse in (
             lambda chosen=strategy: model(name).use_forward(chosen, CPU, WORKLOAD),
             lambda chosen=strategy: model_class(name).check_forward({"name": chosen}),

@@ -5,8 +5,8 @@ from hypothesis import given
 from tokenizer_texts import SOME_TEXT
 
 from lstm_lm.errors import UserError
+from lstm_lm.text_chunks import AT_MOST
 from lstm_lm.tokenizers import tokenizer_from_json
-from lstm_lm.tokenizers.chunks import AT_MOST
 
 
 def test_the_ids_are_places_in_the_sorted_alphabet(fit):

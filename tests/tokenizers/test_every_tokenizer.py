@@ -14,8 +14,8 @@ from tokenizer_texts import ANY_TEXT, CUTS, SOME_TEXT, cut
 
 from lstm_lm import registry
 from lstm_lm.errors import UserError
+from lstm_lm.text_chunks import chunks
 from lstm_lm.tokenizers import tokenizer_class, tokenizer_from_json
-from lstm_lm.tokenizers.chunks import chunks
 
 NAMES = registry.names("lstm_lm.tokenizers")
 PROSE = "To be, or not to be: that is the question.\nWhether 'tis nobler in the mind to suffer\n" * 3

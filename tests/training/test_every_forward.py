@@ -31,7 +31,7 @@ PIPELINED = ("forward=pipelined", "forward.chunk=5")
 TWO_DEVICES = (*PIPELINED, "forward.devices=[cpu,cpu]")
 THREADS = (*PIPELINED, "forward.workers=3")
 WAYS: dict[str, tuple[str, ...]] = {
-    **{name: (f"forward={name}",) for name in names("lstm_lm.forward")},
+    **{name: (f"forward={name}",) for name in names("lstm_lm.forward.strategies")},
     "pipelined on three threads": THREADS,
     "pipelined on two devices": TWO_DEVICES,
 }
@@ -114,7 +114,7 @@ def test_what_one_strategy_trained_every_other_loads(way: str, small_config: Con
     lstm_lm.train(small_config(*DEEP, *WAYS[way], "trainer.max_steps=3"), tmp_path / "run")
     before = threads()
     texts = set()
-    for forward in ("auto", *names("lstm_lm.forward")):
+    for forward in ("auto", *names("lstm_lm.forward.strategies")):
         loaded = lstm_lm.load(tmp_path / "run", forward=forward)
         texts.add(lstm_lm.generate(loaded, prompt="the cat sat", max_new_tokens=20, seed=1))
         loaded.model.close()

@@ -13,9 +13,9 @@ from rich.console import Console
 import lstm_lm
 from lstm_lm.cells.lstm import LSTM, lstm_cell
 from lstm_lm.forward import trials
-from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import StackSpec
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.fused import Fused
+from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.forward.trials import Trial
 from lstm_lm.training import vendor_cost
 from lstm_lm.training.vendor_cost import Place, Window, compare, vendor_warnings

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import lstm_lm
-from lstm_lm.training.averaging.build import build_averaging
+from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.weight_average import WeightAverage
 
 

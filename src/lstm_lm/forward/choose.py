@@ -12,7 +12,7 @@ from lstm_lm.registry import find, names
 AUTO = "auto"
 DIRECT = "direct"
 """What is told instead of a strategy's name where a model has no recurrent layers."""
-PACKAGE = "lstm_lm.forward"
+PACKAGE = "lstm_lm.forward.strategies"
 WORTH_SAYING = 1.05
 """By how much the next best must be estimated to be slower before a number says so."""
 

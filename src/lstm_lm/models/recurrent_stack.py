@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lm.cells.interface import Cell, Extra
-from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import ONE_DIRECTION, LayerWeights, Masks, StackSpec, StackState, Strategy
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.fused import Fused
+from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.forward.vendor import why_not
 from lstm_lm.models.weight_drop import WeightDrop
 

@@ -17,8 +17,6 @@ __all__ = [
     "tokenizer_from_json",
 ]
 
-NOT_OPTIONS = frozenset({"chunks", "interface", "stored"})
-
 
 def tokenizer_class(name: str) -> type[Tokenizer]:
     """The class behind the option `tokenizer=NAME`.

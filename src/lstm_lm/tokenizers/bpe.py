@@ -12,9 +12,8 @@ from pydantic import Field
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from lstm_lm.options import Options
-from lstm_lm.tokenizers.chunks import AT_MOST, chunks
-from lstm_lm.tokenizers.interface import FitText, Ids, Tokenizer
-from lstm_lm.tokenizers.stored import fields, malformed
+from lstm_lm.text_chunks import AT_MOST, chunks
+from lstm_lm.tokenizers.interface import FitText, Ids, Tokenizer, fields, malformed
 
 PORTION = 4096  # characters that one thread of the library encodes at a time; its speed is flat from 1,000 to 16,000
 PARALLELISM = "TOKENIZERS_PARALLELISM"

@@ -6,8 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from lstm_lm.options import Options
-from lstm_lm.tokenizers.interface import FitText, Ids, Tokenizer
-from lstm_lm.tokenizers.stored import fields
+from lstm_lm.tokenizers.interface import FitText, Ids, Tokenizer, fields
 
 
 class ByteOptions(Options):

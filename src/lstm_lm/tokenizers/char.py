@@ -7,9 +7,8 @@ import numpy as np
 
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
-from lstm_lm.tokenizers.chunks import chunks
-from lstm_lm.tokenizers.interface import UNKNOWN, FitText, Ids, Tokenizer
-from lstm_lm.tokenizers.stored import fields, malformed, utf8
+from lstm_lm.text_chunks import chunks
+from lstm_lm.tokenizers.interface import UNKNOWN, FitText, Ids, Tokenizer, fields, malformed, utf8
 
 CODE_POINTS = 0x110000
 REPLACEMENTS = "\N{REPLACEMENT CHARACTER}? "  # the first of these in the alphabet stands in for what is not

@@ -1,4 +1,7 @@
-"""What every tokenizer is: text to token ids and back, in one piece or in a stream, kept as plain data."""
+"""What every tokenizer is: text to token ids and back, in one piece or in a stream, kept as plain data.
+
+`fields` and `utf8` check what `from_json` is given, which comes from a checkpoint or a cache.
+"""
 
 import codecs
 import hashlib
@@ -12,7 +15,7 @@ import numpy.typing as npt
 
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
-from lstm_lm.tokenizers.chunks import chunks
+from lstm_lm.text_chunks import chunks
 
 Unknown = Literal["error", "skip", "replace"]
 Ids = npt.NDArray[np.int64]
@@ -178,6 +181,41 @@ class StreamDecoder:
         rest = self._utf8.decode(b"", final=True)
         self._utf8.reset()
         return rest
+
+
+def malformed(name: str, what: str) -> UserError:
+    """The error for stored data of the tokenizer `name` that is not what `to_json` writes."""
+    return UserError(
+        f"the stored {name} tokenizer is malformed: {what}\n"
+        "the file that holds it is damaged or was made by something else: use another checkpoint"
+    )
+
+
+def fields(data: Mapping[str, Any], name: str, *keys: str) -> list[Any]:
+    """The values of `keys` in `data`, which must hold the tokenizer `name`, just those keys, and no others.
+
+    Raises:
+        UserError: it does not.
+    """
+    if not isinstance(data, Mapping):
+        raise malformed(name, "it is not a mapping of keys to values")
+    if data.get("name") != name:
+        raise malformed(name, "its name is another")
+    if set(data) != {"name", *keys}:
+        raise malformed(name, f"its keys must be {', '.join(['name', *keys])}")
+    return [data[key] for key in keys]
+
+
+def utf8(text: str, name: str) -> bytes:
+    """`text` in UTF-8.
+
+    Raises:
+        UserError: it holds a lone surrogate.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise malformed(name, "it holds a lone surrogate, which is no character") from None
 
 
 def _readable(piece: str) -> str:

@@ -11,9 +11,8 @@ from pydantic import Field
 
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
-from lstm_lm.tokenizers.chunks import chunks
-from lstm_lm.tokenizers.interface import UNKNOWN, FitText, Ids, Tokenizer
-from lstm_lm.tokenizers.stored import fields, malformed, utf8
+from lstm_lm.text_chunks import chunks
+from lstm_lm.tokenizers.interface import UNKNOWN, FitText, Ids, Tokenizer, fields, malformed, utf8
 
 # Pieces carry the blank before them, so that all of them joined are the text again, to the character.
 PIECE = re.compile(r" ?\w+| ?[^\w\s]+|\s")
@@ -35,7 +34,7 @@ class WordTokenizer(Tokenizer):
     OptionsType: ClassVar[type[Options]] = WordOptions
     always_replaces = True
     piece: ClassVar[re.Pattern[str]] = PIECE
-    """What a word is: no match may reach across a border of chunks (`chunks.py`), all of them are the whole text."""
+    """What a word is. No match reaches across a border of chunks (`text_chunks.py`); all of them are the whole text."""
 
     def __init__(self, words: Sequence[str]) -> None:
         """Take the known pieces, distinct, in the order of their ids, which count from 1."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import lstm_lm
 from lstm_lm.errors import UserError
-from lstm_lm.training.averaging.build import build_averaging
+from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.averaging.interface import Averaging
 
 SECTIONS = {name: lstm_lm.compose(f"averaging={name}")["averaging"] for name in ("none", "ema", "asgd")}

@@ -12,7 +12,7 @@ from lstm_lm.data.streams import IGNORE, Batch
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel, Outputs
-from lstm_lm.training.objectives.build import build_objective
+from lstm_lm.training.objectives import build_objective
 from lstm_lm.training.objectives.language_modelling import LanguageModelling, summed_cross_entropy
 
 

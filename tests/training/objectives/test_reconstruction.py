@@ -23,7 +23,7 @@ from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training.objectives.build import build_objective, objective_options
+from lstm_lm.training.objectives import build_objective, objective_options
 from lstm_lm.training.objectives.reconstruction import to_the_front
 
 Config = Callable[..., dict[str, Any]]
@@ -154,7 +154,7 @@ def test_a_resumed_run_takes_the_steps_of_one_that_was_not_stopped(
 
 def test_ten_steps_are_the_same_under_every_strategy(small_config: Config, tmp_path: Path) -> None:
     found = {}
-    for way in names("lstm_lm.forward"):
+    for way in names("lstm_lm.forward.strategies"):
         config = small_config(*AUTOENCODER, f"forward={way}", "model.num_layers=2", "trainer.max_steps=10")
         summary = lstm_lm.train(config, tmp_path / way)
         assert summary.runtime.forward == way

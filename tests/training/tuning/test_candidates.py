@@ -14,7 +14,7 @@ from lstm_lm.training.tuning.choice import as_typed, chosen_config, open_keys
 
 CPU = Machine("cpu", "bf16-mixed", threads=8, cores=8)
 SPEED = lstm_lm.compose("tune=speed")["tune"]
-STRATEGIES = names("lstm_lm.forward")
+STRATEGIES = names("lstm_lm.forward.strategies")
 
 
 def resolve(name: str, precision: str) -> str:

@@ -1,1 +1,1 @@
-"""The folder is the registry: `model=NAME` is the module NAME here, with a constant `MODEL`, a `LanguageModel`."""
+"""Models. One module is one option of the group `model=`, with a constant `MODEL`, a `LanguageModel`."""

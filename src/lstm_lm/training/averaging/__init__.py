@@ -1,3 +1,22 @@
-"""Averages of the weights over the steps of training, one file per option of `averaging=`."""
+"""Averages of the weights over the steps of training. One module is one option of the group `averaging=`."""
 
-NOT_OPTIONS = frozenset({"interface", "build"})
+from collections.abc import Mapping
+from typing import Any
+
+from lstm_lm.errors import UserError
+from lstm_lm.registry import find
+from lstm_lm.training.averaging.interface import Averaging
+
+
+def build_averaging(section: Mapping[str, Any], trainer: Mapping[str, Any]) -> Averaging:
+    """Check the `averaging` section, by itself and against the `trainer` section, and make the rule that it describes.
+
+    Raises:
+        UserError: no such average; a key is unknown or missing, or its value is out of range; it would never begin.
+    """
+    kind: type[Averaging] = find(__name__, str(section.get("name")), "averaging").AVERAGING
+    if kind.needs_validation and trainer.get("limit_val_batches") == 0:
+        raise UserError(
+            f"averaging={section['name']} begins by what validations find, and trainer.limit_val_batches=0 leaves none"
+        )
+    return kind(kind.OptionsType.parse(section, "averaging"))

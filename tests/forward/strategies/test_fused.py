@@ -10,10 +10,11 @@ from torch import Tensor
 
 from lstm_lm.cells.gru import GRU
 from lstm_lm.cells.lstm import LSTM
-from lstm_lm.forward import cudnn_layout, fused, trials
+from lstm_lm.forward import cudnn_layout, trials
 from lstm_lm.forward.cudnn_layout import cast_in_one_block, takes_one_block
-from lstm_lm.forward.fused import Calls, Fused
 from lstm_lm.forward.interface import StackSpec, Workload
+from lstm_lm.forward.strategies import fused
+from lstm_lm.forward.strategies.fused import Calls, Fused
 from lstm_lm.forward.trials import Trial
 from lstm_lm.models.recurrent_stack import RecurrentStack
 

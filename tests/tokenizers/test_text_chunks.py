@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizer_texts import ANY_TEXT, CUTS, cut
 
 from lstm_lm.errors import UserError
-from lstm_lm.tokenizers.chunks import AT_LEAST, AT_MOST, chunks
+from lstm_lm.text_chunks import AT_LEAST, AT_MOST, chunks
 
 
 def test_a_chunk_ends_where_a_word_does():

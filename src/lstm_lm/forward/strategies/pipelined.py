@@ -18,7 +18,6 @@ from torch import Tensor
 from lstm_lm.cells.interface import Cell
 from lstm_lm.errors import UserError
 from lstm_lm.forward import costs, trials
-from lstm_lm.forward.fused import Fused, asked_of
 from lstm_lm.forward.grid import schedule, window
 from lstm_lm.forward.grid.kernels import AnyVendor, OneDNN
 from lstm_lm.forward.grid.placement import balanced, find_devices
@@ -34,6 +33,7 @@ from lstm_lm.forward.interface import (
     Strategy,
     Workload,
 )
+from lstm_lm.forward.strategies.fused import Fused, asked_of
 from lstm_lm.limits import usable_cores
 
 

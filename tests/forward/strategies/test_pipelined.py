@@ -17,12 +17,12 @@ from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.cells.rnn import RNN
 from lstm_lm.errors import UserError
-from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.grid import kernels, schedule, window
 from lstm_lm.forward.grid.placement import balanced
 from lstm_lm.forward.grid.threads import NAME, Workers
 from lstm_lm.forward.interface import StackSpec
-from lstm_lm.forward.pipelined import Pipelined
+from lstm_lm.forward.strategies.fused import Fused
+from lstm_lm.forward.strategies.pipelined import Pipelined
 from lstm_lm.models.recurrent_stack import RecurrentStack
 
 SHAPE = Shape(13, 3, 5, (4, 4, 4))

@@ -31,7 +31,7 @@ from lstm_lm.forward.interface import (
     Strategy,
     Workload,
 )
-from lstm_lm.forward.stepwise import Stepwise
+from lstm_lm.forward.strategies.stepwise import Stepwise
 
 WORTH_JOINING = 4
 """Layers from which one product for both shares is faster: it multiplies 1 / (2 L) of the weights by zero."""
