@@ -25,12 +25,12 @@ from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 from lstm_lm.training import compiling
-from lstm_lm.training.averaging.build import build_averaging
+from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.identity import text_differences
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.nonfinite import NonFinite
-from lstm_lm.training.objectives.build import build_objective
+from lstm_lm.training.objectives import build_objective
 from lstm_lm.training.origin import find_origin, section_of, start_from
 from lstm_lm.training.plan import Checkpoint, Plan, refuse_other_text
 from lstm_lm.training.processes.team import ALONE, Team

@@ -10,10 +10,10 @@ from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
-from lstm_lm.training.averaging.build import build_averaging
+from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.callback_options import CallbackOptions, CheckpointOptions
 from lstm_lm.training.nonfinite import Action
-from lstm_lm.training.objectives.build import objective_options
+from lstm_lm.training.objectives import objective_options
 from lstm_lm.training.optimizers import optimizer_options
 from lstm_lm.training.runtime.settings import RuntimeOptions
 from lstm_lm.training.schedulers import Scheduler, scheduler_options

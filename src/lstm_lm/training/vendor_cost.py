@@ -16,8 +16,8 @@ from torch import Tensor
 from lstm_lm.cells.interface import StepMasks
 from lstm_lm.forward import trials
 from lstm_lm.forward.choose import Choice
-from lstm_lm.forward.fused import Fused
 from lstm_lm.forward.interface import Masks, StackSpec, Strategy
+from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.forward.vendor_limits import persistent_limit, persistent_neighbour
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.models.recurrent_stack import RecurrentStack

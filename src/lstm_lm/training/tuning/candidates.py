@@ -104,7 +104,7 @@ def _forwards(
     """Strategies, and apart those that cannot run with their reason; what `auto` takes is the first."""
     if asked == AUTO and listed is None and _is_direct(precision, resolve):
         return [DIRECT], []
-    tried = [asked] if asked != "auto" else listed or names("lstm_lm.forward")
+    tried = [asked] if asked != "auto" else listed or names("lstm_lm.forward.strategies")
     able: list[str] = []
     unable: list[tuple[str, str]] = []
     for name in tried:

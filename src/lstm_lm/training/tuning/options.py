@@ -41,7 +41,7 @@ class SpeedOptions(Options):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for key, known in (("precisions", list(TYPES)), ("forwards", names("lstm_lm.forward"))):
+        for key, known in (("precisions", list(TYPES)), ("forwards", names("lstm_lm.forward.strategies"))):
             unknown = [name for name in getattr(self, key) or [] if name not in known]
             if unknown:
                 raise ValueError(f"{key}={unknown}: choose from {', '.join(known)}")

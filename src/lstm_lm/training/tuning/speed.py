@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lstm_lm import hardware, limits
-from lstm_lm.forward.fused import Fused
+from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.training import together
 from lstm_lm.training.config import TrainConfig
