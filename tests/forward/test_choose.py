@@ -212,13 +212,3 @@ class Count(TorchDispatchMode):
         views = any(given.alias_info is not None and not given.alias_info.is_write for given in func._schema.returns)
         self.launched += not views and "empty" not in func.__name__
         return func(*args, **(kwargs or {}))
-
-
-@pytest.mark.parametrize("name", names("lstm_lm.forward.strategies"))
-def test_no_strategy_reads_a_window_from_its_end(name: str) -> None:
-    """Where a layer waits for all of the one below, nothing overlaps; elsewhere the weights for it are missing."""
-    both_ways = dataclasses.replace(SPEC, bidirectional=True)
-    reason = str(choosing._strategy_class(name)().supports(both_ways, CPU, torch.float32))
-    assert ("overlaps" if name in ("wavefront", "pipelined") else "no weights for reading backwards") in reason
-    with pytest.raises(ValueError, match="no weights for reading backwards"):
-        RecurrentStack(LSTM, 4, [8, 8], bidirectional=True)

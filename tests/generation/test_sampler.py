@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lstm_lm.generation import sampler
 from lstm_lm.generation.filters import Sampling
-from lstm_lm.generation.sampler import TokenStream, generate_ids
+from lstm_lm.generation.sampler import TokenStream
 from lstm_lm.models.interface import LanguageModel
 
 V = 11
@@ -16,9 +16,14 @@ PROMPT = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6])
 GREEDY = Sampling(temperature=0.0)
 
 
+def begun(model: LanguageModel, prompt: Tensor = PROMPT, **arguments: object) -> TokenStream:
+    stream = TokenStream(model, **{"sampling": Sampling(), "seed": 1, **arguments})  # type: ignore[arg-type]
+    stream.feed(prompt)
+    return stream
+
+
 def written(model: LanguageModel, prompt: Tensor = PROMPT, count: int = 30, **arguments: object) -> list[list[int]]:
-    arguments = {"sampling": Sampling(), "seed": 1, **arguments}
-    return [ids.tolist() for ids in generate_ids(model, prompt, max_new_tokens=count, **arguments)]  # type: ignore[arg-type]
+    return [ids.tolist() for ids in islice(begun(model, prompt, **arguments), count)]
 
 
 def flat(state: object) -> list[Tensor]:
@@ -120,8 +125,7 @@ def test_dropout_is_off_and_each_module_s_mode_stays_as_it_was() -> None:
     model.head.eval()  # type: ignore[union-attr, operator]
     before = modes(model)
     assert written(model) == expected
-    stream = generate_ids(model, PROMPT, max_new_tokens=3, sampling=Sampling(), seed=1)
-    for _ in stream:
+    for _ in islice(begun(model), 3):
         assert modes(model) == before, "between two tokens, too"
     assert modes(model) == before
 

@@ -20,10 +20,6 @@ from lstm_lm.options import Options
 StackState = tuple[LayerState, ...]
 """The state of a stack: one `LayerState` a layer, each tensor `[B, H_l]` with that layer's own width H_l."""
 
-ONE_DIRECTION = "a stack has no weights for reading backwards"
-NOTHING_OVERLAPS = "a layer that also reads backwards waits for the whole window of the layer below: nothing overlaps"
-"""Why a strategy refuses `StackSpec.bidirectional`; the second where overlapping layers is its whole point."""
-
 
 @dataclass(frozen=True)
 class StackSpec:
@@ -37,8 +33,6 @@ class StackSpec:
     """Whether training puts masks between the layers."""
     regularised: tuple[str, ...] = ()
     """What acts inside a step, as the user set it ("recurrent_dropout=0.2"): no vendor's kernel has it."""
-    bidirectional: bool = False
-    """Whether each layer also reads the window from its end, as no language model may."""
 
     @property
     def num_layers(self) -> int:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from itertools import islice
 from typing import Self
 
 import torch
@@ -16,26 +15,6 @@ LONGEST_WINDOW = 1024
 """Tokens of a prompt that are read at once; what bounds the memory of a long one."""
 _LOGITS_AT_ONCE = 2**22
 """Numbers; a window's logits `[T, N, V]` stay below this (16 MiB in float32)."""
-
-
-def generate_ids(
-    model: LanguageModel,
-    prompt_ids: Tensor,
-    *,
-    max_new_tokens: int,
-    sampling: Sampling,
-    num_samples: int = 1,
-    seed: int | None = None,
-    state: State | None = None,
-    autocast: torch.dtype | None = None,
-) -> Iterator[Tensor]:
-    """Continue `prompt_ids`, int64 `[n]` with n >= 1, N = `num_samples` times side by side; gives int64 `[N]` a token.
-
-    The arguments are those of `TokenStream`, which this is, read to `max_new_tokens`.
-    """
-    stream = TokenStream(model, sampling, num_samples=num_samples, seed=seed, state=state, autocast=autocast)
-    stream.feed(prompt_ids)
-    return islice(stream, max_new_tokens)
 
 
 class TokenStream(Iterator[Tensor]):

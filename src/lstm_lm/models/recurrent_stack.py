@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lm.cells.interface import Cell, Extra
-from lstm_lm.forward.interface import ONE_DIRECTION, LayerWeights, Masks, StackSpec, StackState, Strategy
+from lstm_lm.forward.interface import LayerWeights, Masks, StackSpec, StackState, Strategy
 from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.forward.vendor import why_not
@@ -31,18 +31,11 @@ class RecurrentStack(nn.Module):
         *,
         layer_dropout: bool = False,
         regularised: Sequence[str] = (),
-        bidirectional: bool = False,
         initialise: bool = True,
     ) -> None:
-        """Make the parameters; without `initialise` they hold whatever the memory held.
-
-        Raises:
-            ValueError: `bidirectional`; a stack has no weights for reading backwards.
-        """
+        """Make the parameters; without `initialise` they hold whatever the memory held."""
         super().__init__()
-        self.spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised), bidirectional)
-        if bidirectional:
-            raise ValueError(ONE_DIRECTION)
+        self.spec = StackSpec(cell, input_size, tuple(hidden_sizes), layer_dropout, tuple(regularised))
         self.strategy: Strategy = Fused() if why_not(self.spec) is None else Stepwise()
         self.vendor_layout: str | None = None
         self._in_cuda_graphs = False

@@ -19,7 +19,6 @@ from lstm_lm.cells.interface import Cell, LayerState
 from lstm_lm.forward import costs, trials
 from lstm_lm.forward.cudnn_layout import cast_in_one_block, lay_out
 from lstm_lm.forward.interface import (
-    ONE_DIRECTION,
     ForwardOptions,
     Masks,
     Stack,
@@ -57,8 +56,6 @@ class Fused(Strategy):
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
         """Only the vendor's own cells, in a type that was tried here."""
-        if spec.bidirectional:
-            return ONE_DIRECTION
         return why_not(spec) or trials.refusal(spec.cell, device, dtype)
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:

@@ -24,7 +24,6 @@ from lstm_lm.forward.grid.placement import balanced, find_devices
 from lstm_lm.forward.grid.streams import Streams
 from lstm_lm.forward.grid.threads import Workers
 from lstm_lm.forward.interface import (
-    NOTHING_OVERLAPS,
     ForwardOptions,
     Masks,
     Stack,
@@ -75,8 +74,6 @@ class Pipelined(Strategy):
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:
         """What the vendor's kernel computes, on CPUs and CUDA devices."""
-        if spec.bidirectional:
-            return NOTHING_OVERLAPS
         for place in {device} if self._named is None else {*self._named}:
             if place.type not in ("cpu", "cuda"):
                 return f"it runs on CPU threads, CUDA streams and several such devices, not on {place.type}"

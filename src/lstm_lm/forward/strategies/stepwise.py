@@ -17,7 +17,6 @@ from lstm_lm.forward import costs, diagonals
 from lstm_lm.forward.deferred import Deferred
 from lstm_lm.forward.diagonals import Compiled, Given, Products
 from lstm_lm.forward.interface import (
-    ONE_DIRECTION,
     LayerWeights,
     Masks,
     Stack,
@@ -37,9 +36,9 @@ class Stepwise(Strategy):
     def __init__(self) -> None:
         self._compiled: Compiled | None = None
 
-    def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:  # noqa: ARG002
+    def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
         """Every cell, everywhere."""
-        return ONE_DIRECTION if spec.bidirectional else None
+        return
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
         """As in `Strategy.cost`."""

@@ -22,7 +22,6 @@ from lstm_lm.forward import costs, diagonals
 from lstm_lm.forward.deferred import Deferred
 from lstm_lm.forward.diagonals import Compiled, Done, Given, Products
 from lstm_lm.forward.interface import (
-    NOTHING_OVERLAPS,
     LayerWeights,
     Masks,
     Stack,
@@ -47,8 +46,6 @@ class Wavefront(Strategy):
 
     def supports(self, spec: StackSpec, device: torch.device, dtype: torch.dtype) -> str | None:  # noqa: ARG002
         """Every cell, everywhere, but only layers of one width."""
-        if spec.bidirectional:
-            return NOTHING_OVERLAPS
         if not spec.uniform:
             return f"layers of unequal width ({', '.join(map(str, spec.hidden_sizes))}) make no batch"
         return None
