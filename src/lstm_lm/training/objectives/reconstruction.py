@@ -50,9 +50,8 @@ class Reconstruction(Objective):
         vector = model.encode(tokens, lengths)
         logits, _ = model(model.shifted(tokens), model.decoding(vector))
         nats = self._summed(logits, targets).nats
-        count = lengths.sum()
         shares = {} if model.training else _shares(model, vector, logits, targets, lengths)
-        return Loss(nats / count.clamp(min=1), state, nats.detach(), count, shares)
+        return Loss(nats / lengths.sum().clamp(min=1), state, nats.detach(), shares)
 
 
 def to_the_front(targets: Tensor) -> tuple[Tensor, Tensor]:
