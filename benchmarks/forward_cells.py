@@ -16,7 +16,7 @@ from torch import Tensor
 
 import lstm_lm
 from lstm_lm.errors import UserError
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import SelectedStrategy
 from lstm_lm.models.build import build_model
 from lstm_lm.training import compiling
 
@@ -122,7 +122,7 @@ def _contender(
         choice = model.use_forward(strategy, device, workload(case))
     except UserError as error:
         raise NotComparable(" ".join(str(error).split())) from error
-    if mode is not None and isinstance(choice, Choice):
+    if mode is not None and isinstance(choice, SelectedStrategy):
         compile_strategy(choice.strategy, mode)
     model.train(case.mode == "training")
     tokens = torch.randint(VOCABULARY, (shape.steps, shape.batch), device=device)

@@ -15,7 +15,7 @@ from lstm_lm.data.token_stream import ON_HOST
 from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Subject, Windows
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import SelectedStrategy
 from lstm_lm.forward.interface import StackSpec, Workload
 from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.models.build import build_model
@@ -43,8 +43,10 @@ class Planned(LanguageModel):
     def forward(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         return self.bias.expand(*tokens.shape, -1), state
 
-    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
-        return Choice(Fused(), "there is nothing to choose")
+    def use_forward(
+        self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload
+    ) -> SelectedStrategy:
+        return SelectedStrategy(Fused(), "there is nothing to choose")
 
     def activation_floats(self, tokens: int) -> int:
         return 0

@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import SelectedStrategy
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
@@ -61,7 +61,9 @@ class Scripted(LanguageModel):
         logits = torch.nn.functional.one_hot(self.script[places % len(self.script)], self.vocabulary_size)
         return logits * self.scale, state + len(tokens)
 
-    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
+    def use_forward(
+        self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload
+    ) -> SelectedStrategy:
         raise NotImplementedError
 
     def activation_floats(self, tokens: int) -> int:

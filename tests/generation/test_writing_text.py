@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_lm.errors import UserError
-from lstm_lm.generation.text import Session, sample_text, sample_texts, stream_text
+from lstm_lm.generation.text import TextSession, sample_text, sample_texts, stream_text
 from lstm_lm.tokenizers.byte import ByteTokenizer
 
 TOKENIZER = char_tokenizer()
@@ -143,26 +143,26 @@ def test_half_a_character_in_the_prompt_is_refused() -> None:
     assert len(str(refusal.value).splitlines()) <= 4
 
 
-def turn(session: Session, prompt: str, count: int) -> str:
+def turn(session: TextSession, prompt: str, count: int) -> str:
     return "".join(session.write(prompt, max_new_tokens=count))
 
 
 def test_prompts_without_answers_are_one_long_prompt() -> None:
-    session = Session(PRECISE, TOKENIZER, seed=1)
+    session = TextSession(PRECISE, TOKENIZER, seed=1)
     assert turn(session, "abc", 0) == ""
     assert turn(session, "", 0) == ""
     assert turn(session, "de\n", 40) == sample_text(PRECISE, TOKENIZER, "abcde\n", max_new_tokens=40, seed=1)
 
 
 def test_a_session_remembers_what_it_wrote() -> None:
-    session = Session(PRECISE, TOKENIZER, temperature=0.0)
+    session = TextSession(PRECISE, TOKENIZER, temperature=0.0)
     first = turn(session, "abc", 10)
     second = turn(session, "gh", 10)
     assert second == sample_text(PRECISE, TOKENIZER, "abc" + first + "gh", max_new_tokens=10, temperature=0.0)
 
 
 def test_a_session_without_a_new_prompt_goes_on_writing() -> None:
-    session = Session(MODEL, TOKENIZER, seed=1)
+    session = TextSession(MODEL, TOKENIZER, seed=1)
     text = turn(session, "abc", 30) + turn(session, "", 50)
     assert text == sample_text(MODEL, TOKENIZER, "abc", max_new_tokens=80, seed=1)
 
@@ -171,13 +171,13 @@ def test_a_turn_that_is_broken_off_can_be_gone_on_with() -> None:
     def some(pieces: Iterator[str], count: int) -> str:
         return "".join(piece for _, piece in zip(range(count), pieces, strict=False))
 
-    session = Session(MODEL, TOKENIZER, seed=1)
+    session = TextSession(MODEL, TOKENIZER, seed=1)
     text = some(session.write("abc", max_new_tokens=100), 7)
     assert text + turn(session, "", 20) == sample_text(MODEL, TOKENIZER, "abc", max_new_tokens=27, seed=1)
 
 
 def test_a_refused_prompt_leaves_the_session_as_it_was() -> None:
-    session = Session(MODEL, TOKENIZER, seed=1)
+    session = TextSession(MODEL, TOKENIZER, seed=1)
     turn(session, "abc", 0)
     with pytest.raises(UserError):
         session.write("Z", max_new_tokens=5)
@@ -185,7 +185,7 @@ def test_a_refused_prompt_leaves_the_session_as_it_was() -> None:
 
 
 def test_each_turn_ends_at_a_stop_string_of_its_own() -> None:
-    session = Session(dictated("yes.no."), ByteTokenizer(), temperature=0.0, stop=".")
+    session = TextSession(dictated("yes.no."), ByteTokenizer(), temperature=0.0, stop=".")
     assert turn(session, "", 50) == "yes"
     assert turn(session, "", 50) == "no"
 

@@ -26,7 +26,7 @@ class StepMasks(NamedTuple):
     hidden: Tensor | None = None
     """Zoneout: the share of the old hidden state that stays, 0 or 1; without training its expectation, p."""
     cell: Tensor | None = None
-    """The same for the cell state."""
+    """Zoneout: the share of the old cell state that stays, as `hidden` has it."""
 
 
 Step = Callable[[Tensor, Tensor | None, LayerState, tuple[Tensor, ...], StepMasks], LayerState]

@@ -5,8 +5,8 @@ Source: Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidde
     c' = stay_c * c + (1 - stay_c) * (f * c + i * g)
     h' = stay_h * h + (1 - stay_h) * (o * tanh(f * c + i * g))
 
-where each number of stay_c is 1 with probability p_c, else 0, anew at each step, and stay_h with p_h. At test time both
-are their expectations, p_c and p_h. What h' reads is the cell state before zoneout.
+where each number of stay_c is 1 with probability p_c, else 0, drawn at each step, and stay_h with p_h. At test time
+both are their expectations, p_c and p_h. What h' reads is the cell state before zoneout.
 """
 
 import torch

@@ -49,11 +49,9 @@ class OfTheEncoder(Embedder):
 
     @property
     def size(self) -> int:
-        """As in `Embedder.size`."""
         return int(self.model.vector_size)
 
     def rows(self, texts: Sequence[Ids]) -> Tensor:
-        """As in `Embedder.rows`."""
         cut = [np.array_split(ids, -(-len(ids) // self.steps)) for ids in texts]
         pieces = [piece for each in cut for piece in each]
         tokens, lengths = _columns(pieces, self.device)
@@ -73,11 +71,9 @@ class MeanHidden(Embedder):
 
     @property
     def size(self) -> int:
-        """As in `Embedder.size`."""
         return int(self.model.options.hidden_sizes[-1])
 
     def rows(self, texts: Sequence[Ids]) -> Tensor:
-        """As in `Embedder.rows`."""
         tokens, lengths = _columns(texts, self.device)
         state = self.model.initial_state(len(texts))
         total: Tensor | float = 0.0

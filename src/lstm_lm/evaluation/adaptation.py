@@ -1,4 +1,4 @@
-"""Dynamic evaluation: a model that goes on learning from text that it has been scored on.
+"""Dynamic evaluation: a model that continues to learn from text that it has been scored on.
 
 Krause, Kahembwe, Murray and Renals, "Dynamic Evaluation of Neural Sequence Models" (ICML 2018). After each segment s of
 the text the weights w take one step,
@@ -67,7 +67,7 @@ def gradient_rms(
             loss, _, state = _loss(subject, Batch(ids[:-1], ids[1:], fresh=False), state)
             for square, gradient in zip(squares, gradients(loss, parameters), strict=True):
                 square.addcmul_(gradient, gradient)
-        subject.tell("dynamic: gradients of training text", place + 1, places)
+        subject.report("dynamic: gradients of training text", place + 1, places)
     return [(square / (places * in_a_row)).sqrt_() for square in squares]
 
 
@@ -127,7 +127,7 @@ def score_and_learn(subject: Subject, windows: EvalWindows, sums: BlockSums, ada
         adapter.learn(loss)
         begin += len(batch.inputs)
         if number % 16 == 0:
-            subject.tell(what, number + 1, len(windows))
+            subject.report(what, number + 1, len(windows))
 
 
 def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -14,11 +14,11 @@ from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.token_stream import TokenStream, choose
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.methods import method_of
-from lstm_lm.evaluation.methods.interface import Subject, Tell, Windows
+from lstm_lm.evaluation.methods.interface import Report, Subject, Windows
 from lstm_lm.evaluation.text import EvaluationText, data_section, read_text
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.evaluation.trained_on import changed_since, trained_on
-from lstm_lm.forward.choose import Way
+from lstm_lm.forward.choose import ForwardPath
 from lstm_lm.forward.interface import Workload
 from lstm_lm.loading import Loaded
 from lstm_lm.models.interface import LanguageModel
@@ -46,7 +46,7 @@ def evaluate_loaded(
     precision: str = "auto",
     token_stream: TokenStream = "auto",
     command: str | None = None,
-    tell: Tell = lambda *_: None,
+    report: Report = lambda *_: None,
 ) -> Evaluation:
     """Evaluate the model of `loaded`. Writes nothing.
 
@@ -58,7 +58,7 @@ def evaluate_loaded(
         precision: as it was loaded in.
         token_stream: where the text lies.
         command: what was typed.
-        tell: hears how far the work is.
+        report: called with how far the work is.
 
     Raises:
         UserError: an option, the text or the model is not as it must be.
@@ -74,7 +74,7 @@ def evaluate_loaded(
     text = read_text(data_section(data, loaded.config.get("data")), loaded.tokenizer)
     device, dtype = place_of(model)
 
-    def use_forward(workload: Workload) -> Way:
+    def use_forward(workload: Workload) -> ForwardPath:
         return model.use_forward(forward, device, workload)
 
     known = trained_on(_scored(chosen.options, text), text.corpus.manifest, loaded.text)
@@ -89,7 +89,7 @@ def evaluate_loaded(
         dtype=dtype,
         autocast=loaded.autocast,
         use_forward=use_forward,
-        tell=tell,
+        report=report,
     )
     try:
         outcome = chosen.evaluate(subject)

@@ -24,7 +24,7 @@ class EvaluationText:
     options: CorpusOptions
 
     def identity(self) -> dict[str, Any]:
-        """What tells it from other texts, as plain data."""
+        """What distinguishes it from other texts, as plain data."""
         manifest = self.corpus.manifest
         return {
             "name": manifest.corpus,

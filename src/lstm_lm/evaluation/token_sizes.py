@@ -10,7 +10,7 @@ from torch import Tensor
 from lstm_lm.tokenizers import Tokenizer
 
 _CONTINUES = 0xC0, 0x80
-"""Mask and value of a byte that goes on with a character in UTF-8."""
+"""Mask and value of a byte that continues a character in UTF-8."""
 
 
 class Counts(NamedTuple):

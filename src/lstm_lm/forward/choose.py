@@ -11,13 +11,13 @@ from lstm_lm.registry import find, names
 
 AUTO = "auto"
 DIRECT = "direct"
-"""What is told instead of a strategy's name where a model has no recurrent layers."""
+"""What stands for a strategy's name where a model has no recurrent layers."""
 PACKAGE = "lstm_lm.forward.strategies"
 WORTH_SAYING = 1.05
 """By how much the next best must be estimated to be slower before a number says so."""
 
 
-class Choice(NamedTuple):
+class SelectedStrategy(NamedTuple):
     """A strategy, and why it was taken, for people to read."""
 
     strategy: Strategy
@@ -25,22 +25,23 @@ class Choice(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The strategy's."""
+        """The strategy's option of `forward=`."""
         return self.strategy.name
 
 
-class Direct(NamedTuple):
+class NoStrategy(NamedTuple):
     """The one way to run a model without recurrent layers: no strategy has anything to execute there."""
 
     reason: str = "no recurrent layers"
 
     @property
     def name(self) -> str:
-        """For people to read."""
+        """What a summary gives as the strategy."""
         return DIRECT
 
 
-Way = Choice | Direct
+ForwardPath = SelectedStrategy | NoStrategy
+"""How a model's forward pass runs; both have a name and a reason."""
 
 
 def check_forward(section: Mapping[str, Any]) -> None:
@@ -59,7 +60,9 @@ def check_forward(section: Mapping[str, Any]) -> None:
     _make(section)
 
 
-def choose(forward: str | Mapping[str, Any], spec: StackSpec, device: torch.device, workload: Workload) -> Choice:
+def choose(
+    forward: str | Mapping[str, Any], spec: StackSpec, device: torch.device, workload: Workload
+) -> SelectedStrategy:
     """The strategy that `forward` asks for, or with `auto` the fastest of those that can run `spec` there.
 
     Args:
@@ -81,10 +84,10 @@ def choose(forward: str | Mapping[str, Any], spec: StackSpec, device: torch.devi
         able = [other for other, refusal in _refusals(spec, device, workload.dtype).items() if refusal is None]
         raise Unavailable(f"forward={name}: {reason}\nuse forward=auto, or one of: {', '.join(able)}")
     details = strategy.details(spec, device, workload)
-    return Choice(strategy, f"asked for: {details}" if details else "asked for")
+    return SelectedStrategy(strategy, f"asked for: {details}" if details else "asked for")
 
 
-def _fastest(spec: StackSpec, device: torch.device, workload: Workload) -> Choice:
+def _fastest(spec: StackSpec, device: torch.device, workload: Workload) -> SelectedStrategy:
     """By each strategy's own estimate."""
     refusals = _refusals(spec, device, workload.dtype)
     able = {name: _strategy_class(name)() for name, refusal in refusals.items() if refusal is None}
@@ -101,7 +104,7 @@ def _fastest(spec: StackSpec, device: torch.device, workload: Workload) -> Choic
         if refusal is not None:
             because.setdefault(refusal, []).append(name)
     parts += [f"not {_listed(passed_over, 'or')}: {refusal}" for refusal, passed_over in because.items()]
-    return Choice(able[first], "; ".join(parts))
+    return SelectedStrategy(able[first], "; ".join(parts))
 
 
 def _listed(names: Sequence[str], last: str = "and") -> str:

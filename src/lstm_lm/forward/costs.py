@@ -1,10 +1,9 @@
 """What a window costs under each strategy on a CPU, in microseconds: the table behind `forward=auto` and the chunks.
 
-Fitted to benchmarks/forward.py on 2 cores with oneDNN, as they are (AVX-512, bfloat16) and told to be AVX2. Only ratios
-matter, and those between strategies move less from machine to machine than times do: one table serves both kinds.
-`auto` is checked on shapes that were not used for the fit. What is
-said of ATen's loop, which runs a GRU and simple cells, is ratios of CPU time to the LSTM's strategies, on few shapes
-(docs/decisions/0015-gru-and-rnn.md).
+Fitted to benchmarks/forward.py on 2 cores with oneDNN, as they are (AVX-512, bfloat16) and restricted to AVX2. Only
+ratios matter, and those between strategies move less from machine to machine than times do: one table serves both
+kinds. `auto` is checked on shapes that were not used for the fit. What is said of ATen's loop, which runs a GRU and
+simple cells, is ratios of CPU time to the LSTM's strategies, on few shapes (docs/decisions/0015-gru-and-rnn.md).
 """
 
 from typing import NamedTuple
@@ -20,7 +19,7 @@ CPU = torch.device("cpu")
 VENDOR_RATE = {2: 374e3, 4: 246e3, 8: 123e3}
 """By item size in bytes: operations a microsecond that the vendor's kernel does on one core."""
 VENDOR_STEP = 2.0
-"""Of a step, besides its products."""
+"""Of a step of that kernel, besides its products."""
 READ = 0.002
 """For each 1,000 bytes of weights that a core reads in a step, from its own cache."""
 OWN_CACHE = 1e3
@@ -30,7 +29,7 @@ READ_BEYOND = 0.004
 VENDOR_CALL = (24.0, 0.46)
 """Of a call over a chunk, and for each 1,000 weights of the layer: they are re-packed."""
 VENDOR_BACKWARD_CALL = (47.0, 1.39)
-"""The same backwards: their gradient is summed, too."""
+"""Of a call backwards over a chunk, and for each 1,000 weights: their gradient is summed, too."""
 VENDOR_WAIT = {2: 0.8, 4: 0.8, 8: 0.8}
 """By item size: what the threads of one kernel wait for each other at every step."""
 VENDOR_CELL = {1: 6.0, 3: 16.0, 4: 20.0}
@@ -45,15 +44,16 @@ ATEN_HALF = 1.3
 """What its step costs in 16 bits, against one in Python: types change at each step."""
 ATEN_CALL = (60.0, 0.5)
 ATEN_BACKWARD_CALL = (200.0, 1.5)
-"""As VENDOR_CALL and VENDOR_BACKWARD_CALL: a graph of autograd's own; the gradients of chunks are summed."""
+"""Of a call of that loop over a chunk, forwards and backwards, and for each 1,000 weights: autograd builds a graph for
+it, and sums the gradients of chunks."""
 LOOP_RATE = 144e3
 """Operations a microsecond of plain matrix products, on all cores of two."""
 LOOP_RATE_ALONE = 100e3
-"""The same on one core: small products gain little from a second one."""
+"""Operations a microsecond of plain matrix products on one core: small ones gain little from a second."""
 LOOP_HALF = 2.0
-"""Times that rate: products in 16 bits."""
+"""Products in 16 bits, as a multiple of LOOP_RATE."""
 LOOP_HALF_IN_SOFTWARE = 1 / 20
-"""The same where the processor has no instructions for them (benchmarks/sixteen_bits.py)."""
+"""Products in 16 bits where the processor has no instructions for them, as a multiple (benchmarks/sixteen_bits.py)."""
 LOOP_STEP = {1: 10.0, 3: 30.0, 4: 30.0}
 """By gates: of a step in Python, a dozen small operations where there are several."""
 LAYER_STEP = 4.0

@@ -3,7 +3,7 @@
 cuDNN takes all weights of one call as one block of memory. torch.nn.LSTM's `flatten_parameters` does this for a whole
 stack; here a stack may also run layer by layer, which needs one block a layer.
 
-Weights that are made anew for every window (weight drop) are copied to the same places in blocks of their own: PyTorch
+Weights that are made for every window (weight drop) are copied to the same places in blocks of their own: PyTorch
 asks whether the weights lie, from the start of the first one's storage on, where cuDNN expects them
 (`try_get_weight_buf` in aten/src/ATen/native/cudnn/RNN.cpp), not whether they are parameters.
 """

@@ -38,7 +38,7 @@ class Deferred:
         """`[steps, ..., B, N]`: what is added to the products."""
 
     def multiplied(self, rows: Iterable[Tensor]) -> None:
-        """Tell what the weight was multiplied by: `[..., B, K]` for each step in turn; parts may follow each other."""
+        """Note what the weight was multiplied by: `[..., B, K]` for each step in turn; parts may follow each other."""
         if self._wanted:
             self._multiplied.extend(row.detach() for row in rows)
 

@@ -36,7 +36,7 @@ class Given(NamedTuple):
     active: Tensor | None  # bool[D, L, 1, 1], which layers are on the grid; None: all of them, on each diagonal
 
     def split(self, lengths: list[int]) -> "list[Given]":
-        """The same in parts of so many diagonals.
+        """Parts of `lengths` diagonals each.
 
         Never by indexing: the gradient of each index is as large as the whole.
         """
@@ -107,7 +107,7 @@ Compiled = Callable[[Step, Products, Given, LayerState], tuple[Tensor, Tensor, T
 def joined(
     step: Step, products: Products, given: Given, state: LayerState
 ) -> tuple[Tensor, Tensor, Tensor | None, LayerState]:
-    """The same with `top`, `read` and `below` each as one tensor: a graph of few results, for torch.compile."""
+    """`run` with `top`, `read` and `below` each as one tensor: a graph of few results, for torch.compile."""
     done = run(step, products, given, state)
     read = torch.stack(done.read).detach()
     below = torch.stack(done.below).detach() if done.below else None

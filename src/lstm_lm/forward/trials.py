@@ -39,7 +39,7 @@ def run_once(cell: Cell, device: torch.device, dtype: torch.dtype) -> Trial:
     """One step of one layer of the vendors' `cell` in `dtype`, outside of autocast; nothing is drawn.
 
     Raises:
-        RuntimeError: the device has too little memory to tell.
+        RuntimeError: the device has too little memory for a trial.
     """
     key = cell.name, device, dtype, torch._C._get_mkldnn_enabled(), torch._C._get_cudnn_enabled()
     if key not in _tried:

@@ -1,6 +1,6 @@
 """What keeps cuDNN off its fastest layers, the persistent kernels, which hold the recurrent weights on the chip.
 
-PyTorch chooses cuDNN's algorithm by shape, type and GPU, and tells nobody (`get_algo` in
+PyTorch chooses cuDNN's algorithm by shape, type and GPU, and does not report it (`get_algo` in
 aten/src/ATen/native/cudnn/RNN.cpp, whose conditions these are, as of PyTorch 2.13): PERSIST_STATIC for float16, one
 layer a call, H and input multiples of 128, H <= 1024, and on Ampere and later a batch that is a multiple of 8 and at
 most 128; a simple cell of H >= 896 with a batch below 96 only, a GRU never. For small H (LSTM and GRU up to 128, simple

@@ -94,7 +94,7 @@ def generate(
 
 
 def settings_of(options: GenerateOptions, autocast: torch.dtype | None = None) -> Settings:
-    """What `stream_text`, `sample_text`, `sample_texts` and `Session` take; `autocast` as `Loaded` has it."""
+    """What `stream_text`, `sample_text`, `sample_texts` and `TextSession` take; `autocast` as `Loaded` has it."""
     return Settings(
         temperature=options.temperature,
         top_k=options.top_k,

@@ -1,4 +1,4 @@
-"""What `generate` can be told about the text: the keys and their ranges."""
+"""The keys of `generate` that concern the text, and their ranges."""
 
 from typing import Annotated
 

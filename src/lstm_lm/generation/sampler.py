@@ -7,8 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from lstm_lm.generation.choice import Choice
 from lstm_lm.generation.filters import Sampling
+from lstm_lm.generation.token_chooser import TokenChooser
 from lstm_lm.models.interface import LanguageModel, State
 
 LONGEST_WINDOW = 1024
@@ -50,7 +50,7 @@ class TokenStream(Iterator[Tensor]):
         self._model = model
         self._device = next(model.parameters()).device
         self._num_samples = num_samples
-        self._choice = Choice(sampling, (num_samples, model.vocabulary_size), self._device, seed)
+        self._choose = TokenChooser(sampling, (num_samples, model.vocabulary_size), self._device, seed)
         self._autocast = autocast
         self._compiled = any(map(_is_compiled, model.modules()))
         with torch.inference_mode():
@@ -85,7 +85,7 @@ class TokenStream(Iterator[Tensor]):
             raise ValueError("feed at least one token before the first is drawn")
         # Entered for each token, because what runs between two tokens is the caller's code.
         with torch.inference_mode():
-            chosen = self._choice(self._read(self.last)[-1])
+            chosen = self._choose(self._read(self.last)[-1])
             self.last = chosen.unsqueeze(0)
         return chosen
 

@@ -55,7 +55,7 @@ def stream_text(
         RunError: from the iterator: the model's weights have diverged.
         ValueError: a setting is out of its range.
     """
-    return Session(model, tokenizer, **settings).write(prompt, max_new_tokens=max_new_tokens)
+    return TextSession(model, tokenizer, **settings).write(prompt, max_new_tokens=max_new_tokens)
 
 
 def sample_text(
@@ -101,7 +101,7 @@ def sample_texts(
     return ["".join([*text, row.finish()]) for text, row in zip(texts, rows, strict=True)]
 
 
-class Session:
+class TextSession:
     """A text that grows in turns: each prompt continues what was read and written before, the state carried on.
 
     The model has read every token it wrote, a stop string's included.
@@ -115,7 +115,7 @@ class Session:
     def write(self, prompt: str = "", *, max_new_tokens: int) -> Iterator[str]:
         """Read `prompt` (when this returns, it has been read) and continue it; gives non-empty pieces of text.
 
-        Read the pieces to their end, or leave off anywhere: the next turn goes on from the last token drawn.
+        Read the pieces to their end, or leave off anywhere: the next turn continues from the last token drawn.
 
         Raises:
             UserError: the tokenizer does not know the prompt; the session is as it was.

@@ -39,7 +39,7 @@ def build_model(section: Mapping[str, Any], vocabulary_size: int) -> LanguageMod
 
 
 def blank_model(section: Mapping[str, Any], vocabulary_size: int) -> LanguageModel:
-    """The same, its parameters not yet drawn: for weights to be loaded into, or on the meta device for their shapes.
+    """Make the model without drawing its parameters: to load weights into, or on the meta device for their shapes.
 
     Raises:
         UserError: as `model_options`.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lstm_lm.errors import UserError
-from lstm_lm.forward.choose import AUTO, DIRECT, Direct
+from lstm_lm.forward.choose import AUTO, DIRECT, NoStrategy
 from lstm_lm.forward.interface import ForwardOptions, Workload
 from lstm_lm.models.interface import LanguageModel
 
@@ -17,7 +17,6 @@ class DirectLanguageModel(LanguageModel):
 
     @classmethod
     def check_forward(cls, section: Mapping[str, Any]) -> None:
-        """As in `LanguageModel.check_forward`."""
         if section.get("name") not in (AUTO, DIRECT):
             raise UserError(
                 f"forward={section.get('name')}: runs stacks of recurrent layers, and this model has none\n"
@@ -30,10 +29,9 @@ class DirectLanguageModel(LanguageModel):
         forward: str | Mapping[str, Any],
         device: torch.device,  # noqa: ARG002
         workload: Workload,  # noqa: ARG002
-    ) -> Direct:
-        """As in `LanguageModel.use_forward`."""
+    ) -> NoStrategy:
         self.check_forward({"name": forward} if isinstance(forward, str) else forward)
-        return Direct()
+        return NoStrategy()
 
     def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
         """A dropout mask where there is something to drop."""

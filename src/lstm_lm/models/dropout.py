@@ -38,7 +38,7 @@ class MaskSource:
         self._restored: dict[str, Any] | None = None
 
     def seed(self, seed: int) -> None:
-        """Start anew from `seed`."""
+        """Start from `seed`."""
         self._seed = seed
         self._generator = None
         self._restored = None
@@ -50,7 +50,7 @@ class MaskSource:
         return self._restored or {"seed": self._seed}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from what `state()` gave. On another type of device the draws start anew from the seed."""
+        """Continue from what `state()` gave. On another type of device the draws start again from the seed."""
         self.seed(int(state["seed"]))
         self._restored = dict(state)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lstm_lm.forward.choose import Way, check_forward
+from lstm_lm.forward.choose import ForwardPath, check_forward
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.dropout import MaskSource
 from lstm_lm.options import Options
@@ -30,7 +30,7 @@ class Outputs(NamedTuple):
     hidden: Tensor
     """The last layer's outputs, `[T, B, H]`."""
     dropped: Tensor
-    """The same after dropout, as the output projection reads them, `[T, B, H]`."""
+    """`hidden` after dropout, as the output projection reads it, `[T, B, H]`."""
 
 
 class LanguageModel(nn.Module, ABC):
@@ -75,10 +75,13 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """`tokens` int64 `[T, B]` and the state before them -> `logits[T, B, V]` and the state after them."""
+        """`tokens` int64 `[T, B]` and the state before them -> `logits[T, B, V]` and the state after them.
+
+        Dropout acts where the module is in training mode.
+        """
 
     def forward_with_hidden(self, tokens: Tensor, state: State) -> Outputs:
-        """The same computation as `forward`, and the last layer's outputs besides: for what regularises them.
+        """Compute what `forward` does, and give the last layer's outputs besides: for what regularises them.
 
         Raises:
             NotImplementedError: where `hands_out_hidden` is not set.
@@ -86,7 +89,7 @@ class LanguageModel(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} hands out no hidden states")
 
     @abstractmethod
-    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Way:
+    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> ForwardPath:
         """Run with the forward strategy that is asked for; says which, and why.
 
         Args:

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lstm_lm.cells.interface import Cell, StepMasks
-from lstm_lm.forward.choose import Choice, choose
+from lstm_lm.forward.choose import SelectedStrategy, choose
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
 from lstm_lm.models.interface import LanguageModel, Outputs
 from lstm_lm.models.masked_layers import MaskedEmbedding, MaskedLinear
@@ -122,7 +122,6 @@ class RecurrentLanguageModel(LanguageModel):
         )
 
     def reset_parameters(self) -> None:
-        """As in `LanguageModel.reset_parameters`."""
         if self.options.init == "orthogonal":
             self.stack.reset_parameters()
         else:
@@ -143,12 +142,10 @@ class RecurrentLanguageModel(LanguageModel):
         return self.stack.initial_state(batch_size)
 
     def forward(self, tokens: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-        """As in `LanguageModel.forward`; dropout where the module is in training mode."""
         y, state, output_mask = self._run(tokens, state)
         return self.head(y, output_mask), state
 
     def forward_with_hidden(self, tokens: Tensor, state: StackState) -> Outputs:
-        """As in `LanguageModel.forward_with_hidden`."""
         y, state, mask = self._run(tokens, state)
         return Outputs(self.head(y, mask), state, y, y if mask is None else y * mask.to(y.dtype))
 
@@ -171,8 +168,9 @@ class RecurrentLanguageModel(LanguageModel):
         )
         return y, state, output_mask
 
-    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
-        """As in `LanguageModel.use_forward`."""
+    def use_forward(
+        self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload
+    ) -> SelectedStrategy:
         spec = self.spec_for(training=workload.training)
         choice = choose(forward, spec, device, workload)
         self.stack.spec = spec
@@ -180,11 +178,10 @@ class RecurrentLanguageModel(LanguageModel):
         return choice
 
     def close(self) -> None:
-        """As in `LanguageModel.close`."""
         self.stack.strategy.close()
 
     def compile_parts(self, mode: str) -> int:
-        """As in `LanguageModel.compile_parts`, and what the forward strategy can compile."""
+        """Compile the submodules, and what the forward strategy can compile; how many parts that were."""
         return super().compile_parts(mode) + self.stack.compile_strategy(mode)
 
     def activation_floats(self, tokens: int) -> int:

@@ -85,7 +85,7 @@ class RecurrentStack(nn.Module):
             yield LayerWeights(*(self._named(name, index) for name in LayerWeights._fields))
 
     def layers(self) -> Iterator[LayerWeights]:
-        """The same, as the products use them: a bias that the cell itself adds is all zeros."""
+        """Each layer's parameters as the products use them: a bias that the cell itself adds is all zeros."""
         own = {extra.name for extra in self.spec.cell.extras}.intersection(LayerWeights._fields)
         if not own:
             yield from self.layer_parameters()
@@ -94,12 +94,10 @@ class RecurrentStack(nn.Module):
             yield weights._replace(**{name: torch.zeros_like(getattr(weights, name)) for name in own})
 
     def extras(self) -> Iterator[tuple[Tensor, ...]]:
-        """Each layer's further parameters, in the order of `Cell.extras`; each `[multiple * H_l]`."""
         for index in range(self.spec.num_layers):
             yield tuple(self._named(extra.name, index) for extra in self.spec.cell.extras)
 
     def flat_weights(self) -> list[Tensor]:
-        """All of torch.nn.LSTM's parameters, in its order."""
         return [tensor for weights in self.layers() for tensor in weights]
 
     def initial_state(self, batch_size: int) -> StackState:
@@ -171,5 +169,5 @@ class RecurrentStack(nn.Module):
 
 
 def _further(cell: Cell) -> list[Extra]:
-    """The cell's parameters that torch.nn.LSTM has not."""
+    """The cell's parameters that torch.nn.LSTM does not have."""
     return [extra for extra in cell.extras if extra.name not in LayerWeights._fields]

@@ -9,12 +9,12 @@ from lstm_lm.models.interface import State
 
 
 def detach(state: State) -> State:
-    """The same numbers without their history: where truncated back-propagation through time truncates."""
+    """The state's numbers without their history: where truncated back-propagation through time truncates."""
     return _map(state, Tensor.detach)
 
 
 def to_device(state: State, device: torch.device) -> State:
-    """The same numbers on `device`."""
+    """The state's numbers on `device`."""
     return _map(state, lambda tensor: tensor.to(device))
 
 

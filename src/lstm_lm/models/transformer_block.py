@@ -5,8 +5,8 @@ Sennrich, 2019); no biases; SwiGLU as in Shazeer, "GLU Variants Improve Transfor
 
 What earlier calls computed is handed back in, as the keys and values of the last tokens: a new token costs one token's
 work. Gradient stops there, as in Dai et al., "Transformer-XL" (2019), and as there what the layer read is kept: where
-gradients are wanted, keys and values are computed anew from it, so that their projections learn from all that attention
-sees. (Without that, a pattern longer than a window of training was not learned.)
+gradients are wanted, keys and values are computed again from it, so that their projections learn from all that
+attention sees. (Without that, a pattern longer than a window of training was not learned.)
 """
 
 import torch

@@ -35,11 +35,9 @@ class WeightDrop(Stack):
 
     @property
     def spec(self) -> StackSpec:
-        """As that of `stored`."""
         return self._stored.spec
 
     def layers(self) -> Iterator[LayerWeights]:
-        """As in `Stack.layers`."""
         if not self._weights:
             full = list(self._stored.layers())
             dropped = [
@@ -53,9 +51,7 @@ class WeightDrop(Stack):
         yield from self._weights
 
     def extras(self) -> Iterator[tuple[Tensor, ...]]:
-        """As those of `stored`."""
         return self._stored.extras()
 
     def flat_weights(self) -> list[Tensor]:
-        """As in `Stack.flat_weights`."""
         return [tensor for weights in self.layers() for tensor in weights]

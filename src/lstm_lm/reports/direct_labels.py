@@ -23,7 +23,7 @@ def label_lines(axes: Axes) -> None:
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # settles the layout, and with it the height of the panel
+    figure.draw_without_rendering()  # computes the layout, and with it the height of the panel
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_") and _end(line)]
     height = axes.get_window_extent().height / figure.dpi * POINTS_PER_INCH
     places = [_height_of(axes, line) * height for line in lines]
@@ -47,7 +47,7 @@ def label_lines(axes: Axes) -> None:
 def spread(places: Sequence[float], gap: float, lowest: float, highest: float) -> list[float]:
     """The places nearest to `places` (in least squares), in the same order, that are at least `gap` apart.
 
-    All lie within `lowest` and `highest`, unless there are more than fit: then they go on above.
+    All lie within `lowest` and `highest`, unless there are more than fit: then they continue above.
 
     Isotonic regression by pooling adjacent violators (Ayer et al., 1955), of the places less what the gaps take.
     """

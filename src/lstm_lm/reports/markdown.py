@@ -15,7 +15,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 
 
 def spread(value: Measured | None, column: Column) -> str:
-    """`12.3 (12.1..12.9)`: median and extremes; the median alone where nothing else is to tell."""
+    """`12.3 (12.1..12.9)`: median and extremes; the median alone where all are alike."""
     if value is None:
         return NOTHING
     median, low, high = (

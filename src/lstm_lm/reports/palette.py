@@ -1,4 +1,4 @@
-"""Colours and dashes that tell lines apart, for colour-blind people and on grey paper too.
+"""Colours and dashes that distinguish lines, for colour-blind people and on grey paper too.
 
 The colours are those of Okabe and Ito, "Color Universal Design" (2008), without yellow, which is lost on white.
 """
@@ -18,7 +18,7 @@ GREY = "#8A8A8A"
 COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 MOST = len(COLORS) * len(DASHES)
-"""How many lines can be told apart."""
+"""How many lines can be distinguished."""
 
 
 class Ink(NamedTuple):

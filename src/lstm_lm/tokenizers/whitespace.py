@@ -13,7 +13,7 @@ PIECE = re.compile(r" ?\S+| ?\n|\s")
 
 
 class WhitespaceTokenizer(WordTokenizer):
-    """As the word tokenizer, but punctuation and brackets are torn off no word."""
+    """A word tokenizer that splits at blanks alone: punctuation and brackets stay with their words."""
 
     name: ClassVar[str] = "whitespace"
     piece: ClassVar[re.Pattern[str]] = PIECE

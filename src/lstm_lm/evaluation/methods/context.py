@@ -56,7 +56,6 @@ class Context(Method):
     options: ContextOptions
 
     def evaluate(self, subject: Subject) -> Outcome:
-        """As in `Method.evaluate`."""
         options = self.options
         chosen_splits(subject, [options.split])
         text = subject.tokens[options.split]
@@ -73,7 +72,7 @@ class Context(Method):
                 part = positions[first : first + batch_size]
                 nats[row, first : first + batch_size] = losses_after(subject, text, part, length)
                 done += length * len(part)
-                subject.tell("context", done, total)
+                subject.report("context", done, total)
         blocks = blocks_of(positions)
         curve = [_point(length, row, nats[-1], blocks) for length, row in zip(lengths, nats, strict=True)]
         figures = {

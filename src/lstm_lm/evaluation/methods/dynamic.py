@@ -1,4 +1,4 @@
-"""`method=dynamic`: the model goes on learning from the text that it has been scored on (evaluation/adaptation.py).
+"""`method=dynamic`: the model continues to learn from the text that it has been scored on (evaluation/adaptation.py).
 
 Every token is scored before the model learns from it. Step size and decay are chosen on text that is not scored. With
 one stream the text is read in its own order, which is the definition; with several, side by side, a token may profit
@@ -56,7 +56,6 @@ class Dynamic(Method):
     options: DynamicOptions
 
     def evaluate(self, subject: Subject) -> Outcome:
-        """As in `Method.evaluate`."""
         options = self.options
         if subject.dtype.itemsize < 4 or (subject.autocast is not None and not _wide(subject.autocast)):
             raise UserError(
@@ -132,7 +131,7 @@ class Dynamic(Method):
         for batch, nats in losses(subject.model, windows, device=subject.device, autocast=subject.autocast):
             sums.add(nats, batch.targets, windows.starts, begin)
             begin += len(batch.inputs)
-            subject.tell(f"static: {what}", begin, windows.batch_size * len(text))
+            subject.report(f"static: {what}", begin, windows.batch_size * len(text))
         return sums
 
     def _dynamic(

@@ -10,14 +10,14 @@ import torch
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.token_stream import Placed
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.forward.choose import Way
+from lstm_lm.forward.choose import ForwardPath
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.options import Options
 from lstm_lm.tokenizers import Tokenizer
 
-Tell = Callable[[str, int, int], None]
-"""Hears how far the work is: what is being done, how many parts of it are, and of how many."""
+Report = Callable[[str, int, int], None]
+"""Called with how far the work is: what is being done, how many of its parts are done, and how many there are."""
 
 
 class Windows(NamedTuple):
@@ -49,9 +49,9 @@ class Subject:
     """Of the model's parameters."""
     autocast: torch.dtype | None
     """Of the products, where it is another one (mixed precision)."""
-    use_forward: Callable[[Workload], Way]
+    use_forward: Callable[[Workload], ForwardPath]
     """Takes the forward strategy that the user asked for; with `auto` the fastest for this workload."""
-    tell: Tell = lambda *_: None
+    report: Report = lambda *_: None
 
     def workload(self, batch_size: int, steps: int, *, training: bool = False) -> Workload:
         """What a strategy will be asked to do."""
@@ -61,7 +61,7 @@ class Subject:
 class Outcome(NamedTuple):
     """What a method found."""
 
-    choice: Way
+    choice: ForwardPath
     """The forward strategy that ran."""
     figures: dict[str, Any]
     """Plain data, for the method's section of evaluation.json."""

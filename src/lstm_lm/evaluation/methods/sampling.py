@@ -41,7 +41,7 @@ class Sampling(Method):
     options: SamplingOptions
 
     def evaluate(self, subject: Subject) -> Outcome:
-        """As in `Method.evaluate`.
+        """Write a text from the prompt, and time it.
 
         Where the tokenizer does not know the prompt, the text begins as without one, and is timed but not kept.
         """
@@ -75,7 +75,7 @@ class Sampling(Method):
             if number + 1 in ends:
                 wait_for(subject.device)
                 moments.append(time.perf_counter())
-                subject.tell("sampling", number + 1, options.max_new_tokens)
+                subject.report("sampling", number + 1, options.max_new_tokens)
         decoder = tokenizer.decoder()
         text = "".join(decoder.push(int(token)) for token in torch.cat(written).tolist()) + decoder.flush()
         seconds = np.diff(moments)

@@ -43,7 +43,6 @@ class Static(Method):
     options: StaticOptions
 
     def evaluate(self, subject: Subject) -> Outcome:
-        """As in `Method.evaluate`."""
         options = self.options
         splits = chosen_splits(subject, options.splits)
         windows = {split: self._windows(subject, split) for split in splits}
@@ -79,7 +78,7 @@ class Static(Method):
             sizes.append((batch.inputs.shape[0], batch.inputs.shape[1]))
             sums.add(nats, batch.targets, windows.starts, begin)
             begin += len(batch.inputs)
-            subject.tell(f"static: {split}", number + 1, total)
+            subject.report(f"static: {split}", number + 1, total)
         counts = subject.sizes.counts(sums.times)
         scores = Scores.of(sums.loss, counts, unknown_pieces(subject.replaced[split]))
         means = sums.means()

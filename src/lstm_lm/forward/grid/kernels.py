@@ -33,7 +33,7 @@ class Gradients(NamedTuple):
     x: Tensor  # [t, B, I]
     state: LayerState  # each [1, B, H]
     weights: Sequence[Tensor]
-    """As `LayerWeights`."""
+    """In the order of `LayerWeights`."""
 
 
 class Kernel(Protocol):
@@ -63,7 +63,6 @@ class AnyVendor:
         self._weights = [weight.detach().requires_grad_(training) for weight in own]
 
     def forward(self, x: Tensor, state: LayerState) -> Ended:
-        """As in `Kernel.forward`."""
         with torch.set_grad_enabled(self._training):
             first, *given = (tensor.detach().requires_grad_(self._training) for tensor in (x, *state))
             y, after = run_layers(self._cell, first, tuple(given), self._weights, num_layers=1, train=self._training)
@@ -71,7 +70,6 @@ class AnyVendor:
         return Ended(y.detach(), tuple(tensor.detach() for tensor in after), kept)
 
     def backward(self, ended: Ended, y: Tensor | None, state: Sequence[Tensor | None]) -> Gradients:
-        """As in `Kernel.backward`."""
         given, results = ended.kept
         # a zero gradient is given where there is none, so that every output takes part
         wanted = [
@@ -103,7 +101,6 @@ class OneDNN:
         return cell == LSTM and trials.run_once(cell, device, dtype).kernel == "oneDNN" and _operators_run(dtype)
 
     def forward(self, x: Tensor, state: LayerState) -> Ended:
-        """As in `Kernel.forward`."""
         x, (h, c) = x.contiguous(), state
         # the operator keeps its workspace where gradients are enabled; nothing here requires one
         with torch.set_grad_enabled(self._training):
@@ -115,7 +112,6 @@ class OneDNN:
         return Ended(y, (h_after, c_after), kept)
 
     def backward(self, ended: Ended, y: Tensor | None, state: Sequence[Tensor | None]) -> Gradients:
-        """As in `Kernel.backward`."""
         x, h_before, c_before, workspace = ended.kept
         with torch.no_grad():
             x, w_ih, w_hh, b_ih, b_hh, h, c = torch.ops.aten.mkldnn_rnn_layer_backward.default(
@@ -141,7 +137,7 @@ class OneDNN:
         return Gradients(x, (h, c), (w_ih, w_hh, b_ih, b_hh))
 
     def _pack(self, x: Tensor) -> LayerWeights:
-        """As oneDNN wants them; in the worker thread that runs the layer's first chunk, not in the caller's."""
+        """The weights in oneDNN's layout; made in the worker thread that runs the layer's first chunk."""
         plain = self._plain
         w_ih, w_hh = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight(
             plain.weight_ih, plain.weight_hh, self._width, False, True, False, list(x.shape)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 OMP_PAUSE_SOFT = 1
-"""From OpenMP 5.0's omp.h: free what can be had again; the next parallel operation starts its threads anew."""
+"""From OpenMP 5.0's omp.h: free what can be had again; the next parallel operation starts new threads."""
 RUNTIMES = ("libgomp", "libomp", "libiomp5")
 
 

@@ -1,4 +1,4 @@
-"""Which device each layer lives on: neighbouring layers together, the dearest device as cheap as can be."""
+"""Which device each layer lives on: neighbouring layers together, the devices' costs balanced."""
 
 import torch
 
@@ -7,7 +7,7 @@ from lstm_lm.forward.interface import StackSpec
 
 
 def balanced(spec: StackSpec, devices: int) -> tuple[range, ...]:
-    """Cut the layers into `devices` runs of neighbours so that the dearest run costs least.
+    """Cut the layers into `devices` runs of neighbours so that the most expensive run costs least.
 
     A layer's cost is its products', H * (I + H).
 
@@ -18,7 +18,7 @@ def balanced(spec: StackSpec, devices: int) -> tuple[range, ...]:
     if devices > layers:
         raise UserError(f"forward.devices: {devices} devices for {layers} layers\nname at most one device a layer")
     costs = [width * (inputs + width) for inputs, width in zip(spec.input_sizes, spec.hidden_sizes, strict=True)]
-    # best[n][end]: the dearest of n + 1 runs that cover the layers before `end`, and where the last of them starts
+    # best[n][end]: the most expensive of n + 1 runs that cover the layers before `end`, and where the last one starts
     best = [[(sum(costs[:end]), 0) for end in range(layers + 1)]]
     for run in range(1, devices):
         row: list[tuple[int, int]] = []

@@ -24,7 +24,7 @@ class Streams:
         ]
 
     def run(self, plan: Plan, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
-        """Issue `cell(layer, chunk)` for every cell; the caller's streams go on after all of them."""
+        """Issue `cell(layer, chunk)` for every cell; the caller's streams continue after all of them."""
         chunks = len(plan.lengths)
         issued = mirrored(cell, layers, chunks) if backward else cell
         streams = list(reversed(self._streams)) if backward else self._streams

@@ -59,9 +59,8 @@ class Fused(Strategy):
         return why_not(spec) or trials.refusal(spec.cell, device, dtype)
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
-        """As in `Strategy.cost`. On GPUs cuDNN runs a stack's layers as a wavefront itself: nothing else comes near."""
         if device.type != "cpu":
-            return 1.0
+            return 1.0  # cuDNN runs a stack's layers as a wavefront itself: nothing else comes near
         if workload.steps == 1 and not workload.training:
             return costs.VENDOR_CELL[spec.cell.gates] * spec.num_layers
         workload = replace(workload, dtype=trials.computed_in(spec.cell, [device], workload.dtype))
@@ -87,13 +86,13 @@ class Fused(Strategy):
         return "layer" if self.calls_once(spec, device, kind, workload.batch_size) else "stack"
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
-        """As in `Strategy.run`.
+        """Run `stack` over a window by the vendor's kernel.
 
         Raises:
             ValueError: masks for the inside of a step, which no vendor's kernel applies.
         """
         if masks.inside:
-            raise ValueError("forward=fused cannot apply masks inside a step: choose the strategy for training anew")
+            raise ValueError("forward=fused cannot apply masks inside a step: choose the strategy for training again")
         # of the stored weights: a window's own are made from them, and lie as they do, which is decided below
         spec, asked, stored = stack.spec, asked_of(x), next(stack.stored.layers()).weight_hh.dtype
         kind = trials.computed_in(spec.cell, [x.device], asked)

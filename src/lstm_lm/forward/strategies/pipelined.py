@@ -84,19 +84,15 @@ class Pipelined(Strategy):
         return None
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
-        """As in `Strategy.cost`."""
         workers = self._workers(spec)
         if device.type != "cpu" or workload.steps == 1 or workers == 1:
-            return (
-                math.inf
-            )  # never by itself: cuDNN overlaps layers too; a single step or worker has nothing to overlap
+            return math.inf  # not chosen by auto: cuDNN overlaps layers too; one step or worker has nothing to overlap
         workload = replace(workload, dtype=trials.computed_in(spec.cell, [device], workload.dtype))
-        plan, (step, call) = self._plan(spec, workload, workers), _dearest(spec, workload)
+        plan, (step, call) = self._plan(spec, workload, workers), _most_expensive(spec, workload)
         passes = 2 if workload.training else 1
         return passes * costs.GRID + step * schedule.makespan(plan, spec.num_layers, workers, call / step)
 
     def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
-        """As in `Strategy.place`."""
         if self._named is None:
             return (root,) * spec.num_layers
         runs = balanced(spec, len(self._named))
@@ -111,22 +107,22 @@ class Pipelined(Strategy):
         workload = replace(workload, dtype=trials.computed_in(spec.cell, places, workload.dtype))
         plan = self._plan(spec, workload, spec.num_layers if streams else threads)
         how = "CUDA streams" if streams else f"{threads} {'worker' if threads == 1 else 'workers'}"
-        told = f"{how}, chunks of {max(plan.lengths)} steps" + (f", {said}" if said else "")
+        text = f"{how}, chunks of {max(plan.lengths)} steps" + (f", {said}" if said else "")
         if self._named is None:
-            return told
+            return text
         runs = zip(self._named, balanced(spec, len(self._named)), strict=True)
         on = [f"{run[0]}-{run[-1]} on {place}" if len(run) > 1 else f"{run[0]} on {place}" for place, run in runs]
-        return f"{told}, layers {', '.join(on)}"
+        return f"{text}, layers {', '.join(on)}"
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
-        """As in `Strategy.run`.
+        """Run `stack` over a window, cell by cell of the grid.
 
         Raises:
             ValueError: masks for the inside of a step, which no vendor's kernel applies.
         """
         if masks.inside:
             raise ValueError(
-                "forward=pipelined cannot apply masks inside a step: choose the strategy for training anew"
+                "forward=pipelined cannot apply masks inside a step: choose the strategy for training again"
             )
         weights = list(stack.layers())
         devices = tuple(layer.weight_hh.device for layer in weights)
@@ -161,7 +157,7 @@ class Pipelined(Strategy):
     def _plan(self, spec: StackSpec, workload: Workload, workers: int) -> schedule.Plan:
         if self._chunk is not None:
             return schedule.fixed(workload.steps, self._chunk)
-        step, call = _dearest(spec, workload)
+        step, call = _most_expensive(spec, workload)
         return schedule.plan(workload.steps, spec.num_layers, workers, round(call / step, 2))
 
     def _workers(self, spec: StackSpec) -> int:
@@ -179,7 +175,7 @@ class Pipelined(Strategy):
         return self._executors[devices]
 
 
-def _dearest(spec: StackSpec, workload: Workload) -> tuple[float, float]:
+def _most_expensive(spec: StackSpec, workload: Workload) -> tuple[float, float]:
     """Microseconds of a step and of a call of the layer that costs most."""
     layer = max(costs.layers(spec), key=lambda layer: costs.vendor_step(layer, workload))
     return costs.vendor_step(layer, workload), costs.vendor_call(layer, workload)

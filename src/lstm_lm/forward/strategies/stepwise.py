@@ -41,17 +41,14 @@ class Stepwise(Strategy):
         return
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
-        """As in `Strategy.cost`."""
         estimate = costs.loop if device.type == "cpu" else costs.launches
         return estimate(spec, workload, batched=False)
 
     def compile(self, mode: str) -> bool:
-        """As in `Strategy.compile`."""
         self._compiled = diagonals.compiled(mode)
         return True
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
-        """As in `Strategy.run`."""
         sampling = x.shape[0] == 1 and not torch.is_grad_enabled()  # a graph of many steps is not for one
         run_layer = _run_layer if self._compiled is None or sampling else partial(_run_compiled, self._compiled)
         y = x
@@ -93,7 +90,7 @@ def _run_compiled(
     state: LayerState,
     masks: StepMasks,
 ) -> tuple[Tensor, LayerState]:
-    """The same in graphs of a fixed number of steps: the layer as a stack of one."""
+    """One layer over `x[T, B, I]` in graphs of a fixed number of steps: the layer as a stack of one."""
     from_input = linear(x, weights.weight_ih, weights.bias_ih)
     (steps, batch), kind = x.shape[:2], from_input.dtype
     total = diagonals.padded(steps)

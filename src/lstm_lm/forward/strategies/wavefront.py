@@ -51,17 +51,14 @@ class Wavefront(Strategy):
         return None
 
     def cost(self, spec: StackSpec, device: torch.device, workload: Workload) -> float:
-        """As in `Strategy.cost`."""
         estimate = costs.loop if device.type == "cpu" else costs.launches
         return estimate(spec, workload, batched=True)
 
     def compile(self, mode: str) -> bool:
-        """As in `Strategy.compile`."""
         self._compiled = diagonals.compiled(mode)
         return True
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
-        """As in `Strategy.run`."""
         steps, batch = x.shape[:2]
         if steps == 1 and not torch.is_grad_enabled():  # a sampling step has one layer on each diagonal
             return Stepwise().run(stack, x, state, masks)

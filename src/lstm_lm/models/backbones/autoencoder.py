@@ -6,7 +6,7 @@ give back what it was given (Dai and Le, "Semi-supervised Sequence Learning", 20
     encode(tokens[T, B], lengths[B]) -> vector[B, Z]
     model(previous[T, B], decoding(vector)) -> logits[T, B, V], state
 
-The decoder is a language model that is told the vector at every step. A decoder that sees every preceding token can do
+The decoder is a language model that reads the vector at every step. A decoder that sees every preceding token can do
 without the vector; so in training some of them are hidden from it (word dropout: Bowman et al., "Generating Sentences
 from a Continuous Space", 2016, section 3.1).
 
@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lstm_lm.cells.lstm import LSTM
-from lstm_lm.forward.choose import AUTO, Choice, choose
+from lstm_lm.forward.choose import AUTO, SelectedStrategy, choose
 from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.masked_layers import MaskedEmbedding, MaskedLinear
@@ -87,7 +87,6 @@ class Autoencoder(LanguageModel):
         self.head = MaskedLinear(widths[0], vocabulary_size)
 
     def reset_parameters(self) -> None:
-        """As in `LanguageModel.reset_parameters`."""
         for stack in self._stacks():
             stack.reset_parameters()
             with torch.no_grad():
@@ -138,7 +137,7 @@ class Autoencoder(LanguageModel):
         return vector, self.decoder.initial_state(len(vector))
 
     def forward(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """The decoder, as in `LanguageModel.forward`; a text's first token has `nothing` before it.
+        """Run the decoder over `tokens[T, B]`; a text's first token has `nothing` before it.
 
         In training mode `word_dropout` of `tokens` are replaced by `nothing`.
         """
@@ -153,7 +152,7 @@ class Autoencoder(LanguageModel):
 
     @torch.no_grad()
     def decode(self, vector: Tensor, steps: int) -> Tensor:
-        """The most likely token, step after step, each told to the next (greedy decoding): int64 `[steps, B]`."""
+        """The most likely token, step after step, each read by the next (greedy decoding): int64 `[steps, B]`."""
         state = self.decoding(vector)
         token = torch.full((1, len(vector)), self.nothing, device=vector.device)
         found: list[Tensor] = []
@@ -193,8 +192,10 @@ class Autoencoder(LanguageModel):
         p = self.options.dropout
         return self.masks.draw(p, tuple(shape), self.embedding.weight) if self.training and p else None
 
-    def use_forward(self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload) -> Choice:
-        """As in `LanguageModel.use_forward`: what is chosen for the decoder also runs the encoder."""
+    def use_forward(
+        self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload
+    ) -> SelectedStrategy:
+        """Choose a strategy for the decoder, and run the encoder with it, too."""
         dropout = workload.training and self.options.dropout > 0
         stacks = {stack: StackSpec(LSTM, stack.spec.input_size, stack.spec.hidden_sizes, dropout)
                   for stack in self._stacks()}  # fmt: skip
@@ -212,12 +213,11 @@ class Autoencoder(LanguageModel):
         return chosen
 
     def close(self) -> None:
-        """As in `LanguageModel.close`."""
         for stack in self._stacks():
             stack.strategy.close()
 
     def compile_parts(self, mode: str) -> int:
-        """As in `LanguageModel.compile_parts`, and what the forward strategy can compile."""
+        """Compile the submodules, and what the forward strategy can compile; how many parts that were."""
         return super().compile_parts(mode) + sum(stack.compile_strategy(mode) for stack in self._stacks())
 
     def activation_floats(self, tokens: int) -> int:

@@ -109,7 +109,6 @@ class FFNLanguageModel(DirectLanguageModel):
         return torch.full((self.options.context_size - 1, batch_size), BEFORE, dtype=torch.int64, device=device)
 
     def forward(self, tokens: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """As in `LanguageModel.forward`; dropout where the module is in training mode."""
         options, like = self.options, self.embedding.weight
         steps, batch = tokens.shape
         read = torch.cat([state, tokens + 1])

@@ -13,7 +13,6 @@ class GRUOptions(RecurrentOptions):
 
     @property
     def inside(self) -> Inside:
-        """As in `RecurrentOptions.inside`."""
         return super().inside._replace(recurrent_dropout=self.recurrent_dropout)
 
 

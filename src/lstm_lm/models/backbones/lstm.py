@@ -23,7 +23,6 @@ class LSTMOptions(RecurrentOptions):
 
     @property
     def inside(self) -> Inside:
-        """As in `RecurrentOptions.inside`."""
         return super().inside._replace(zoneout_cell=self.zoneout_cell, recurrent_dropout=self.recurrent_dropout)
 
 

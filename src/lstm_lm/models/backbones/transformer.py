@@ -76,7 +76,7 @@ class TransformerLanguageModel(DirectLanguageModel):
         return self.options.num_layers * (self.options.context_size - 1) + 1
 
     def reset_parameters(self) -> None:
-        """As GPT-2 (Radford et al., 2019): what L layers add to x is smaller by the root of the 2 L summands."""
+        """GPT-2's (Radford et al., 2019): what L layers add to x is smaller by the root of the 2 L summands."""
         std = self.options.init_std
         for name, parameter in self.named_parameters():
             if parameter.ndim < 2:  # a norm's gain
@@ -96,7 +96,6 @@ class TransformerLanguageModel(DirectLanguageModel):
         )
 
     def forward(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
-        """As in `LanguageModel.forward`; dropout where the module is in training mode."""
         options, like = self.options, self.embedding.weight
         read, caches = state
         steps = len(tokens)
@@ -118,7 +117,7 @@ class TransformerLanguageModel(DirectLanguageModel):
         return self.head(x, output_mask), (read + steps, tuple(after))
 
     def compile_parts(self, mode: str) -> int:
-        """As in `LanguageModel.compile_parts`: every layer is a part, and all layers share one graph."""
+        """Compile every layer as a part; all layers share one graph."""
         for block in self.blocks:
             block.compile(mode=mode, fullgraph=True, dynamic=True)
         # CUDA graphs write a step's results where the last step's were; the state must outlive its step

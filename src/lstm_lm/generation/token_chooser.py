@@ -17,7 +17,7 @@ _NOISE_FLOATS = 2**16
 _LEAST = 1e-30  # an exponential draw of exactly 0 would make its token win whatever its logit
 
 
-class Choice:
+class TokenChooser:
     """Chooses tokens for N texts side by side. The same seed and N give the same choices, on one machine."""
 
     def __init__(self, sampling: Sampling, shape: tuple[int, int], device: torch.device, seed: int | None) -> None:

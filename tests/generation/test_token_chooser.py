@@ -5,8 +5,8 @@ import torch
 
 from lstm_lm.errors import RunError
 from lstm_lm.generation import filters
-from lstm_lm.generation.choice import Choice
 from lstm_lm.generation.filters import Sampling
+from lstm_lm.generation.token_chooser import TokenChooser
 
 CPU = torch.device("cpu")
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, 0.5])
@@ -26,8 +26,8 @@ N = 20_000
     ],
 )
 def test_tokens_are_drawn_as_often_as_their_probabilities_say(sampling: Sampling) -> None:
-    choice = Choice(sampling, (N, 5), CPU, seed=5)
-    counts = choice(LOGITS.expand(N, -1)).bincount(minlength=5).double()
+    choose = TokenChooser(sampling, (N, 5), CPU, seed=5)
+    counts = choose(LOGITS.expand(N, -1)).bincount(minlength=5).double()
     expected = filters.apply(LOGITS[None].double(), sampling).softmax(-1)[0] * N
     assert (counts[expected == 0] == 0).all()
     present = expected > 0
@@ -36,26 +36,26 @@ def test_tokens_are_drawn_as_often_as_their_probabilities_say(sampling: Sampling
 
 
 def test_successive_draws_are_independent_of_each_other() -> None:
-    choice = Choice(Sampling(), (1, 2), CPU, seed=1)
-    draws = torch.cat([choice(torch.zeros(1, 2)) for _ in range(4000)])
+    choose = TokenChooser(Sampling(), (1, 2), CPU, seed=1)
+    draws = torch.cat([choose(torch.zeros(1, 2)) for _ in range(4000)])
     pairs = (2 * draws[:-1] + draws[1:]).bincount(minlength=4)
     assert (pairs - 3999 / 4).abs().max() < 6 * math.sqrt(3999 * 3 / 16)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-35])
 def test_no_temperature_and_next_to_none_are_greedy(temperature: float) -> None:
-    choice = Choice(Sampling(temperature), (2, 3), CPU, seed=1)
+    choose = TokenChooser(Sampling(temperature), (2, 3), CPU, seed=1)
     for _ in range(200):
-        assert choice(torch.tensor([[0.1, 0.3, 0.2], [9.0, -1.0, 8.0]])).tolist() == [1, 0]
+        assert choose(torch.tensor([[0.1, 0.3, 0.2], [9.0, -1.0, 8.0]])).tolist() == [1, 0]
 
 
 def test_greedy_takes_the_first_of_equals() -> None:
-    assert Choice(Sampling(0.0), (1, 4), CPU, None)(torch.tensor([[0.0, 2.0, 2.0, 1.0]])).tolist() == [1]
+    assert TokenChooser(Sampling(0.0), (1, 4), CPU, None)(torch.tensor([[0.0, 2.0, 2.0, 1.0]])).tolist() == [1]
 
 
 def test_the_highest_temperature_is_uniform() -> None:
-    choice = Choice(Sampling(1e300), (N, 2), CPU, seed=1)
-    share = choice(torch.tensor([[50.0, -50.0]]).expand(N, -1)).double().mean()
+    choose = TokenChooser(Sampling(1e300), (N, 2), CPU, seed=1)
+    share = choose(torch.tensor([[50.0, -50.0]]).expand(N, -1)).double().mean()
     assert abs(share - 0.5) < 0.03
 
 
@@ -63,25 +63,25 @@ def test_the_highest_temperature_is_uniform() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_predictions_that_are_no_numbers_are_reported(sampling: Sampling, bad: float) -> None:
     with pytest.raises(RunError, match="diverged"):
-        Choice(sampling, (1, 3), CPU, seed=1)(torch.tensor([[0.0, bad, 0.0]]))
+        TokenChooser(sampling, (1, 3), CPU, seed=1)(torch.tensor([[0.0, bad, 0.0]]))
 
 
 def test_a_model_may_rule_tokens_out() -> None:
-    choice = Choice(Sampling(), (100, 3), CPU, seed=1)
-    assert set(choice(torch.tensor([[0.0, -math.inf, 0.0]]).expand(100, -1)).tolist()) == {0, 2}
+    choose = TokenChooser(Sampling(), (100, 3), CPU, seed=1)
+    assert set(choose(torch.tensor([[0.0, -math.inf, 0.0]]).expand(100, -1)).tolist()) == {0, 2}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_every_type_of_logits_will_do(dtype: torch.dtype) -> None:
     for sampling in (Sampling(), Sampling(0.5, 3, 0.9, 0.1), Sampling(2.0)):
-        choice = Choice(sampling, (50, 5), CPU, seed=1)
-        assert choice(LOGITS.to(dtype).expand(50, -1)).shape == (50,)
+        choose = TokenChooser(sampling, (50, 5), CPU, seed=1)
+        assert choose(LOGITS.to(dtype).expand(50, -1)).shape == (50,)
 
 
 def test_the_same_seed_draws_the_same_and_no_seed_something_else() -> None:
     def draws(seed: int | None) -> list[int]:
-        choice = Choice(Sampling(), (1, 5), CPU, seed)
-        return [int(choice(LOGITS[None])) for _ in range(200)]
+        choose = TokenChooser(Sampling(), (1, 5), CPU, seed)
+        return [int(choose(LOGITS[None])) for _ in range(200)]
 
     assert draws(7) == draws(7)
     assert draws(7) != draws(8)
@@ -92,5 +92,5 @@ def test_the_same_seed_draws_the_same_and_no_seed_something_else() -> None:
 def test_torch_s_own_generator_is_not_touched() -> None:
     before = torch.get_rng_state()
     for seed in (1, None):
-        Choice(Sampling(), (3, 5), CPU, seed)(LOGITS.expand(3, -1))
+        TokenChooser(Sampling(), (3, 5), CPU, seed)(LOGITS.expand(3, -1))
     assert torch.equal(torch.get_rng_state(), before)
