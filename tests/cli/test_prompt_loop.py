@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from cli_commands import ROOT, apart
 
-from lstm_lm.generation.text import Session
+from lstm_lm.generation.text import TextSession
 from lstm_lm.loading import load
 
 
 def continued(trained: Path, turns: list[str], tokens: int) -> str:
     """What the loop should write, from the Python API."""
     loaded = load(runs_dir=trained / "outputs")
-    session = Session(loaded.model, loaded.tokenizer, seed=1, temperature=0.8)
+    session = TextSession(loaded.model, loaded.tokenizer, seed=1, temperature=0.8)
     written = ""
     for turn in turns:
         text = turn + "".join(session.write(turn, max_new_tokens=tokens))

@@ -18,7 +18,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
-    from lstm_lm.evaluation.methods.interface import Tell
+    from lstm_lm.evaluation.methods.interface import Report
     from lstm_lm.loading import Loaded
 
 NO_SWEEP = "evaluate scores one run, and has no sweeps (-m)\nrun it once for each run"
@@ -67,7 +67,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
         if busy is not None:
             note(f"warning: {busy}")
     precision = str(options.precision.get("name"))
-    with runtime_settings(runtime), _progress() as tell:
+    with runtime_settings(runtime), _progress() as report:
         loaded = load(
             options.run,
             ckpt_path=options.ckpt_path,
@@ -88,7 +88,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
             precision=precision,
             token_stream=runtime.token_stream,
             command=command,
-            tell=tell,
+            report=report,
         )
     file = keep(found, loaded)  # before the table, which may go to a pipe that closes
     console = Terminal()
@@ -114,7 +114,7 @@ def _which(loaded: "Loaded") -> str:
 
 
 @contextmanager
-def _progress() -> Iterator["Tell"]:
+def _progress() -> Iterator["Report"]:
     """A line that says how far the work is, and goes away after it; none where standard error is no terminal."""
     console = Terminal(stderr=True)
     bar = Progress(
@@ -128,10 +128,10 @@ def _progress() -> Iterator["Tell"]:
     )
     tasks: dict[str, Any] = {}
 
-    def tell(what: str, done: int, total: int) -> None:
+    def report(what: str, done: int, total: int) -> None:
         if what not in tasks:
             tasks[what] = bar.add_task(what, total=total)
         bar.update(tasks[what], completed=done, visible=done < total)
 
     with bar:
-        yield tell
+        yield report

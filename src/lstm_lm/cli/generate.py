@@ -65,7 +65,7 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
     from lstm_lm.cli.prompt_loop import prompt_loop
     from lstm_lm.generation.api import settings_of
     from lstm_lm.generation.prompt import STANDARD_INPUT, read_prompt
-    from lstm_lm.generation.text import Session, sample_texts
+    from lstm_lm.generation.text import TextSession, sample_texts
 
     if command.interactive and options.prompt_file == STANDARD_INPUT:
         raise UserError("interactive=true: standard input is for the prompts; prompt_file=- cannot have it too")
@@ -81,7 +81,7 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
             note(f"--- sample {number} of {options.num_samples}")
             write_text([prompt, text])
         return
-    session = Session(loaded.model, loaded.tokenizer, **settings)
+    session = TextSession(loaded.model, loaded.tokenizer, **settings)
     if command.interactive:
         prompt_loop(session, prompt, count)
         return

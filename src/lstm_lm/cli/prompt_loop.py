@@ -12,12 +12,12 @@ from lstm_lm.cli.text_output import note, write_text
 from lstm_lm.errors import UserError
 
 if TYPE_CHECKING:
-    from lstm_lm.generation.text import Session
+    from lstm_lm.generation.text import TextSession
 
 SIGN = "> "
 
 
-def prompt_loop(session: "Session", first: str, max_new_tokens: int) -> None:
+def prompt_loop(session: "TextSession", first: str, max_new_tokens: int) -> None:
     """Continue `first`, if there is one, and then each line of standard input, until that ends (Ctrl-D).
 
     A line goes to the model without its newline; an empty one lets it write on. The lines are repeated on standard
@@ -40,7 +40,7 @@ def prompt_loop(session: "Session", first: str, max_new_tokens: int) -> None:
             note(f"error: {error}")
 
 
-def _turn(session: "Session", prompt: str, max_new_tokens: int) -> None:
+def _turn(session: "TextSession", prompt: str, max_new_tokens: int) -> None:
     pieces = session.write(prompt, max_new_tokens=max_new_tokens)
     with _Pause() as pause:
         write_text(chain([prompt], pause.until_asked(pieces)))

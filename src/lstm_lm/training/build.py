@@ -15,7 +15,7 @@ from lstm_lm import hardware
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.forward.choose import AUTO, Way
+from lstm_lm.forward.choose import AUTO, ForwardPath
 from lstm_lm.forward.interface import Workload
 from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
@@ -50,7 +50,7 @@ class Parts:
     hardware: Hardware
     data: TextDataModule
     model: LanguageModel
-    choice: Way
+    choice: ForwardPath
     """The forward strategy that runs, and why."""
     task: LanguageModelTask
     steps_per_epoch: int
@@ -244,7 +244,7 @@ def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: Train
     return machine._replace(precision=precision, precision_reason=reason)
 
 
-def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Way:
+def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> ForwardPath:
     """The strategy that is asked for; on the device it was chosen for, `auto` is the one that ran before."""
     as_before = (
         saved is not None and config.forward["name"] == AUTO and saved["resolved"]["device"] == machine.device.type

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lstm_lm.cells.interface import StepMasks
 from lstm_lm.forward import trials
-from lstm_lm.forward.choose import Choice
+from lstm_lm.forward.choose import SelectedStrategy
 from lstm_lm.forward.interface import Masks, StackSpec, Strategy
 from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.forward.vendor_limits import persistent_limit, persistent_neighbour
@@ -46,7 +46,7 @@ class Place:
 
 def warnings_before(parts: Parts) -> list[str]:
     """What a user should know about settings that cost time, before the first step."""
-    if not isinstance(parts.model, RecurrentLanguageModel) or not isinstance(parts.choice, Choice):
+    if not isinstance(parts.model, RecurrentLanguageModel) or not isinstance(parts.choice, SelectedStrategy):
         return []
     machine, options = parts.hardware, parts.data.options
     place = Place(machine.device, machine.parameter_dtype, machine.dtype, options.batch_size, options.seq_len)
