@@ -1,7 +1,7 @@
 """Text for Lightning: the `data` and `tokenizer` sections of the configuration become loaders of windows."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -26,9 +26,6 @@ class TextDataModule(LightningDataModule):
     The options are checked when it is made, before any text is read; `prepare` reads (or finds in the cache), and
     everything else needs `prepare` to have been called. Lightning calls it through `prepare_data` and `setup`.
     """
-
-    has_workers: ClassVar[bool] = False
-    """Whether loaders have worker processes: a window is cut faster than a process could hand it over."""
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ FREE = (
     *(f"trainer.{key}" for key in ("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler")),
     *(f"trainer.{key}" for key in ("log_every_n_steps", "num_sanity_val_steps")),
     *("callbacks.checkpoint", "callbacks.monitor", "callbacks.progress", "callbacks.samples", "logger"),
-    *("compile.max_seconds", "compile.recompile_limit", "runtime.loader_workers", "runtime.loader_prefetch"),
+    *("compile.max_seconds", "compile.recompile_limit"),
 )
 """Those of HOW on which no figure of a finished run depends; of the limits see `beyond`."""
 AUTO = "auto"

@@ -19,7 +19,6 @@ import torch._inductor.config
 
 import lstm_lm
 from lstm_lm import limits
-from lstm_lm.data.workers import GB
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
@@ -252,33 +251,15 @@ def test_threads_are_pytorchs_but_no_more_than_there_are_cores(
     assert _threads(options(threads=asked)) == threads
 
 
-@pytest.mark.parametrize(
-    ("memory", "workers", "prefetch", "threads"), [(7 * GB, 0, None, 8), (9 * GB, 2, 2, 6), (99 * GB, 4, 4, 4)]
-)
-def test_loader_workers_take_their_cores_from_pytorch(
-    memory: int, workers: int, prefetch: int | None, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(limits, "usable_cores", lambda: 8)
-    monkeypatch.setattr(limits, "usable_memory", lambda: memory)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr("lstm_lm.data.module.TextDataModule.has_workers", True)
-    chosen = options()
-    found = in_force(chosen)
-    assert (found["loader_workers"], found["loader_prefetch"]) == (workers, prefetch)
-    assert _threads(chosen) == threads
-
-
 # What is recorded
 
 
 def test_the_summary_says_what_was_in_force(small_config: Config, tmp_path: Path) -> None:
-    config = small_config("trainer.max_steps=1", "runtime.loader_workers=3")
+    config = small_config("trainer.max_steps=1")
     lstm_lm.train(config, tmp_path / "run")
     settings = json.loads((tmp_path / "run" / "summary.json").read_text())["runtime"]["settings"]
     assert settings.keys() >= config["runtime"].keys(), "one for each key"
     assert settings["threads"] == torch.get_num_threads()
-    assert settings["loader_workers"] == 0, "windows of text have none, whatever is asked for"
-    assert settings["loader_prefetch"] is None
     assert settings["token_stream"] == "host"
     assert settings["empty_cache_every_n_batches"] == 0
 
@@ -301,8 +282,6 @@ def test_tensorboard_lists_the_settings(small_config: Config, tmp_path: Path) ->
     [
         ("runtime.threads=0", r"runtime\.threads=0: must be greater than or equal to 1"),
         ("runtime.threads=auto", r"runtime\.threads='auto'"),
-        ("runtime.loader_workers=-1", r"runtime\.loader_workers=-1"),
-        ("runtime.loader_prefetch=0", r"runtime\.loader_prefetch=0"),
         ("runtime.cudnn_benchmark=2", r"runtime\.cudnn_benchmark=2"),
         ("runtime.float32_matmul_precision=low", r"'highest', 'high' or 'medium'"),
         ("runtime.empty_cache_every_n_batches=-1", r"runtime\.empty_cache_every_n_batches=-1"),

@@ -36,7 +36,6 @@ class Tuning:
         Column(LOSS, "validation loss, nats", "{:.4f}"),
         Column(MEMORY, "peak memory, MiB", "{:,.0f}", 2**-20),
         Column("runtime.settings.threads", "threads", "{:.0f}"),
-        Column("runtime.settings.loader_workers", "loader workers", "{:.0f}"),
     )
 
     def findings(self, results: Results) -> Sequence[str]:
@@ -111,8 +110,7 @@ def _idle(results: Results, row: Row, other: Row, key: str) -> str | None:
     if known and there and before and {*map(str, there)} == {*map(str, before)} and len({*map(str, there)}) == 1:
         asked = row.overrides.get(key, "").partition("=")[2] or "the default"
         in_force = "none" if there[0] is None else there[0]
-        loaders = " (no loader here has worker processes)" if ".loader_" in key else ""
-        return f"`{key}`: asked for {asked}, in force {in_force}, as by default{loaders}"
+        return f"`{key}`: asked for {asked}, in force {in_force}, as by default"
     return None
 
 

@@ -1,7 +1,7 @@
 """Everything about this process that a run may change and a process can put back.
 
 Some of it the project sets, some PyTorch, Lightning and TorchInductor set on its behalf: flags, generators, environment
-variables. What is not here cannot be put back: see `runtime.py`.
+variables. What is not here cannot be put back: see `settings.py`.
 """
 
 import os

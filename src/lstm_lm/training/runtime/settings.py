@@ -1,9 +1,9 @@
 """The `runtime` section: settings of the whole process for the length of one run; as they were on leaving.
 
-A sweep's jobs share a process, so what one sets must not colour the next. All is put back (`process_state.py`), with
-two exceptions that no process can take back:
+Several calls of `lstm_lm.train` may share a process, so what one sets must not colour the next. All is put back
+(`process_state.py`), with two exceptions that no process can take back:
 
-- the allocator (`allocator.py`): once freed memory is kept, it is kept for every job that follows in this process;
+- the allocator (`allocator.py`): once freed memory is kept, it is kept for every run that follows in this process;
 - inter-op threads (`torch.set_num_interop_threads`): PyTorch takes their number once. Nothing here runs on them, so
   there is no key, and the number stays PyTorch's.
 """
@@ -17,9 +17,7 @@ import torch
 from pydantic import Field
 
 from lstm_lm import limits
-from lstm_lm.data.module import TextDataModule
 from lstm_lm.data.token_stream import TokenStream
-from lstm_lm.data.workers import loader_prefetch, loader_workers
 from lstm_lm.options import Options
 from lstm_lm.training.runtime import process_state
 from lstm_lm.training.runtime.allocator import keep_freed_memory, keeps_freed_memory
@@ -32,8 +30,6 @@ class RuntimeOptions(Options):
 
     allocator: bool
     threads: Annotated[int, Field(ge=1, le=4096)] | None
-    loader_workers: Annotated[int, Field(ge=0, le=1024)] | Literal["auto"]
-    loader_prefetch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
     cudnn_benchmark: bool | None
     float32_matmul_precision: Literal["highest", "high", "medium"]
     empty_cache_every_n_batches: Annotated[int, Field(ge=0, le=10**9)] | None
@@ -66,13 +62,10 @@ def runtime_settings(options: RuntimeOptions) -> Iterator[None]:
 
 def in_force(options: RuntimeOptions) -> dict[str, Setting]:
     """What of `options` this process now has, `auto` and null resolved; for summary.json and TensorBoard."""
-    workers, prefetch = _loader(options)
     return {
         "allocator": keeps_freed_memory(),
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
-        "loader_workers": workers,
-        "loader_prefetch": prefetch,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "cudnn_tf32": torch.backends.cudnn.allow_tf32,
@@ -81,16 +74,7 @@ def in_force(options: RuntimeOptions) -> dict[str, Setting]:
 
 
 def _threads(options: RuntimeOptions) -> int:
-    """Those asked for; else PyTorch's number, but no more than there are cores for it beside the loader's workers."""
+    """Those asked for; else PyTorch's number, but no more than there are cores."""
     if options.threads is not None:
         return options.threads
-    return max(1, min(torch.get_num_threads(), limits.usable_cores() - _loader(options)[0]))
-
-
-def _loader(options: RuntimeOptions) -> tuple[int, int | None]:
-    """Worker processes of the loaders, and batches that each has ready."""
-    if not TextDataModule.has_workers:
-        return 0, None
-    memory = limits.usable_memory()
-    workers = loader_workers(memory, limits.usable_cores(), options.loader_workers)
-    return workers, loader_prefetch(memory, workers, options.loader_prefetch)
+    return min(torch.get_num_threads(), limits.usable_cores())
