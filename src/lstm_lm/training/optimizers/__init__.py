@@ -1,0 +1,80 @@
+"""Optimizers. One module is one option of the group `optimizer=`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lstm_lm.registry import find
+from lstm_lm.training.optimizers.interface import OptimizerOptions
+
+
+def optimizer_options(section: Mapping[str, Any]) -> OptimizerOptions:
+    """Check the `optimizer` section.
+
+    Raises:
+        UserError: no such optimizer; a key is unknown or missing, or its value is out of range.
+    """
+    kind: type[OptimizerOptions] = find(__name__, str(section.get("name")), "optimizer").OPTIMIZER
+    return kind.parse(section, "optimizer")
+
+
+def build_optimizer(model: nn.Module, options: OptimizerOptions, *, precision: str) -> Optimizer:
+    """Make the optimizer for all of `model`'s parameters; matrices decay, biases and norms (one dimension) do not.
+
+    The fused kernel is used wherever it is right; with `16-mixed` only where it can itself leave out a step whose
+    gradients overflowed. Whether to fuse is never a checkpoint's to say: it may come from other devices.
+    """
+    devices = {parameter.device for parameter in model.parameters() if parameter.requires_grad}
+    fused = all(device.type in ("cpu", "cuda", "mps") for device in devices)
+    if precision == "16-mixed":
+        fused = fused and options.leaves_out_overflows and _fused_heeds_the_scaler(devices)
+    optimizer = options.make(options.groups(model), fused=fused)
+    optimizer.register_load_state_dict_pre_hook(_with_own_kernel)
+    return optimizer
+
+
+def _fused_heeds_the_scaler(devices: set[torch.device]) -> bool:
+    """Whether PyTorch's fused kernels make no step where a gradient scaler has found an overflow.
+
+    They do on Apple's GPUs, where they look at no such finding; and with parameters on several devices, whose findings
+    the scaler adds up, where the kernels look for exactly 1.
+    """
+    return len(devices) == 1 and all(device.type != "mps" for device in devices)
+
+
+def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A saved state to load into `optimizer`, whose options stay as it was made with: resume=force may change them.
+
+    Fused or not, too: a scaler goes by how it was made, and the kernel that does not look for overflows refuses to be
+    told of them. The rate is the schedule's: see `go_on_with_own_rate`.
+    """
+    # not strict: torch itself refuses another number of groups
+    groups = [
+        {**saved, **{name: own[name] for name in own if name not in ("params", "lr")}}
+        for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=False)
+    ]
+    return {**state, "param_groups": groups}
+
+
+def go_on_with_own_rate(scheduler: LambdaLR) -> None:
+    """Have a schedule that continues a saved one begin at the rate that its optimizer was made with."""
+    rates = [group["initial_lr"] for group in scheduler.optimizer.param_groups]
+    if scheduler.base_lrs != rates:
+        scheduler.base_lrs = rates
+        for group, rate, factor in zip(scheduler.optimizer.param_groups, rates, scheduler.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(scheduler.last_epoch)
+
+
+def beside_parameters(optimizer: Optimizer) -> None:
+    """Put an optimizer's averages where their parameters are.
+
+    Lightning puts all of a checkpoint's on the root device; layers may live on others.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.device != parameter.device:
+                state[name] = value.to(parameter.device)

@@ -1,0 +1,29 @@
+"""Learning-rate schedules. One module is one option of the group `scheduler=`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from lstm_lm.registry import find
+from lstm_lm.training.schedulers.interface import Scheduler
+
+__all__ = ["Scheduler", "build_scheduler", "scheduler_options"]
+
+
+def scheduler_options(section: Mapping[str, Any]) -> Scheduler:
+    """Check the `scheduler` section.
+
+    Raises:
+        UserError: no such schedule; a key is unknown or missing, or its value is out of range.
+    """
+    kind: type[Scheduler] = find(__name__, str(section.get("name")), "scheduler").SCHEDULER
+    return kind.parse(section, "scheduler")
+
+
+def build_scheduler(optimizer: Optimizer, scheduler: Scheduler, total_steps: int | None) -> LambdaLR:
+    """A step-wise schedule over `total_steps` optimizer steps; None: unknown, for one that does not go by them."""
+    span = 1 if total_steps is None else total_steps
+    factor: Callable[[int], float] = lambda step: scheduler.factor(step, span)  # noqa: E731
+    return LambdaLR(optimizer, factor)
