@@ -35,7 +35,6 @@ from lstm_lm.training.origin import find_origin, section_of, start_from
 from lstm_lm.training.plan import Checkpoint, Plan, refuse_other_text
 from lstm_lm.training.processes.team import ALONE, Team
 from lstm_lm.training.runtime.room import refuse_without_room
-from lstm_lm.training.schedulers import ConstantOptions
 from lstm_lm.training.state import RunState
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -299,7 +298,7 @@ def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int | None:
     if steps is not None and steps > 0:
         limits.append(int(steps))
     if not limits:
-        if isinstance(config.scheduler, ConstantOptions):
+        if not config.scheduler.needs_total_steps:
             return None
         raise UserError(
             f"scheduler={config.scheduler.name}: needs to know how long training takes\n"

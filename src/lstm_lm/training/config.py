@@ -15,6 +15,7 @@ from lstm_lm.training.callback_options import CallbackOptions, CheckpointOptions
 from lstm_lm.training.nonfinite import Action
 from lstm_lm.training.objectives import objective_options
 from lstm_lm.training.optimizers import optimizer_options
+from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.runtime.settings import RuntimeOptions
 from lstm_lm.training.schedulers import Scheduler, scheduler_options
 from lstm_lm.training.trainer_options import check_trainer
@@ -76,7 +77,7 @@ class TrainConfig:
     top: TopLevel
     forward: dict[str, Any]
     compile: CompileOptions
-    optimizer: Options
+    optimizer: OptimizerOptions
     scheduler: Scheduler
     trainer: dict[str, Any]
     callbacks: CallbackOptions

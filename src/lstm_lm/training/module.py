@@ -18,11 +18,11 @@ from lstm_lm.evaluation.scores import Scores, TokenLoss, unknown_pieces
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import detach, to_device
-from lstm_lm.options import Options
 from lstm_lm.training import saved_state
 from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective, Share
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer, go_on_with_own_rate
+from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.processes.team import ALONE, Team
 from lstm_lm.training.rewind import rewind
 from lstm_lm.training.schedulers import Scheduler, build_scheduler
@@ -38,7 +38,7 @@ class LanguageModelTask(pl.LightningModule):
         self,
         model: LanguageModel,
         objective: Objective,
-        optimizer: Options,
+        optimizer: OptimizerOptions,
         scheduler: Scheduler,
         *,
         state: RunState,
