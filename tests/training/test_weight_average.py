@@ -95,8 +95,9 @@ def test_tied_weights_are_averaged_once_and_found_under_each_name() -> None:
 def test_weights_of_16_bits_are_averaged_in_32() -> None:
     """A step of 1/1,000 of the way is less than bfloat16 can tell."""
     model = nn.Linear(1, 1, bias=False).to(torch.bfloat16)
-    average = averaged(model, "averaging=asgd")
-    average._rule.load_state_dict({"losses": [], "triggered": True})
+    average = averaged(model, "averaging=asgd", "averaging.non_monotone=0")
+    average.note_validation(1.0)
+    average.note_validation(2.0)
     for step in range(1000):
         nn.init.constant_(model.weight, 1.0 + step % 2)
         average.after_step()
@@ -105,7 +106,7 @@ def test_weights_of_16_bits_are_averaged_in_32() -> None:
     torch.testing.assert_close(mean.item(), 1.5, atol=1e-4, rtol=0)
 
 
-def test_it_goes_on_where_a_checkpoint_was_written() -> None:
+def test_it_continues_where_a_checkpoint_was_written() -> None:
     whole, parts = nn.Linear(3, 2), nn.Linear(3, 2)
     parts.load_state_dict(whole.state_dict())
     one, first, second = (averaged(model, "averaging=ema") for model in (whole, parts, parts))

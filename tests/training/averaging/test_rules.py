@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.averaging.interface import Averaging
+from lstm_lm.training.weight_average import WeightAverage
 
 SECTIONS = {name: lstm_lm.compose(f"averaging={name}")["averaging"] for name in ("none", "ema", "asgd")}
 
@@ -20,10 +22,11 @@ def rule(name: str, **changes: Any) -> Averaging:
 
 def after(losses: list[float], **changes: Any) -> int | None:
     """The number of validations after which ASGD begins."""
-    asgd = rule("asgd", **changes)
+    average = WeightAverage(nn.Linear(1, 1), rule("asgd", **changes))
     for number, loss in enumerate(losses, start=1):
-        asgd.note_validation(loss)
-        if asgd.begins(1):
+        average.note_validation(loss)
+        average.after_step()
+        if average.count:
             return number
     return None
 
@@ -32,16 +35,16 @@ def average(averaging: Averaging, weights: list[float]) -> float:
     """As an average of one number would run."""
     value = 0.0
     for count, weight in enumerate(weights, start=1):
-        value += averaging.share(count) * (weight - value)
+        value += averaging.weight(count) * (weight - value)
     return value
 
 
 def test_none_never_begins() -> None:
-    assert not any(rule("none").begins(step) for step in (1, 10**9))
+    assert not any(rule("none").begins(step, []) for step in (1, 10**9))
 
 
 def test_ema_begins_after_its_start_step() -> None:
-    assert [rule("ema", start_step=2).begins(step) for step in (1, 2, 3, 4)] == [False, False, True, True]
+    assert [rule("ema", start_step=2).begins(step, []) for step in (1, 2, 3, 4)] == [False, False, True, True]
 
 
 def test_ema_by_hand() -> None:
@@ -89,9 +92,18 @@ def test_asgd_begins_when_validation_stops_getting_better(
     assert after(losses, non_monotone=non_monotone) == begins
 
 
+def test_asgd_has_begun_though_a_better_validation_follows_before_the_next_step() -> None:
+    average = WeightAverage(nn.Linear(1, 1), rule("asgd", non_monotone=0))
+    for loss in (3.0, 2.0, 2.5, 1.0):
+        average.note_validation(loss)
+    average.forget_validations()
+    average.after_step()
+    assert average.count == 1
+
+
 @given(st.lists(st.floats(0, 10), max_size=20), st.integers(0, 5), st.integers(0, 20))
-def test_asgd_goes_on_where_a_checkpoint_was_written(losses: list[float], non_monotone: int, cut: int) -> None:
-    whole, first, second = (rule("asgd", non_monotone=non_monotone) for _ in range(3))
+def test_asgd_continues_where_a_checkpoint_was_written(losses: list[float], non_monotone: int, cut: int) -> None:
+    whole, first, second = (WeightAverage(nn.Linear(1, 1), rule("asgd", non_monotone=non_monotone)) for _ in range(3))
     for loss in losses:
         whole.note_validation(loss)
     for loss in losses[:cut]:

@@ -9,7 +9,7 @@ from lstm_lm.training.averaging.interface import Averaging
 
 
 def build_averaging(section: Mapping[str, Any], trainer: Mapping[str, Any]) -> Averaging:
-    """Check the `averaging` section, by itself and against the `trainer` section, and make the rule that it describes.
+    """Check the `averaging` section, by itself and against the `trainer` section.
 
     Raises:
         UserError: no such average; a key is unknown or missing, or its value is out of range; it would never begin.
@@ -19,4 +19,4 @@ def build_averaging(section: Mapping[str, Any], trainer: Mapping[str, Any]) -> A
         raise UserError(
             f"averaging={section['name']} begins by what validations find, and trainer.limit_val_batches=0 leaves none"
         )
-    return kind(kind.OptionsType.parse(section, "averaging"))
+    return kind.parse(section, "averaging")

@@ -1,29 +1,20 @@
-"""No average: the weights of the last step are those that are used."""
+"""`averaging=none`: the weights of the last step are those that are used."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
-from lstm_lm.options import Options
 from lstm_lm.training.averaging.interface import Averaging
-
-
-class NoAveragingOptions(Options):
-    """`averaging=none`."""
-
-    name: str
 
 
 class NoAveraging(Averaging):
     """Never begins."""
 
-    OptionsType: ClassVar[type[Options]] = NoAveragingOptions
-    wanted = False
+    wanted: ClassVar[bool] = False
 
-    def begins(self, step: int) -> bool:  # noqa: ARG002
-        """Never."""
+    def begins(self, step: int, losses: Sequence[float]) -> bool:  # noqa: ARG002
         return False
 
-    def share(self, count: int) -> float:  # noqa: ARG002
-        """Of an average of one."""
+    def weight(self, count: int) -> float:  # noqa: ARG002
         return 1.0
 
 
