@@ -164,9 +164,9 @@ class Opaque(LanguageModel):
 
 def test_a_model_without_hidden_states_is_refused_in_one_line() -> None:
     section = lstm_lm.compose("objective.activation_regularisation=2")["objective"]
-    options = LanguageModelling.OptionsType.parse(section, "objective")
+    objective = LanguageModelling.parse(section, "objective")
     with pytest.raises(UserError, match=r"^objective\.activation_regularisation=2\.0: model=.*; set 0$"):
-        LanguageModelling.check(options, Opaque, options)  # type: ignore[type-abstract, arg-type]
+        objective.check(Opaque, "opaque")  # type: ignore[type-abstract]
 
 
 @pytest.mark.parametrize(

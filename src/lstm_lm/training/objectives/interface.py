@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
@@ -12,11 +12,11 @@ from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.options import Options
 
 
-class Share(NamedTuple):
+class Ratio(NamedTuple):
     """How many of how many; scalars, int64."""
 
     hits: Tensor
-    of: Tensor
+    total: Tensor
 
 
 class Loss(NamedTuple):
@@ -28,32 +28,31 @@ class Loss(NamedTuple):
     """The state after the window, still part of the graph."""
     nats: Tensor
     """Scalar without a graph: the summed cross-entropy of the predicted tokens, and nothing else."""
-    shares: Mapping[str, Share] = MappingProxyType({})
+    tokens: Tensor
+    """Scalar int64: how many tokens were predicted."""
+    shares: Mapping[str, Ratio] = MappingProxyType({})
     """What else is counted, by name: a validation's totals become `val/NAME`."""
 
 
-class Objective(ABC):
-    """A way to turn a window into a number to minimise. Its module holds it as the constant `OBJECTIVE`."""
+class Objective(Options, ABC):
+    """A way to turn a window into a number to minimise; its fields are the keys of the `objective` section.
 
-    OptionsType: ClassVar[type[Options]]
-    """The configuration's `objective` section."""
+    Its module holds the class as the constant `OBJECTIVE`.
+    """
+
+    name: str
+
     no_bits: ClassVar[str | None] = None
     """Why its loss says nothing in bits per byte; None: it does."""
 
-    def __init__(self, options: Any, model_options: Any) -> None:
-        """Take the checked `objective` section, and the checked `model` section of what will be trained."""
-        self.options = options
-        self.model_options = model_options
-
-    @classmethod  # noqa: B027  (most train with any)
-    def check(cls, options: Any, model: type[LanguageModel], model_options: Any) -> None:
-        """Refuse, before any data is read, a backbone that cannot be trained like this.
+    def check(self, model: type[LanguageModel], name: str) -> None:
+        """Refuse, before any data is read, a backbone (`model=NAME`) that cannot be trained like this.
 
         Raises:
             UserError: it cannot; the message says why.
         """
 
-    def compile(self, mode: str) -> None:  # noqa: B027  (there may be nothing)
+    def compile(self, mode: str) -> None:
         """Turn what lies between the model's outputs and the loss into one graph of torch.compile."""
 
     @abstractmethod

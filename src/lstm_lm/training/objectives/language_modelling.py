@@ -5,77 +5,20 @@ section 7; activation and temporal activation regularisation after Merity, McCan
 Regularization for Language RNNs", 2017, as means over all numbers of the steps that are predicted.
 """
 
-from typing import Annotated, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from torch import Tensor
 from torch.nn import functional as F
 
 from lstm_lm.data.streams import IGNORE, Batch
 from lstm_lm.errors import UserError
 from lstm_lm.models.interface import LanguageModel, State
-from lstm_lm.options import Options
 from lstm_lm.training.objectives.interface import Loss, Objective
 
 Strength = Annotated[float, Field(ge=0, le=1000)]
-
-
-class LanguageModellingOptions(Options):
-    """`objective=language_modelling`."""
-
-    name: str
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    activation_regularisation: Strength
-    temporal_activation_regularisation: Strength
-
-    @property
-    def on_activations(self) -> list[str]:
-        """Keys in use that act on the last layer's outputs."""
-        keys = ("activation_regularisation", "temporal_activation_regularisation")
-        return [key for key in keys if getattr(self, key)]
-
-
-class LanguageModelling(Objective):
-    """The mean cross-entropy over all targets that are not IGNORE, in float32 whatever the logits are in."""
-
-    OptionsType: ClassVar[type[Options]] = LanguageModellingOptions
-
-    def __init__(self, options: LanguageModellingOptions, model_options: Options) -> None:
-        super().__init__(options, model_options)
-        self._summed = summed_cross_entropy
-
-    @classmethod
-    def check(cls, options: LanguageModellingOptions, model: type[LanguageModel], model_options: Options) -> None:
-        """As in `Objective.check`."""
-        if options.on_activations and not model.hands_out_hidden:
-            key, name = options.on_activations[0], getattr(model_options, "name", model.__name__)
-            raise UserError(
-                f"objective.{key}={getattr(options, key)}: model={name} hands out no layer's outputs; set 0"
-            )
-
-    def compile(self, mode: str) -> None:
-        """As in `Objective.compile`."""
-        self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
-
-    def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
-        """As in `Objective.loss`."""
-        options: LanguageModellingOptions = self.options
-        there = batch.targets != IGNORE
-        penalty: Tensor | float = 0.0
-        if model.training and options.on_activations:
-            outputs = model.forward_with_hidden(batch.inputs, state)
-            logits, state = outputs.logits, outputs.state
-            if options.activation_regularisation:
-                penalty = options.activation_regularisation * mean_square(outputs.dropped, there)
-            if options.temporal_activation_regularisation and len(outputs.hidden) > 1:
-                steps = outputs.hidden[1:] - outputs.hidden[:-1]
-                penalty = penalty + options.temporal_activation_regularisation * mean_square(steps, there[1:])
-        else:
-            logits, state = model(batch.inputs, state)
-        smoothing = options.label_smoothing if model.training else 0.0
-        summed = self._summed(logits, batch.targets, smoothing)
-        return Loss(summed.smoothed / there.sum().clamp(min=1) + penalty, state, summed.nats.detach())
 
 
 class CrossEntropy(NamedTuple):
@@ -105,6 +48,47 @@ def mean_square(x: Tensor, there: Tensor) -> Tensor:
     """Of `x[T, B, H]` where `there[T, B]`, in float32 at least: squares of small numbers are lost in 16 bits."""
     squares = (x if x.element_size() >= 4 else x.float()).square().mean(-1)
     return (squares * there).sum() / there.sum().clamp(min=1)
+
+
+class LanguageModelling(Objective):
+    """The mean cross-entropy over all targets that are not IGNORE, in float32 whatever the logits are in."""
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    activation_regularisation: Strength
+    temporal_activation_regularisation: Strength
+    _summed: Callable[[Tensor, Tensor, float], CrossEntropy] = PrivateAttr(default_factory=lambda: summed_cross_entropy)
+
+    @property
+    def on_activations(self) -> list[str]:
+        """Keys in use that act on the last layer's outputs."""
+        keys = ("activation_regularisation", "temporal_activation_regularisation")
+        return [key for key in keys if getattr(self, key)]
+
+    def check(self, model: type[LanguageModel], name: str) -> None:
+        if self.on_activations and not model.hands_out_hidden:
+            key = self.on_activations[0]
+            raise UserError(f"objective.{key}={getattr(self, key)}: model={name} hands out no layer's outputs; set 0")
+
+    def compile(self, mode: str) -> None:
+        self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
+
+    def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
+        there = batch.targets != IGNORE
+        penalty: Tensor | float = 0.0
+        if model.training and self.on_activations:
+            outputs = model.forward_with_hidden(batch.inputs, state)
+            logits, state = outputs.logits, outputs.state
+            if self.activation_regularisation:
+                penalty = self.activation_regularisation * mean_square(outputs.dropped, there)
+            if self.temporal_activation_regularisation and len(outputs.hidden) > 1:
+                steps = outputs.hidden[1:] - outputs.hidden[:-1]
+                penalty = penalty + self.temporal_activation_regularisation * mean_square(steps, there[1:])
+        else:
+            logits, state = model(batch.inputs, state)
+        smoothing = self.label_smoothing if model.training else 0.0
+        summed = self._summed(logits, batch.targets, smoothing)
+        tokens = there.sum()
+        return Loss(summed.smoothed / tokens.clamp(min=1) + penalty, state, summed.nats.detach(), tokens)
 
 
 OBJECTIVE = LanguageModelling

@@ -3,23 +3,18 @@
 A text is a column of `batch.targets`, those left out that are IGNORE: a window of a stream, or a line.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
+from pydantic import PrivateAttr
 from torch import Tensor
 
 from lstm_lm.data.streams import IGNORE, Batch
 from lstm_lm.models.backbones.autoencoder import Autoencoder
 from lstm_lm.models.interface import LanguageModel, State
-from lstm_lm.options import Options
-from lstm_lm.training.objectives.interface import Loss, Objective, Share
-from lstm_lm.training.objectives.language_modelling import summed_cross_entropy
-
-
-class ReconstructionOptions(Options):
-    """`objective=reconstruction`."""
-
-    name: str
+from lstm_lm.training.objectives.interface import Loss, Objective, Ratio
+from lstm_lm.training.objectives.language_modelling import CrossEntropy, summed_cross_entropy
 
 
 class Reconstruction(Objective):
@@ -31,19 +26,14 @@ class Reconstruction(Objective):
     so there is but one share of texts). Texts of no tokens do not count.
     """
 
-    OptionsType: ClassVar[type[Options]] = ReconstructionOptions
-    no_bits = "the vector has told the model about the text, so the loss is no code length"
-
-    def __init__(self, options: ReconstructionOptions, model_options: Options) -> None:
-        super().__init__(options, model_options)
-        self._summed = summed_cross_entropy
+    no_bits: ClassVar[str | None] = "the vector has told the model about the text, so the loss is no code length"
+    _summed: Callable[[Tensor, Tensor], CrossEntropy] = PrivateAttr(default_factory=lambda: summed_cross_entropy)
 
     def compile(self, mode: str) -> None:
-        """As in `Objective.compile`."""
         self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
 
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
-        """As in `Objective.loss`; no text begins from what came before it, so the state stays as it is."""
+        # no text begins from what came before it, so the state stays as it is
         assert isinstance(model, Autoencoder)
         targets, lengths = to_the_front(batch.targets)
         tokens = targets.masked_fill(targets == IGNORE, model.nothing)
@@ -61,15 +51,15 @@ def to_the_front(targets: Tensor) -> tuple[Tensor, Tensor]:
     return targets.gather(0, order), there.sum(dim=0)
 
 
-def _shares(model: Autoencoder, vector: Tensor, logits: Tensor, targets: Tensor, lengths: Tensor) -> dict[str, Share]:
+def _shares(model: Autoencoder, vector: Tensor, logits: Tensor, targets: Tensor, lengths: Tensor) -> dict[str, Ratio]:
     there = targets != IGNORE
     greedy = (model.decode(vector, len(targets)) == targets) & there
     forced = (logits.argmax(dim=-1) == targets) & there
     whole = (greedy.sum(dim=0) == lengths) & (lengths > 0)
     return {
-        "exact_match": Share(whole.sum(), (lengths > 0).sum()),
-        "exact_match_tokens": Share(greedy.sum(), lengths.sum()),
-        "forced_match_tokens": Share(forced.sum(), lengths.sum()),
+        "exact_match": Ratio(whole.sum(), (lengths > 0).sum()),
+        "exact_match_tokens": Ratio(greedy.sum(), lengths.sum()),
+        "forced_match_tokens": Ratio(forced.sum(), lengths.sum()),
     }
 
 
