@@ -132,7 +132,7 @@ def test_early_stopping_and_averaging_begin_anew_with_another_part(small_config:
             saved["lstm_lm"]["validation"]["loss"] = 0.1
         for state in saved["callbacks"].values():
             state["best"] = 0.1
-        saved["lstm_lm"]["averaging"]["rule"]["losses"] = [0.1, 0.1]
+        saved["lstm_lm"]["averaging"]["losses"] = [0.1, 0.1]
         checkpoint_file.save(saved, path)
     summary = lstm_lm.train(small_config(*often, "trainer.max_steps=20"), run)
     assert summary.status == "completed"

@@ -105,8 +105,9 @@ class _Averaging(_Part):
     weights: dict[str, Tensor]
     count: Count
     steps: Count
+    losses: list[Finite]
+    begun: bool
     options: Plain
-    rule: Plain
 
 
 class _Counts(_Part):

@@ -11,9 +11,9 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.training.averaging import build_averaging
-from lstm_lm.training.callback_options import CallbackOptions, CheckpointOptions
+from lstm_lm.training.callbacks.options import CallbackOptions
 from lstm_lm.training.nonfinite import Action
-from lstm_lm.training.objectives import objective_options
+from lstm_lm.training.objectives import build_objective
 from lstm_lm.training.optimizers import optimizer_options
 from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.runtime.settings import RuntimeOptions
@@ -100,7 +100,7 @@ class TrainConfig:
         top = TopLevel.parse(plain, "")
         TextDataModule(top.data, top.tokenizer, top.seed)  # checks its options; reads nothing yet
         model_options(top.model)
-        objective_options(top.objective, top.model)
+        build_objective(top.objective, top.model)
         build_averaging(top.averaging, top.trainer)
         model_class(str(top.model["name"])).check_forward(top.forward)
         if top.resume != "never" and top.init_from is not None:

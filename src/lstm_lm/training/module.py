@@ -20,7 +20,7 @@ from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import detach, to_device
 from lstm_lm.training import saved_state
 from lstm_lm.training.nonfinite import NonFinite, StepFacts
-from lstm_lm.training.objectives.interface import Objective, Share
+from lstm_lm.training.objectives.interface import Objective, Ratio
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer, go_on_with_own_rate
 from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.processes.team import ALONE, Team
@@ -85,7 +85,7 @@ class LanguageModelTask(pl.LightningModule):
         self._eval_state: State = None
         self.step_loss = StepLoss(whole_window, team)
         self._eval_loss = TokenLoss(sizes)
-        self._eval_shares: dict[str, Share] = {}
+        self._eval_shares: dict[str, Ratio] = {}
         self.learning_rate: float | None = None
         """Of the last optimizer step; the schedule has moved on behind it."""
         self.gradient_norm: Tensor | None = None
@@ -98,7 +98,7 @@ class LanguageModelTask(pl.LightningModule):
         """Whether the last validation cannot be compared with the one before it."""
         self.is_scoring = False
         """Whether a validation or test is under way."""
-        self._weights_held: list[Tensor] | None = None
+        self._validation_was_due = False
 
     # Training
 
@@ -233,7 +233,7 @@ class LanguageModelTask(pl.LightningModule):
         """Start from a zero state, with the average in the weights' place."""
         self.settle()
         self.is_scoring = True
-        self._weights_held = self.state.average.put()
+        self.average.put()
         self._eval_loss.reset()
         self._eval_shares.clear()
         self._eval_state = None
@@ -245,9 +245,9 @@ class LanguageModelTask(pl.LightningModule):
         result = self.objective.loss(self.model, batch, self._eval_state)
         self._eval_state = result.state
         self._eval_loss.update(result.nats, batch.targets)
-        for name, (hits, of) in result.shares.items():
+        for name, ratio in result.shares.items():
             before = self._eval_shares.get(name)
-            self._eval_shares[name] = Share(hits, of) if before is None else Share(before.hits + hits, before.of + of)
+            self._eval_shares[name] = ratio if before is None else Ratio(*map(torch.add, before, ratio))
 
     def on_validation_epoch_end(self) -> None:
         """Make `scores` those of this validation, and let early stopping see the loss."""
@@ -279,8 +279,8 @@ class LanguageModelTask(pl.LightningModule):
         """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
         self._eval_state = None
         self.is_scoring = False
-        self.state.average.take_back(self._weights_held)
-        shares = {name: float(hits) / max(1, int(of)) for name, (hits, of) in self._eval_shares.items()}
+        self.average.take_back()
+        shares = {name: float(hits) / max(1, int(total)) for name, (hits, total) in self._eval_shares.items()}
         no_bits = self.objective.no_bits or unknown_pieces(self._splits[split].replaced)
         return Scores.of(*self._eval_loss.compute(), no_bits, shares)
 

@@ -124,7 +124,6 @@ def check_average(checkpoint: Mapping[str, Any], average: WeightAverage, path: P
     if saved["options"] != fresh["options"]:
         return
     try:
-        _alike(saved["rule"], fresh["rule"], "averaging.rule")
         if bool(saved["weights"]) != bool(saved["count"]):
             raise _Unlike("averaging.count: does not fit its weights")
         if saved["weights"]:

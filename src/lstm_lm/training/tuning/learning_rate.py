@@ -19,7 +19,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 from lstm_lm.data.streams import Batch
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.training.averaging.none import NoAveraging, NoAveragingOptions
+from lstm_lm.training.averaging.none import NoAveraging
 from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
@@ -94,7 +94,7 @@ def _search(
         parts.task.objective,
         config.optimizer,
         config.scheduler,
-        average=WeightAverage(parts.model, NoAveraging(NoAveragingOptions(name="none"))),  # of a search: not the run's
+        average=WeightAverage(parts.model, NoAveraging(name="none")),  # of a search: not the run's
         total_steps=parts.total_steps,
         precision=parts.hardware.precision,
         whole_window=parts.data.options.batch_size * parts.data.options.seq_len,
