@@ -24,7 +24,7 @@ from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
-from lstm_lm.training import distributed
+from lstm_lm.training import compiling
 from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.identity import text_differences

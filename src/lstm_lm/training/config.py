@@ -11,7 +11,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.training.averaging import build_averaging
-from lstm_lm.training.callbacks.options import CallbackOptions
+from lstm_lm.training.callback_options import CallbackOptions, CheckpointOptions
 from lstm_lm.training.nonfinite import Action
 from lstm_lm.training.objectives import build_objective
 from lstm_lm.training.optimizers import optimizer_options

@@ -233,7 +233,7 @@ class LanguageModelTask(pl.LightningModule):
         """Start from a zero state, with the average in the weights' place."""
         self.settle()
         self.is_scoring = True
-        self.average.put()
+        self.state.average.put()
         self._eval_loss.reset()
         self._eval_shares.clear()
         self._eval_state = None
@@ -279,7 +279,7 @@ class LanguageModelTask(pl.LightningModule):
         """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
         self._eval_state = None
         self.is_scoring = False
-        self.average.take_back()
+        self.state.average.take_back()
         shares = {name: float(hits) / max(1, int(total)) for name, (hits, total) in self._eval_shares.items()}
         no_bits = self.objective.no_bits or unknown_pieces(self._splits[split].replaced)
         return Scores.of(*self._eval_loss.compute(), no_bits, shares)

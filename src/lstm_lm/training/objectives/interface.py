@@ -28,8 +28,6 @@ class Loss(NamedTuple):
     """The state after the window, still part of the graph."""
     nats: Tensor
     """Scalar without a graph: the summed cross-entropy of the predicted tokens, and nothing else."""
-    tokens: Tensor
-    """Scalar int64: how many tokens were predicted."""
     shares: Mapping[str, Ratio] = MappingProxyType({})
     """What else is counted, by name: a validation's totals become `val/NAME`."""
 

@@ -87,8 +87,7 @@ class LanguageModelling(Objective):
             logits, state = model(batch.inputs, state)
         smoothing = self.label_smoothing if model.training else 0.0
         summed = self._summed(logits, batch.targets, smoothing)
-        tokens = there.sum()
-        return Loss(summed.smoothed / tokens.clamp(min=1) + penalty, state, summed.nats.detach(), tokens)
+        return Loss(summed.smoothed / there.sum().clamp(min=1) + penalty, state, summed.nats.detach())
 
 
 OBJECTIVE = LanguageModelling
