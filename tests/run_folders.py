@@ -44,8 +44,8 @@ def make_run(
     if metrics is not None:
         file = MetricsFile(run.metrics)
         for step, values in metrics.items():
-            file.log(step, values)
-        file.flush()
+            file.add(step, values)
+        file.sync(open_row=True)
     return run
 
 

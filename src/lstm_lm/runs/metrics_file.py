@@ -3,13 +3,14 @@
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
-from lstm_lm.runs.regular_file import open_regular, read_regular
+from lstm_lm.runs.regular_file import open_regular
 
 STEP = "step"
 
@@ -25,85 +26,159 @@ Row = dict[str, float]
 
 
 class MetricsFile:
-    """The writer. Continues the file that is there, less a last line that a killed process left half-written.
+    """The writer. Continues the file that is there, and appends to it.
 
-    Values of the newest step wait in memory until a later step comes or `flush` is called, so that training and
-    validation of one step share a row. A row is one append; only three rare things rewrite the file (atomically):
-    a new column, a value for a step that is already on the disk, and `truncate_after`.
+    The row of the newest step, the *open row*, stays in memory: its validation comes later, and a checkpoint of that
+    step holds it. A row that is complete is appended once, whole. Three rare things write the file anew (atomically): a
+    new column, a new value for a row that is on the disk already, and a file that somebody has deleted.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open `path`, which need not exist yet, but its folder must.
+        """Read `path`, whose last row is the open row; it need not exist yet, but its folder must. Changes nothing.
 
         Raises:
             UserError: the file cannot be read, or is not a metrics file.
-            RunError: its half-written last line cannot be taken away.
         """
         self.path = path
         self._columns: list[str] = []
-        self._last_written: int | None = None
-        self._waiting = []
-        self._open = {}
+        self._kept_bytes = 0
+        """Of the file. What lies behind goes with the next write: half a line, or rows that will be added again."""
+        self._written_step = -1
+        """Of the last row that is kept on the disk."""
+        self._waiting: list[Row] = []
+        """Complete rows that could not be written yet."""
+        self._open: Row = {}
+        self._open_is_written = True
         self._unsynced = False
-        if path.exists():
-            reader = _Reader(path)
-            for row in reader:
-                self._last_written = int(row[STEP])
-            self._columns = reader.columns
-            if reader.is_cut_off:
-                atomic.write_bytes(path, read_regular(path, MOST_BYTES)[: reader.whole_bytes])
+        self._look_up_to(None)
 
     @property
-    def open_row(self):
+    def open_row(self) -> Row:
+        """A copy of the newest row, for a checkpoint to hold; empty where nothing was added yet."""
         return dict(self._open)
 
-    def resume_at(self, step, saved):
-        rows = self._rows()
-        keep = [row for row in rows if row[STEP] < step]
-        here = next((row for row in rows if row[STEP] == step), {})
-        if len(keep) < len(rows):
-            self._rewrite(self._columns, keep)
-        self._open = {**saved, **here}
-        if self._open:
-            self._open[STEP] = step
+    def resume_at(self, step: int, saved: Row) -> Row:
+        """Continue as after the checkpoint of `step`, which holds the open row `saved` (of `step` or an earlier one).
+
+        Rows beyond `step` are forgotten. The newest row that is left is the open row again, with the values that the
+        file has of it and those that the checkpoint has; it is returned, a copy. The disk is as it was until the next
+        `add` or `sync`.
+
+        Raises:
+            ValueError: `saved` is of a step beyond `step`.
+            UserError: the file cannot be read.
+        """
+        if saved and saved[STEP] > step:
+            raise ValueError(f"the open row of step {saved[STEP]} was not saved at step {step}")
+        self._waiting = []
+        self._look_up_to(step)
+        at = int(saved.get(STEP, step))
+        if not self._open or self._open[STEP] < at:
+            self._open, self._open_is_written = {STEP: at} | saved, False
+        elif self._open[STEP] == at and (row := saved | self._open) != self._open:
+            self._open, self._open_is_written = row, False
         return self.open_row
 
-    def add(self, step, values):
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Add `values` to the open row, replacing those of the same name; or append it and begin a new one.
+
+        Raises:
+            ValueError: `step` is negative, or older than the open row; a column name is empty, "step", or unprintable.
+            RunError: the file cannot be written. Nothing is lost: all rows wait for the next `add` or `sync`.
+        """
+        if step < 0:
+            raise ValueError(f"step={step}: must not be negative")
+        for name in values:
+            if not name or name == STEP or not name.isprintable():
+                raise ValueError(f"{name!r}: not a usable column name")
         if self._open and step < self._open[STEP]:
-            raise ValueError(step)
-        if self._open and step > self._open[STEP]:
-            self._waiting.append(self._open)
-            self._open = {}
-        self._open[STEP] = step
-        self._open.update({k: _plain(v) for k, v in values.items()})
-        self._write()
-
-    def sync(self, *, open_row):
-        if open_row and self._open:
-            self._waiting.append(self._open)
-            self._open = {}
-        self._write()
-
-    def _write(self):
-        if not self._waiting:
+            raise ValueError(f"step={step}: the row of step {self._open[STEP]} has been begun")
+        if not values:
             return
-        cols = list(dict.fromkeys([*(self._columns or [STEP]), *(n for r in self._waiting for n in r)]))
-        if cols != self._columns or not self.path.exists():
-            self._rewrite(cols, [*self._rows(), *self._waiting])
+        begins = not self._open or step > self._open[STEP]
+        if begins:
+            self._close_row()
+            self._open = {STEP: int(step)}
+        row = self._open | {name: _plain(value) for name, value in values.items()}
+        self._open_is_written = self._open_is_written and not begins and row == self._open
+        self._open = row
+        if begins:
+            self._write(self._waiting)
+            self._waiting = []
+
+    def sync(self, *, open_row: bool) -> None:
+        """Bring to the disk what is complete, and with `open_row`, at the end of a run, the open row too.
+
+        Raises:
+            RunError: as in `add`.
+        """
+        if open_row and not self._open_is_written:
+            self._write([*self._waiting, *([self._open] if len(self._open) > 1 else [])])
+            self._open_is_written = True
         else:
-            self._append(_csv(_cells(cols, row) for row in self._waiting))
+            self._write(self._waiting)
         self._waiting = []
+        if self._unsynced:
+            try:
+                with self.path.open("rb+") as file:
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise atomic.write_error(self.path, error) from error
+            self._unsynced = False
 
-    def _rows(self) -> list[Row]:
-        return read(self.path) if self.path.exists() else []
+    def _look_up_to(self, step: int | None) -> None:
+        """Find the open row on the disk: the last one that is not beyond `step`."""
+        self._open, self._open_is_written, self._written_step, self._kept_bytes = {}, True, -1, 0
+        if not self.path.exists():
+            return
+        reader = _Reader(self.path)
+        for row in reader:
+            if step is not None and row[STEP] > step:
+                break
+            self._open, self._written_step, self._kept_bytes = row, int(row[STEP]), reader.whole_bytes
+        self._columns = reader.columns
+        self._kept_bytes = self._kept_bytes or reader.header_bytes
 
-    def _rewrite(self, columns: list[str], rows: list[Row]) -> None:
-        atomic.write_bytes(self.path, _csv([columns, *(_cells(columns, row) for row in rows)]))
-        self._columns = columns
+    def _close_row(self) -> None:
+        if not self._open_is_written and len(self._open) > 1:
+            self._waiting.append(self._open)
+        self._open_is_written = False
 
-    def _append(self, line: bytes) -> None:
-        with self.path.open("ab") as file:
-            file.write(line)
+    def _write(self, rows: list[Row]) -> None:
+        """Bring `rows`, ascending, to the disk, behind those that are kept there and older."""
+        columns = list(dict.fromkeys([*self._columns, *(name for row in rows for name in row)]))
+        is_there = self.path.exists()
+        if rows and (rows[0][STEP] <= self._written_step or columns != self._columns or not is_there):
+            kept = [row for row in (read(self.path) if is_there else []) if row[STEP] <= self._written_step]
+            before = [row for row in kept if row[STEP] < rows[0][STEP]]
+            data = _csv([columns, *(_cells(columns, row) for row in [*before, *rows])])
+            atomic.write_bytes(self.path, data)
+            self._columns, self._kept_bytes, self._unsynced = columns, len(data), False
+        elif is_there:
+            self._append(_csv(_cells(columns, row) for row in rows))
+        if rows:
+            self._written_step = int(rows[-1][STEP])
+
+    def _append(self, lines: bytes) -> None:
+        try:
+            with self.path.open("rb+", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                kept = min(size, self._kept_bytes)
+                if size == kept and not lines:
+                    return
+                self._unsynced = True
+                file.truncate(kept)
+                file.seek(kept)
+                try:
+                    written = 0
+                    while written < len(lines):
+                        written += file.write(lines[written:])
+                except BaseException:
+                    file.truncate(kept)  # the rest of the line may come later, after others
+                    raise
+        except OSError as error:
+            raise atomic.write_error(self.path, error) from error
+        self._kept_bytes = kept + len(lines)
 
 
 def read(path: Path) -> list[Row]:
@@ -123,10 +198,11 @@ def read(path: Path) -> list[Row]:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The same, one by one: however many there are, they take no memory.
+    """All rows of a metrics file, one by one: however many there are, they take no memory.
 
     Raises:
-        UserError: as `read`; rows before a damaged line have been handed out by then.
+        UserError: the file is missing, cannot be read, or is not a metrics file; rows before a damaged line have been
+            handed out by then.
     """
     yield from _Reader(path)
 
@@ -139,9 +215,8 @@ class _Reader:
         self.columns: list[str] = []
         """Known from the first row on; none where there is not even a header."""
         self.whole_bytes = 0
-        """Of lines so far that have their end."""
-        self.is_cut_off = False
-        """Whether the last line lacks its end, known at the end."""
+        """Of lines so far that have their end; while a row is handed out, up to its end."""
+        self.header_bytes = 0
 
     def __iter__(self) -> Iterator[Row]:
         try:
@@ -158,7 +233,7 @@ class _Reader:
             header = next(lines, None)
             if header is None:
                 return
-            self.columns = header
+            self.columns, self.header_bytes = header, self.whole_bytes
             if self.columns[:1] != [STEP] or len(set(self.columns)) < len(self.columns):
                 raise ValueError(f'the header must start with "{STEP}" and name each column once')
             if len(self.columns) > MOST_COLUMNS:
@@ -179,10 +254,9 @@ class _Reader:
         """Whole ones, with their ends."""
         for number in itertools.count(1):
             line = file.readline(LONGEST_LINE)
-            self.is_cut_off = line != b"" and not line.endswith(b"\n")
             if len(line) == LONGEST_LINE or self.whole_bytes + len(line) > MOST_BYTES:
                 raise _damaged(self._path, number, "it is longer than any that is written, or the file is")
-            if not line or self.is_cut_off:
+            if not line.endswith(b"\n"):  # the end, or half a line
                 return
             self.whole_bytes += len(line)
             try:
