@@ -1,7 +1,8 @@
 """The only writer of a run directory while a run trains, and what must hold between its files.
 
-- Nothing changes before the first window is trained: a run that is refused, or killed while it starts, leaves what was there.
-- Rows and events are on the disk before the checkpoint that covers them; the row of the checkpoint's own step is in it.
+- Nothing changes before the first window is trained: a run that is refused, or killed while it starts, leaves all as it
+  was.
+- Rows and events are on the disk before the checkpoint that covers them; the newest row, which is not, is in it.
 - `last.ckpt` is written at most once a step, so that those before it are of other steps.
 - A disk that is full ends nothing: rows wait, events and a checkpoint are left out, and a person is told.
 """
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +20,12 @@ from lstm_lm.errors import RunError
 from lstm_lm.flat_keys import flat
 from lstm_lm.runs import atomic, checkpoint_file, rotation
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.event_files import EventFiles, Record
+from lstm_lm.runs.event_files import EventFiles, Events, Record
 from lstm_lm.runs.metrics_file import STEP, MetricsFile, Row
 from lstm_lm.runs.summary import Status, Summary
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Resumed:
     """Optimizer steps behind it; 0 where an earlier run has left files and no checkpoint."""
     checkpoint: Path | None = None
     row: Row = field(default_factory=dict)
-    """What the checkpoint holds of the row of its own step."""
+    """The open row that the checkpoint holds."""
     newer_are_damaged: bool = False
     """Newer checkpoints were passed over."""
 
@@ -63,8 +64,9 @@ class NoWriter:
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Record scalars of optimizer step `step`."""
 
-    def row_of(self, step: int) -> Row:  # noqa: ARG002
-        """What has been logged of `step`, if nothing has of a later one."""
+    @property
+    def open_row(self) -> Row:
+        """The newest row, which may still get values: a checkpoint holds it."""
         return {}
 
     def text(self, name: str, text: str, step: int) -> None:
@@ -136,14 +138,9 @@ class RunWriter(NoWriter):
         with suppress(OSError):
             self._warn(line)
 
-    def row_of(self, step: int) -> Row:
-        """For a checkpoint of `step`."""
-        return (
-            {name: value for name, value in self._open.items() if name != STEP} if self._open.get(STEP) == step else {}
-        )
-
     @property
-    def _open(self) -> Row:
+    def open_row(self) -> Row:
+        """The newest row, with its step; what is complete is on the disk."""
         return self._metrics.open_row
 
     def begin(self) -> None:
@@ -168,7 +165,7 @@ class RunWriter(NoWriter):
             self.file(path, text)
         self.summary.write(run.summary)
         if resumed is not None:
-            self._scalars(resumed.step, self.row_of(resumed.step))
+            self._scalars(resumed.step, self._recorded(resumed.step))
         for step, values in self._waiting:
             self.row(step, values)
 
@@ -178,7 +175,7 @@ class RunWriter(NoWriter):
             self._waiting.append((step, values))
             return
         # Of a step that is resumed a validation may be recorded already.
-        new = {name: value for name, value in values.items() if name not in self.row_of(step)}
+        new = {name: value for name, value in values.items() if name not in self._recorded(step)}
         with self._patient(self.run.metrics):
             self._metrics.add(step, values)
         self._scalars(step, new)
@@ -191,8 +188,7 @@ class RunWriter(NoWriter):
     def histogram(self, name: str, values: "Tensor", step: int) -> None:
         """Left out where a value is not finite."""
         if self._events is not None and values.numel() and bool(values.isfinite().all()):
-            copy = values.float().clone()  # it may have to wait
-            self._record(lambda events: events.add_histogram(name, copy, step))
+            self._record(lambda events: events.add_histogram(name, values.float(), step))
 
     def curve(self, name: str, values: Sequence[float | None]) -> None:
         """Not in metrics.csv, which is of training."""
@@ -204,16 +200,15 @@ class RunWriter(NoWriter):
         """With several metrics, each a curve `final/...` of one point."""
         from torch.utils.tensorboard.summary import hparams
 
-        finite = {
-            f"final/{name}": value for name, value in metrics.items() if value is not None and math.isfinite(value)
-        }
+        known = {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
+        final = {f"final/{name}": value for name, value in known.items()}
         plain = {
             key: value if isinstance(value, (bool, int, float)) else spelled_out(str(value))
             for key, value in flat(hyperparameters).items()
         }
-        for event in hparams(plain, finite):  # type: ignore[no-untyped-call]
-            self._record(lambda events, event=event: events._get_file_writer().add_summary(event))
-        self._scalars(0, finite)
+        for summary in hparams(plain, final):  # type: ignore[no-untyped-call]
+            self._record(partial(Events.add_summary, summary=summary))
+        self._scalars(0, final)
 
     def file(self, path: Path, text: str) -> None:
         """Before the run has begun, the text waits.
@@ -238,7 +233,7 @@ class RunWriter(NoWriter):
         last, step = path == self.run.last, int(checkpoint["global_step"])
         if last and step == self._saved_step:
             return True
-        self._sync(step)
+        self._sync()
         try:
             checkpoint_file.save(
                 checkpoint, path, before=(lambda: rotation.make_room(path, self._keep)) if last else None
@@ -274,15 +269,20 @@ class RunWriter(NoWriter):
             with suppress(OSError):  # something is in it
                 folder.rmdir()
 
-    def _sync(self, step: int) -> None:
-        """Bring to the disk what a checkpoint of `step` covers: events first, so that they have what the rows know of."""
+    def _sync(self) -> None:
+        """Bring to the disk what a checkpoint covers: events first, so that they have what the rows know of."""
         if self._events is not None:
             self._events.flush()
         with self._patient(self.run.metrics):
-            self._metrics.sync(open_row=self._open.get(STEP) != step)  # its own row is in the checkpoint
+            self._metrics.sync(open_row=False)
+
+    def _recorded(self, step: int) -> Row:
+        """The values that `step` has already."""
+        row = self._metrics.open_row
+        return {name: value for name, value in row.items() if name != STEP} if row.get(STEP) == step else {}
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
-        def write(events: "SummaryWriter") -> None:
+        def write(events: Events) -> None:
             for name, value in values.items():
                 events.add_scalar(name, value, step)
 
@@ -292,8 +292,8 @@ class RunWriter(NoWriter):
         if self._events is not None:
             self._events.write(record)
 
-    def _events_failed(self, error: OSError) -> None:
-        self._notify_once(self.run.tensorboard, atomic.write_error(self.run.tensorboard, error))
+    def _events_failed(self, error: RunError) -> None:
+        self._notify_once(self.run.tensorboard, error)
 
     @contextmanager
     def _patient(self, path: Path) -> Iterator[None]:

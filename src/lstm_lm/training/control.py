@@ -211,7 +211,7 @@ class RunCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write it."""
-        checkpoint[checkpoint_file.SECTION]["row"] = self._writer.row_of(int(checkpoint["global_step"]))
+        checkpoint[checkpoint_file.SECTION]["row"] = self._writer.open_row
         self.saved = self._writer.save(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
