@@ -160,7 +160,7 @@ def test_a_step_that_overflows_changes_nothing(small_config: Config) -> None:
     fit(trainer, parts)
     same = [all(map(torch.equal, before, after)) for before, after in pairwise(kept)]
     assert same == [False, False, True, False, False]
-    assert parts.task.average.count == STEPS
+    assert parts.task.state.average.count == STEPS
 
 
 # Waiting

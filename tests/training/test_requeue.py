@@ -134,13 +134,13 @@ def test_resume_auto_in_a_folder_named_by_the_time_is_not_queued_again(
 def test_a_task_of_an_array_is_named_by_array_and_number(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "40")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
-    assert requeue.requeue(goes_on=True) == "SLURM job 40_2 is queued again"
+    assert requeue.requeue(resumable=True) == "SLURM job 40_2 is queued again"
     assert slurm.read_text() == "requeue 40_2\n"
 
 
 def test_where_slurm_does_not_answer_that_is_said(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert requeue.requeue(goes_on=True).startswith("SLURM job 42 could not be queued again: ")
+    assert requeue.requeue(resumable=True).startswith("SLURM job 42 could not be queued again: ")
 
 
 def test_outside_of_slurm_the_signal_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:

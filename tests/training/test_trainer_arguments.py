@@ -89,8 +89,8 @@ def train(small_config: Config, small_file: Path, tmp_path: Path, monkeypatch: p
     def do(*overrides: str, steps: int | None = 3) -> Seen:
         seen = Seen()
 
-        def make_trainer(*arguments: Any, then: Any = (), **options: Any) -> pl.Trainer:
-            return make(*arguments, then=[*then, seen], **options)
+        def make_trainer(plan: Any, parts: Any, callbacks: Any, io: Any) -> pl.Trainer:
+            return make(plan, parts, [*callbacks, seen], io)
 
         monkeypatch.setattr(run, "make_trainer", make_trainer)
         more = [] if steps is None else [f"trainer.max_steps={steps}"]

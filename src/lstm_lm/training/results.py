@@ -104,8 +104,8 @@ class Results:
         self.writer.outcome({**self.plan.config.hyperparameters(), "runtime": settings}, outcome)
 
     def hints(self) -> list[str]:
-        """What a person may want to change."""
-        task, summary, data = self.parts.task, self.writer.summary, self.parts.data
+        """What a person may want to change, now that training has ended."""
+        task = self.parts.task
         idle = self.metrics.idle_gpu_percent
         hints = [] if idle is None else [IDLE_GPU_HINT.format(idle)]
         if task.nonfinite is not None:
@@ -116,14 +116,17 @@ class Results:
             hints.append(SPIKE_HINT.format(step, before, loss, often))
         if task.state.average.is_missing:
             hints.append(NOT_AVERAGED_HINT.format(self.plan.config.top.averaging["name"]))
-        # The first windows have the fewest tokens: all streams but one read context.
+        return hints
+
+    def partly_scored(self) -> list[str]:
+        """What was left out of a split. The first windows have the fewest tokens: all streams but one read context."""
+        summary, data = self.writer.summary, self.parts.data
         scored: dict[Split, SplitSummary | None] = {"validation": summary.val, "test": summary.test}
-        hints += [
+        return [
             PART_HINT.format(split, scores.tokens, data.predicted(split))
             for split, scores in scored.items()
             if scores is not None and scores.tokens != data.predicted(split)
         ]
-        return hints
 
 
 def describe(summary: Summary, plan: Plan, parts: Parts) -> None:

@@ -182,6 +182,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
                 validate_the_end(trainer, parts)
                 writer.begin()  # a run that is resumed at its end takes no step
                 signals.check()
+                hints = results.hints()
                 control.take_best(parts.task)
                 results.validation()
                 results.test(test(trainer, parts), trainer.global_step)
@@ -191,7 +192,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
             writer.end("stopped" if was_stopped(trainer) else "completed")
             if console is not None:
                 weights = "the last step" if control.best is None else "the best checkpoint"
-                show_results(console, writer.summary, plan.run, sample, weights, results.hints())
+                show_results(console, writer.summary, plan.run, sample, weights, [*hints, *results.partly_scored()])
 
 
 @contextmanager

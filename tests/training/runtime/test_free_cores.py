@@ -13,7 +13,10 @@ import torch
 import lstm_lm
 from lstm_lm import limits
 from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.processes.team import ALONE
 from lstm_lm.training.runtime.free_cores import free_cores, with_free_cores
 
 Config = Callable[..., dict[str, Any]]
@@ -32,7 +35,7 @@ def test_a_run_takes_the_cores_that_are_free(
     free: float, threads: int | None, four_cores: None, small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: free)
-    found = with_free_cores(TrainConfig.parse(small_config()), None)
+    found = with_free_cores(Plan.new(TrainConfig.parse(small_config())), ALONE).config
     assert found.runtime.threads == threads
     assert (found.threads_warning is None) == (threads is None)
     if threads is not None:
@@ -44,8 +47,8 @@ def test_what_the_user_has_set_is_left_alone(
     four_cores: None, small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: 0.0)
-    asked = TrainConfig.parse(small_config("runtime.threads=3"))
-    assert with_free_cores(asked, None) is asked
+    asked = Plan.new(TrainConfig.parse(small_config("runtime.threads=3")))
+    assert with_free_cores(asked, ALONE) is asked
 
 
 def test_the_warning_reaches_the_summary_and_the_threads_reach_the_process(
@@ -68,7 +71,9 @@ def test_a_resumed_run_keeps_its_number_and_does_not_look_again(
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(limits, "usable_cores", lambda: 4)
     monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: pytest.fail("looked"))
-    resumed = with_free_cores(TrainConfig.parse(small_config("resume=auto")), last)
+    plan = Plan.read(TrainConfig.parse(small_config("resume=auto", "trainer.max_steps=3")), RunDirectory(tmp_path / "run"))
+    assert isinstance(plan, Plan)
+    resumed = with_free_cores(plan, ALONE).config
     assert (resumed.runtime.threads, resumed.threads_warning) == (1, None)
 
 
