@@ -16,6 +16,8 @@ from lstm_lm.errors import UserError
 from lstm_lm.training.config import TrainConfig
 
 CONF = conf_dir()
+WIDEST = 120
+"""Characters of a line in `conf/`, comments included."""
 GROUPS = [
     group for group in groups_of("train") if group != "study"
 ]  # a study is a sweep: tests/cli/test_study_command.py
@@ -97,6 +99,13 @@ def test_every_key_is_explained(path: Path) -> None:
     # what an option chooses from is explained by the option's own file
     unexplained = [line for line in unexplained if not re.match(r" *- (override )?/?\w+: ", line)]
     assert not unexplained, unexplained
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
+def test_no_line_is_wider_than_a_window(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    wide = [f"line {number}: {len(line)}" for number, line in enumerate(lines, start=1) if len(line) > WIDEST]
+    assert not wide, f"at most {WIDEST} characters"
 
 
 def test_no_option_is_a_word_that_yaml_reads_as_something_else() -> None:
