@@ -46,12 +46,6 @@ def spread(values: Sequence[float], digits: int = 3) -> dict[str, float]:
     }
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was asked to do."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def figure(what: str, measured: dict[str, float], asked: float | None, **where: Any) -> dict[str, Any]:
     """One of the ratios that this project has set itself: `asked` is the least, None where it is for information."""
     reached = None if asked is None else measured["median"] >= asked

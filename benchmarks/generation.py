@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from figures import record, save, spread, synchronize
+from figures import record, save, spread
 from torch import nn
 
 from lstm_lm.generation.text import stream_text
 from lstm_lm.models.backbones.lstm import LSTMLanguageModel
 from lstm_lm.models.build import build_model
+from lstm_lm.synchronize import synchronize
 from lstm_lm.tokenizers.char import CharTokenizer
 from lstm_lm.training.runtime.allocator import keep_freed_memory
 

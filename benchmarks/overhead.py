@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 from bare_loop import training_steps
-from figures import record, save, spread, synchronize
+from figures import record, save, spread
 
 import lstm_lm
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import Summary
+from lstm_lm.synchronize import synchronize
 from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.parts import build_parts

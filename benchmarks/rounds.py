@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from figures import spread, synchronize
+from figures import spread
+
+from lstm_lm.synchronize import synchronize
 
 TURN_SECONDS = 0.03
 """A turn repeats shorter calls until they take about this long."""

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from figures import record, save, synchronize
+from figures import record, save
 from shapes import HEADLINE, Case, Shape
 from stacks import NotComparable, Stacks
 from torch.profiler import ProfilerActivity, profile
 
-from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.synchronize import synchronize
+from lstm_lm.training.allocator import keep_freed_memory
 
 CELL = re.compile(r"(forward|backward) l=(\d+) k=(\d+)")
 WARM_UP, ATTEMPTS = 5, 7

@@ -17,12 +17,12 @@ from typing import IO, Any
 import today
 import torch
 from bare_loop import training_steps
-from figures import synchronize
 from torch import Tensor
 
 import lstm_lm
 from lstm_lm.data.streams import Batch
 from lstm_lm.errors import UserError
+from lstm_lm.synchronize import synchronize
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.parts import build_parts

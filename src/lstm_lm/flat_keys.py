@@ -1,12 +1,18 @@
-"""Nested mappings as one: `{"model": {"hidden_size": 64}}` -> `{"model.hidden_size": 64}`."""
+"""A nested mapping as one of dotted keys: `{"model": {"hidden_size": 64}}` -> `{"model.hidden_size": 64}`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by their dotted keys; an empty mapping has none."""
+def flat_keys(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every value that is no mapping, under its dotted key, in order; an empty mapping is a value itself.
+
+    `prefix` is put before each key, with its dot: `flat_keys(section, "trainer.")`.
+    """
     found: dict[str, Any] = {}
     for key, value in nested.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        if isinstance(value, Mapping) and value:
+            found |= flat_keys(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
     return found

@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm.errors import UserError
+from lstm_lm.flat_keys import flat_keys
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.regular_file import read_regular
 
@@ -111,18 +112,13 @@ def _referred(node: Any, root: Mapping[Any, Any], place: tuple[Any, ...]) -> Any
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[Difference]:
     """The keys whose values are not alike in all `configs`, in the order in which these have them."""
-    flat = [dict(_flat(config)) for config in configs]
+    flat = [
+        {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in found.items()}
+        for found in map(flat_keys, configs)
+    ]
     keys = dict.fromkeys(key for config in flat for key in config)
     rows = [Difference(key, [config.get(key, ABSENT) for config in flat]) for key in _grouped(keys)]
     return [row for row in rows if len(set(row.values)) > 1]
-
-
-def _flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in node.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _grouped(keys: Mapping[str, object]) -> list[str]:

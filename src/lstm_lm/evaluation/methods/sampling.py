@@ -13,11 +13,11 @@ from pydantic import Field
 
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
-from lstm_lm.evaluation.methods.static import wait_for
 from lstm_lm.generation.filters import Sampling as Filters
 from lstm_lm.generation.prompt import encode_prompt, opening
 from lstm_lm.generation.sampler import TokenStream
 from lstm_lm.options import Options
+from lstm_lm.synchronize import synchronize
 
 PARTS = 20
 """Of the text, each timed by itself: the curve shows whether later tokens cost more than early ones."""
@@ -63,17 +63,17 @@ class Sampling(Method):
         warm = stream(options.seed)
         for _ in range(options.warmup_tokens):
             next(warm)
-        wait_for(subject.device)
+        synchronize(subject.device)
         began = time.perf_counter()
         writer = stream(options.seed)
-        wait_for(subject.device)
+        synchronize(subject.device)
         read = time.perf_counter() - began
         written: list[torch.Tensor] = []
         ends, moments = _parts(options.max_new_tokens), [time.perf_counter()]
         for number in range(options.max_new_tokens):
             written.append(next(writer))
             if number + 1 in ends:
-                wait_for(subject.device)
+                synchronize(subject.device)
                 moments.append(time.perf_counter())
                 subject.report("sampling", number + 1, options.max_new_tokens)
         decoder = tokenizer.decoder()

@@ -8,7 +8,6 @@ import time
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from lstm_lm.data.corpora.interface import SPLITS, Split
@@ -19,6 +18,7 @@ from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
 from lstm_lm.evaluation.scores import Scores, unknown_pieces
 from lstm_lm.evaluation.token_losses import BlockSums, losses
 from lstm_lm.options import Options
+from lstm_lm.synchronize import synchronize
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -70,10 +70,10 @@ class Static(Method):
         begin = 0
         loop = losses(subject.model, windows, device=subject.device, autocast=subject.autocast)
         for number in range(total):
-            wait_for(subject.device)
+            synchronize(subject.device)
             began = time.perf_counter()
             batch, nats = next(loop)
-            wait_for(subject.device)
+            synchronize(subject.device)
             seconds.append(time.perf_counter() - began)
             sizes.append((batch.inputs.shape[0], batch.inputs.shape[1]))
             sums.add(nats, batch.targets, windows.starts, begin)
@@ -117,14 +117,6 @@ def chosen_splits(subject: Subject, asked: list[Split] | None) -> list[Split]:
         if split not in there:
             raise UserError(f"method.splits: this text has no {split} split\nchoose from: {', '.join(there)}")
     return [split for split in there if split in asked] if asked else there
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until everything that `device` was asked to do is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def speed(seconds: list[float], sizes: list[tuple[int, int]], warmup: int) -> dict[str, Any] | None:
