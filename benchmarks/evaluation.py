@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from figures import record, save, spread, synchronize
+from figures import record, save, spread
 
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.data.streams import IGNORE, EvalWindows
-from lstm_lm.loading import load
 from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.models.loading import load
+from lstm_lm.synchronize import synchronize
 from lstm_lm.training.objectives.language_modelling import summed_cross_entropy
 from lstm_lm.training.runtime.allocator import keep_freed_memory
 

@@ -26,7 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 PROCESSOR = (
     *("cells", "embedding", "evaluation", "forward", "generation", "models"),
     *("cli/test_evaluate_command.py", "cli/test_generate_command.py", "cli/test_sweep.py"),
-    *("cli/test_train_command.py", "test_benchmarks.py", "test_conf.py", "test_hardware.py", "test_loading.py"),
+    *("cli/test_train_command.py", "test_benchmarks.py", "test_conf.py"),
     *("test_readme.py", "test_recipes.py", "test_wheel.py", "training/objectives/test_reconstruction.py"),
     *("training/test_compiling.py", "training/test_deterministic.py", "training/test_direct_models.py"),
     *("training/test_distributed.py", "training/test_every_forward.py", "training/test_nonfinite.py"),

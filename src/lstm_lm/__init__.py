@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lstm_lm.cli.compose import compose
     from lstm_lm.cli.evaluate_api import evaluate
     from lstm_lm.generation.api import generate
-    from lstm_lm.loading import load
+    from lstm_lm.models.loading import load
     from lstm_lm.training.train import train
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ _WHERE = {
     "compose": "lstm_lm.cli.compose",
     "evaluate": "lstm_lm.cli.evaluate_api",
     "generate": "lstm_lm.generation.api",
-    "load": "lstm_lm.loading",
+    "load": "lstm_lm.models.loading",
     "train": "lstm_lm.training.train",
 }
 

@@ -22,8 +22,8 @@ from lstm_lm.embedding.projector import CONFIG, LABELS, VECTORS
 from lstm_lm.embedding.texts import lines, windows
 from lstm_lm.errors import UserError
 from lstm_lm.forward.interface import StackSpec
-from lstm_lm.loading import Loaded
 from lstm_lm.models.backbones.autoencoder import Autoencoder
+from lstm_lm.models.loading import Loaded
 from lstm_lm.tokenizers.char import CharTokenizer
 
 Config = Callable[..., dict[str, Any]]

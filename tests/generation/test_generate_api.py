@@ -10,7 +10,7 @@ from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.errors import UserError
 from lstm_lm.generation.api import generate
 from lstm_lm.generation.text import sample_text, sample_texts
-from lstm_lm.loading import load
+from lstm_lm.models.loading import load
 from lstm_lm.runs import checkpoint_file
 
 TOKENIZER = char_tokenizer()

@@ -20,8 +20,8 @@ from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.evaluation.trained_on import changed_since, trained_on
 from lstm_lm.forward.choose import ForwardPath
 from lstm_lm.forward.interface import Workload
-from lstm_lm.loading import Loaded
 from lstm_lm.models.interface import LanguageModel
+from lstm_lm.models.loading import Loaded
 from lstm_lm.options import Options
 from lstm_lm.runs import evaluation_file
 from lstm_lm.runs.summary import git_commit, versions

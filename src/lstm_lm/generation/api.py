@@ -9,7 +9,7 @@ import torch
 from lstm_lm.generation.options import GenerateOptions
 from lstm_lm.generation.prompt import read_prompt
 from lstm_lm.generation.text import Settings, Stop, sample_texts
-from lstm_lm.loading import Loaded, load
+from lstm_lm.models.loading import Loaded, load
 from lstm_lm.tokenizers.interface import Unknown
 
 

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from lstm_lm import hardware
 from lstm_lm.errors import UserError
-from lstm_lm.forward import trials
+from lstm_lm.forward import hardware, trials
 from lstm_lm.forward.trials import Trial
 
 

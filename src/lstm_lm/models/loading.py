@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lstm_lm.errors import UserError
+from lstm_lm.forward.hardware import ACCELERATORS, TYPES, check_precision, find_device
 from lstm_lm.forward.interface import Workload
-from lstm_lm.hardware import ACCELERATORS, TYPES, check_precision, find_device
 from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import difference, model_weights
@@ -62,7 +62,7 @@ def load(
         ckpt_path: a checkpoint file, or `best` or `last` of the run; None: best, or last where there is none.
         runs_dir: the folder below which all runs lie.
         device: cpu, gpu, mps, auto (a GPU where there is one), or torch's name of one (`cuda:1`).
-        precision: one of `lstm_lm.hardware.PRECISIONS`; it need not be that of the training.
+        precision: one of `lstm_lm.forward.hardware.PRECISIONS`; it need not be that of the training.
         forward: the forward strategy, or auto; or a whole `forward` section.
         warn: hears of each run and checkpoint that was passed over.
 
