@@ -13,7 +13,7 @@ import pytest
 from cli_commands import ROOT, apart
 
 from lstm_lm.generation.text import TextSession
-from lstm_lm.loading import load
+from lstm_lm.models.loading import load
 
 
 def continued(trained: Path, turns: list[str], tokens: int) -> str:

@@ -68,7 +68,7 @@ def _embed(config: DictConfig) -> None:
     from lstm_lm.data.cache_folder import cache_folder
     from lstm_lm.data.text_paths import text_at
     from lstm_lm.embedding.embed import claim, embed
-    from lstm_lm.loading import load
+    from lstm_lm.models.loading import load
 
     try:
         source = text_at(text.path, text.encoding, cache_folder(None))

@@ -19,7 +19,7 @@ from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
     from lstm_lm.evaluation.methods.interface import Report
-    from lstm_lm.loading import Loaded
+    from lstm_lm.models.loading import Loaded
 
 NO_SWEEP = "evaluate scores one run, and has no sweeps (-m)\nrun it once for each run"
 
@@ -51,7 +51,7 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 def _evaluate(config: DictConfig, command: str) -> None:
     from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
     from lstm_lm.evaluation.methods import method_of
-    from lstm_lm.loading import load
+    from lstm_lm.models.loading import load
     from lstm_lm.reports.evaluation_picture import draw_evaluation
     from lstm_lm.reports.evaluation_table import evaluation_table
     from lstm_lm.runs import evaluation_file

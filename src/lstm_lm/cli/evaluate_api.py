@@ -9,7 +9,7 @@ import torch
 from lstm_lm.cli.compose import compose
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
-from lstm_lm.loading import Loaded, load
+from lstm_lm.models.loading import Loaded, load
 from lstm_lm.reports.evaluation_picture import draw_evaluation
 
 

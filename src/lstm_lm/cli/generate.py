@@ -18,7 +18,7 @@ from lstm_lm.errors import UserError
 
 if TYPE_CHECKING:
     from lstm_lm.generation.options import GenerateOptions
-    from lstm_lm.loading import Loaded
+    from lstm_lm.models.loading import Loaded
 
 NO_SWEEP = "generate writes one text, and has no sweeps (-m)\nfor several texts use num_samples=N"
 
@@ -90,7 +90,7 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
 
 
 def _load(command: CommandOptions) -> "Loaded":
-    from lstm_lm.loading import load
+    from lstm_lm.models.loading import load
 
     loaded = load(
         command.run,

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm_lm import hardware
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.token_sizes import TokenSizes
+from lstm_lm.forward import hardware
 from lstm_lm.forward.choose import AUTO, ForwardPath
+from lstm_lm.forward.hardware import Hardware
 from lstm_lm.forward.interface import Workload
-from lstm_lm.hardware import Hardware
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import model_weights

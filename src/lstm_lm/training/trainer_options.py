@@ -16,7 +16,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from lstm_lm.errors import UserError
-from lstm_lm.hardware import read_devices
+from lstm_lm.forward.hardware import read_devices
 from lstm_lm.options import shown_key
 from lstm_lm.training.processes.devices import STRATEGIES
 from lstm_lm.training.runtime.quiet import quiet_lightning

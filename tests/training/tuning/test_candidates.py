@@ -7,7 +7,7 @@ from tuning_cases import speed_options
 
 import lstm_lm
 from lstm_lm.errors import UserError
-from lstm_lm.hardware import check_precision, find_device
+from lstm_lm.forward.hardware import check_precision, find_device
 from lstm_lm.registry import names
 from lstm_lm.training.tuning.candidates import Candidate, Machine, compile_modes, sensible
 from lstm_lm.training.tuning.choice import as_typed, chosen_config, open_keys

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lstm_lm.errors import UserError
-from lstm_lm.hardware import TYPES
+from lstm_lm.forward.hardware import TYPES
 from lstm_lm.options import Options
 from lstm_lm.registry import names
 

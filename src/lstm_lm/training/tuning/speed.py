@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from lstm_lm import hardware, limits
+from lstm_lm import limits
+from lstm_lm.forward import hardware
 from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.training import together
