@@ -20,7 +20,7 @@ from torch.nn import functional as F
 Activation = Callable[[Tensor], Tensor]
 
 ACTIVATIONS: Mapping[str, Activation] = {"tanh": torch.tanh, "relu": torch.relu, "leaky_relu": F.leaky_relu}
-"""Of the candidate and of the cell state on its way out."""
+"""Activations of the candidate, and of the cell state on its way out."""
 
 GATE_ACTIVATIONS: Mapping[str, Activation] = {"sigmoid": torch.sigmoid, "hard_sigmoid": F.hardsigmoid}
-"""Of the gates: from 0 to 1."""
+"""Activations of the gates: from 0 to 1."""

@@ -34,10 +34,10 @@ class ProjectorTables:
 
 
 def claim_tables(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that is none, or holds such tables.
+    """Refuse a path that is no folder, or a folder that holds such tables.
 
     Raises:
-        UserError: it does, and `overwrite` does not allow to replace them; or what is there must not be replaced.
+        UserError: it is, and `overwrite` does not allow to replace them; or what is there must not be replaced.
     """
     if os.path.lexists(folder) and (os.path.islink(folder) or not os.path.isdir(folder)):
         raise UserError(

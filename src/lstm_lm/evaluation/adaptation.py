@@ -131,7 +131,7 @@ def score_and_learn(subject: Subject, windows: EvalWindows, sums: BlockSums, ada
 
 
 def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Of each parameter; zeros where the loss does not depend on it."""
+    """The gradient of each parameter; zeros where the loss does not depend on it."""
     return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
 
 

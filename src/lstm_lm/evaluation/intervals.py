@@ -32,7 +32,7 @@ def block_count(predictions: int, most: int) -> int:
 
 
 def ratio_interval(sums: NDArray[np.float64], sizes: NDArray[np.int64]) -> Interval | None:
-    """For sum(`sums`) / sum(`sizes`), over independent blocks; None: there are too few.
+    """The interval of sum(`sums`) / sum(`sizes`), over independent blocks; None: there are too few.
 
     Args:
         sums: what was added up in each block, [K].

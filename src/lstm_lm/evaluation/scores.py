@@ -20,13 +20,13 @@ class Scores:
     loss: float
     """Nats per token."""
     counts: Counts
-    """Of the tokens that were scored."""
+    """How many tokens, characters and bytes were scored."""
     perplexity: float
     """exp(loss); of tokens, so it compares only runs with one tokenizer."""
     bits_per_character: float | None
     bits_per_byte: float | None
     reason: str | None
-    """Why the two before are None, if they are."""
+    """Why there are no bits per character or byte; None: there are."""
     shares: Mapping[str, float] = field(default_factory=dict)
     """What else an objective counts, 0 to 1, by name."""
 

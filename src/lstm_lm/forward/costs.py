@@ -16,60 +16,68 @@ from lstm_lm.forward.vendor import VENDORS
 
 CPU = torch.device("cpu")
 
+# The vendor's kernel: oneDNN's LSTM.
 VENDOR_RATE = {2: 374e3, 4: 246e3, 8: 123e3}
-"""By item size in bytes: operations a microsecond that the vendor's kernel does on one core."""
+"""By item size in bytes: operations a microsecond on one core."""
 VENDOR_STEP = 2.0
-"""Of a step of that kernel, besides its products."""
+"""A step, besides its products."""
 READ = 0.002
-"""For each 1,000 bytes of weights that a core reads in a step, from its own cache."""
+"""A step, for each 1,000 bytes of weights that a core reads from its own cache."""
 OWN_CACHE = 1e3
 """Thousands of bytes that a core's own (second-level) cache holds."""
 READ_BEYOND = 0.004
-"""For each 1,000 bytes that it does not hold: two threads with half of the weights each may both have them at hand."""
+"""A step, for each 1,000 bytes beyond that cache: two threads, each with half of the weights, may hold all."""
 VENDOR_CALL = (24.0, 0.46)
-"""Of a call over a chunk, and for each 1,000 weights of the layer: they are re-packed."""
+"""A call over a chunk, and for each 1,000 weights of the layer: they are re-packed."""
 VENDOR_BACKWARD_CALL = (47.0, 1.39)
-"""Of a call backwards over a chunk, and for each 1,000 weights: their gradient is summed, too."""
+"""A call backwards over a chunk, and for each 1,000 weights: their gradient is summed, too."""
 VENDOR_WAIT = {2: 0.8, 4: 0.8, 8: 0.8}
 """By item size: what the threads of one kernel wait for each other at every step."""
 VENDOR_CELL = {1: 6.0, 3: 16.0, 4: 20.0}
-"""By gates: of a single step of one layer by the vendor's cell, as in generation."""
+"""By gates: a single step of one layer by the vendor's cell, as in generation."""
+
+# ATen's loop over time in C++: a GRU and simple cells.
 ATEN_STEP = {1: 6.0, 3: 16.0}
-"""By gates: of a step of that loop, besides its products."""
+"""By gates: a step, besides its products."""
 ATEN_TRAINING = 4.3
-"""Such a step forwards and backwards by autograd, in steps forwards."""
+"""A step forwards and backwards by autograd, in steps forwards."""
 ATEN_GRADIENT = 0.5
-"""For each 1,000 recurrent weights: autograd makes their gradient at each step, and sums it."""
+"""A step backwards, for each 1,000 recurrent weights: autograd makes their gradient at each step, and sums it."""
 ATEN_HALF = 1.3
-"""What its step costs in 16 bits, against one in Python: types change at each step."""
+"""A step in 16 bits, as a multiple of ATEN_STEP: types change at each step."""
 ATEN_CALL = (60.0, 0.5)
+"""A call over a chunk, and for each 1,000 weights."""
 ATEN_BACKWARD_CALL = (200.0, 1.5)
-"""Of a call of that loop over a chunk, forwards and backwards, and for each 1,000 weights: autograd builds a graph for
-it, and sums the gradients of chunks."""
+"""A call backwards over a chunk, and for each 1,000 weights: a graph of autograd's own, whose gradients are summed."""
+
+# The loop in Python.
 LOOP_RATE = 144e3
 """Operations a microsecond of plain matrix products, on all cores of two."""
 LOOP_RATE_ALONE = 100e3
 """Operations a microsecond of plain matrix products on one core: small ones gain little from a second."""
 LOOP_HALF = 2.0
-"""Products in 16 bits, as a multiple of LOOP_RATE."""
+"""Products in 16 bits, as a multiple of that rate."""
 LOOP_HALF_IN_SOFTWARE = 1 / 20
 """Products in 16 bits where the processor has no instructions for them, as a multiple (benchmarks/sixteen_bits.py)."""
 LOOP_STEP = {1: 10.0, 3: 30.0, 4: 30.0}
-"""By gates: of a step in Python, a dozen small operations where there are several."""
+"""By gates: a step, a dozen small operations where there are several gates."""
 LAYER_STEP = 4.0
-"""Of one more layer in a batch of layers."""
+"""A step of one more layer in a batch of layers."""
 COMPILED = 0.5
-"""A compiled step's share of LOOP_STEP."""
+"""A compiled step, as a multiple of LOOP_STEP."""
 TRAINING = 2.6
 """A step forwards and backwards, in steps forwards."""
+
 GRID = 700.0
-"""Of a pass over the grid: threads woken, OpenMP's put to sleep."""
+"""A pass over the grid of `pipelined`: threads woken, OpenMP's put to sleep."""
+
+# Counted, not timed.
 LAUNCHES = {1: (4, 7), 3: (9, 27), 4: (12, 27)}
-"""By gates: operations that a step of one layer launches, in inference and in training. Counted, as the next two."""
+"""By gates: operations that a step of one layer launches, in inference and in training."""
 LAUNCHES_BATCHED = (1, 5)
-"""What a diagonal of layers launches more than a step."""
+"""Operations that a diagonal of layers launches more than a step of one layer."""
 LAUNCHES_LAYER = {1: (8, 20), 3: (6, 17), 4: (11, 29)}
-"""By gates: what stacking the weights of a layer, and taking its state apart again, launches for a window."""
+"""By gates: operations launched in a window to stack the weights of a layer, and to take its state apart again."""
 
 
 class Layer(NamedTuple):
@@ -98,7 +106,7 @@ def layers(spec: StackSpec) -> list[Layer]:
 
 
 def operations(layer: Layer, batch_size: int) -> float:
-    """Of one step of one layer: two products into the gates."""
+    """Multiplications and additions of one step of one layer: two products into the gates."""
     return 2.0 * batch_size * layer.weights
 
 

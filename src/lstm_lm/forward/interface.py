@@ -121,7 +121,7 @@ class Workload:
     steps: int
     """T."""
     dtype: torch.dtype
-    """Of the products."""
+    """Type of the products."""
     training: bool
     """Whether a backward pass follows."""
     compiled: bool = False

@@ -16,7 +16,7 @@ from lstm_lm.forward.interface import StackSpec
 PERSISTENT_MULTIPLE = 128
 PERSISTENT_WIDEST = 1024
 SMALL_WIDEST = {"rnn_relu": 256, "rnn_tanh": 256, "lstm": 128, "gru": 128}
-"""The kernel for small H, by the cell: half as much again forward, and this backward."""
+"""By cell: the largest H of the kernel for small ones, backwards; forwards it takes half as much again."""
 RNN_WIDE = 896
 RNN_BATCH = 96
 """A simple cell at least so wide has no persistent kernel for batches of this size on."""

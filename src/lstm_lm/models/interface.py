@@ -24,9 +24,9 @@ class Outputs(NamedTuple):
     """What `LanguageModel.forward_with_hidden` gives."""
 
     logits: Tensor
-    """`[T, B, V]`."""
+    """Unnormalised log probabilities of the next tokens, `[T, B, V]`."""
     state: State
-    """After the window."""
+    """The state after the window."""
     hidden: Tensor
     """The last layer's outputs, `[T, B, H]`."""
     dropped: Tensor

@@ -64,7 +64,7 @@ def load(
         device: cpu, gpu, mps, auto (a GPU where there is one), or torch's name of one (`cuda:1`).
         precision: one of `lstm_lm.forward.hardware.PRECISIONS`; it need not be that of the training.
         forward: the forward strategy, or auto; or a whole `forward` section.
-        warn: hears of each run and checkpoint that was passed over.
+        warn: called with a line for each run and checkpoint that was passed over.
 
     Raises:
         UserError: no such run, device, precision or strategy; the checkpoint is missing or damaged, or its parts do

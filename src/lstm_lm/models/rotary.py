@@ -20,7 +20,7 @@ class Rotary(nn.Module):
     turns: Tensor
 
     def __init__(self, head_size: int, base: float) -> None:
-        """Make them.
+        """Compute the angles' rates.
 
         Args:
             head_size: d, even.

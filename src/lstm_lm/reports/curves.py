@@ -27,7 +27,7 @@ PLACES = {"steps": "optimizer steps", "tokens": "tokens trained on", "seconds": 
 _LINES = {"train": (0.9, 0.4), "val": (1.8, 1.0)}
 """Weight in points and opacity of a split's line."""
 _FIRST_SHARE = 0.05
-"""Of a curve: the steep beginning, which sets no limit to the axis."""
+"""Share of a curve that is its steep beginning, which sets no limit to the axis."""
 _MARGIN = 0.05
 _LINES_BELOW = 7
 """Room for the title and the horizontal axis; lines of text."""

@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from lstm_lm.reports.figure import SMALL
 
 GAP = 1.35 * SMALL
-"""From one label's middle to the next one's; points."""
+"""From one label's middle to the next, in points."""
 _BESIDE = 6
-"""From a line's end to its label; points."""
+"""From a line's end to its label, in points."""
 POINTS_PER_INCH = 72
 
 
@@ -73,7 +73,7 @@ def _end(line: Line2D) -> tuple[float, float] | None:
 
 
 def _height_of(axes: Axes, line: Line2D) -> float:
-    """Of a line's last point, as a share of the panel's height."""
+    """Height of a line's last point, as a share of the panel's."""
     end = _end(line)
     assert end is not None
     pixels = axes.transData.transform(end)

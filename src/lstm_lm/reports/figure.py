@@ -19,7 +19,7 @@ DPI = 110
 """Pixels per inch of a PNG."""
 PANEL_WIDTH = 6.6
 PANEL_HEIGHT = 3.6
-"""Of one panel, its labels included, in inches."""
+"""Size of one panel, its labels included, in inches."""
 SMALL, NORMAL = 8, 10
 """Font sizes, points."""
 BAND = 0.15

@@ -90,7 +90,7 @@ class Context(Method):
         return Outcome(choice, figures)
 
     def _lengths(self, subject: Subject, tokens: int) -> list[int]:
-        """Those that are asked for, or of the usual ones those that model and text have; ascending.
+        """Context lengths: those asked for, or those of the usual ones that model and text have; ascending.
 
         Raises:
             UserError: the model or the text has less context than is asked for.

@@ -46,7 +46,7 @@ class _Texts(NamedTuple):
     tuning: Placed
     tuning_name: str
     training: Placed
-    """Without what is tuned on."""
+    """The training text, without what is tuned on."""
 
 
 class Dynamic(Method):

@@ -46,9 +46,9 @@ class Subject:
     windows: Windows
     device: torch.device
     dtype: torch.dtype
-    """Of the model's parameters."""
+    """Type of the model's parameters."""
     autocast: torch.dtype | None
-    """Of the products, where it is another one (mixed precision)."""
+    """Type of the products, where it is another one (mixed precision)."""
     use_forward: Callable[[Workload], ForwardPath]
     """Takes the forward strategy that the user asked for; with `auto` the fastest for this workload."""
     report: Report = lambda *_: None
@@ -78,7 +78,7 @@ class Method(ABC):
 
     @abstractmethod
     def evaluate(self, subject: Subject) -> Outcome:
-        """Do it; the model is afterwards what it was before.
+        """Evaluate `subject.model`, which is afterwards what it was before.
 
         Raises:
             UserError: the options do not fit this model or this text.

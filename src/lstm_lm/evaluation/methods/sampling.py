@@ -20,7 +20,7 @@ from lstm_lm.options import Options
 from lstm_lm.synchronize import synchronize
 
 PARTS = 20
-"""Of the text, each timed by itself: the curve shows whether later tokens cost more than early ones."""
+"""Parts of the text, each timed by itself: the curve shows whether later tokens cost more than early ones."""
 
 
 class SamplingOptions(Options):

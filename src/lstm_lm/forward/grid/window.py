@@ -45,9 +45,9 @@ class Setting:
     kernel: MakeKernel
     masks: Masks
     state_tensors: int
-    """Of each layer."""
+    """How many tensors a layer's state has."""
     dtype: torch.dtype
-    """Of the computation."""
+    """Type of the computation."""
     devices: tuple[torch.device, ...]
     """Where each layer is."""
     training: bool
