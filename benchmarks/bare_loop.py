@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
+from lstm_lm.training.parts import Parts, build_parts
 from torch import Tensor
 
 from lstm_lm.training import compiling
 from lstm_lm.training.bare_loop import BareLoop
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.parts import Parts, build_parts
 
 
 def training_steps(config: TrainConfig, parts: Parts | None = None) -> Iterator[Tensor]:

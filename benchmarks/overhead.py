@@ -20,18 +20,18 @@ from typing import Any
 import torch
 from bare_loop import training_steps
 from figures import record, save, spread
+from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
+from lstm_lm.training.parts import build_parts
+from lstm_lm.training.resume import Start
+from lstm_lm.training.session import Session
 
 import lstm_lm
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import Summary
 from lstm_lm.synchronize import synchronize
-from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.parts import build_parts
-from lstm_lm.training.resume import Start
 from lstm_lm.training.runtime.quiet import quiet_lightning
 from lstm_lm.training.runtime.settings import runtime_settings
-from lstm_lm.training.session import Session
 
 SHAPES: dict[str, tuple[str, ...]] = {
     "default": (),  # L=2 H=160 B=32 T=32

@@ -17,6 +17,7 @@ from typing import IO, Any
 import today
 import torch
 from bare_loop import training_steps
+from lstm_lm.training.parts import build_parts
 from torch import Tensor
 
 import lstm_lm
@@ -25,7 +26,6 @@ from lstm_lm.errors import UserError
 from lstm_lm.synchronize import synchronize
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.parts import build_parts
 from lstm_lm.training.runtime.settings import runtime_settings
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_lm.display import spelled_out
 from lstm_lm.errors import RunError
-from lstm_lm.flat_keys import flat
+from lstm_lm.flat_keys import flat_keys
 from lstm_lm.runs import atomic, checkpoint_file, rotation
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.event_files import EventFiles, Events, Record
@@ -204,7 +204,7 @@ class RunWriter(NoWriter):
         final = {f"final/{name}": value for name, value in known.items()}
         plain = {
             key: value if isinstance(value, (bool, int, float)) else spelled_out(str(value))
-            for key, value in flat(hyperparameters).items()
+            for key, value in flat_keys(hyperparameters).items()
         }
         for summary in hparams(plain, final):  # type: ignore[no-untyped-call]
             self._record(partial(Events.add_summary, summary=summary))

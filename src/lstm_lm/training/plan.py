@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from lstm_lm import hardware
 from lstm_lm.errors import UserError
-from lstm_lm.hardware import Hardware
+from lstm_lm.forward import hardware
+from lstm_lm.forward.hardware import Hardware
 from lstm_lm.runs import checkpoint_file, checkpoint_form, summary
 from lstm_lm.runs.code_version import code_differences, code_version
 from lstm_lm.runs.directory import RunDirectory
