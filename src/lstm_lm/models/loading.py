@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from lstm_lm.errors import UserError
 from lstm_lm.forward.hardware import ACCELERATORS, TYPES, check_precision, find_device
@@ -14,9 +13,9 @@ from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import difference, model_weights
 from lstm_lm.runs import checkpoint_file
-from lstm_lm.runs.checkpoint_form import misfit
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lookup import Warn, resolve, to_standard_error
+from lstm_lm.runs.untrusted import misfit, require
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 
 
@@ -76,13 +75,12 @@ def load(
         None if run is None else str(run), None if ckpt_path is None else str(ckpt_path), Path(runs_dir), warn
     )
     checkpoint, digest = checkpoint_file.load_with_digest(path)
-    section = checkpoint[checkpoint_file.SECTION]
-    config = _mapping(section.get("config"), path, "it has no configuration")
-    description = _mapping(config.get("model"), path, "its configuration has no section 'model'")
-    weights = _weights(checkpoint, path)
-    stored = _mapping(section.get("tokenizer"), path, "it has no tokenizer")
+    require(checkpoint, path, "state_dict", "lstm_lm.config.model", "lstm_lm.tokenizer")
+    section, weights = checkpoint[checkpoint_file.SECTION], model_weights(checkpoint)
+    config = section["config"]
+    description = config["model"]
     try:
-        tokenizer = tokenizer_from_json(stored)
+        tokenizer = tokenizer_from_json(section["tokenizer"])
         with torch.device("meta"):  # shapes only: a wrong description cannot ask for more memory than the weights have
             outline = blank_model(description, tokenizer.vocabulary_size)
     except UserError as error:
@@ -97,7 +95,7 @@ def load(
     choice = model.use_forward(forward, where, sampling)
 
     loaded = Loaded(model, tokenizer)
-    loaded.config = dict(config)
+    loaded.config = config
     loaded.text = section.get("data")
     loaded.checkpoint = path
     loaded.digest = digest
@@ -122,19 +120,3 @@ def _types(precision: str, device: torch.device) -> tuple[torch.dtype, torch.dty
         precision = "32-true"
     weights, products = TYPES[precision]
     return weights, None if products == weights else products
-
-
-def _weights(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
-    """The model's part of the training module's state."""
-    state = _mapping(checkpoint.get("state_dict"), path, "it has no weights")
-    averaging = _mapping(checkpoint[checkpoint_file.SECTION].get("averaging", {}), path, "its average is none")
-    average = _mapping(averaging.get("weights", {}), path, "its average has no weights")
-    if not all(isinstance(it, str) and isinstance(tensor, Tensor) for it, tensor in [*state.items(), *average.items()]):
-        raise misfit(path, "some of its weights are no tensors")
-    return model_weights(checkpoint)
-
-
-def _mapping(value: Any, path: Path, problem: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise misfit(path, problem)
-    return value

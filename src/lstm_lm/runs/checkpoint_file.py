@@ -96,23 +96,23 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
     """
     import torch
 
-    from lstm_lm.runs import checkpoint_bounds, checkpoint_form  # and torch, with them
+    from lstm_lm.runs import untrusted  # and torch, with it
 
     # One open file for all steps: a training run may rename a newer checkpoint into place at any moment.
     with _verified(path) as file:
         size = file.seek(-_DIGEST_BYTES, os.SEEK_END) + _DIGEST_BYTES
         digest = file.read().decode("ascii")
         try:
-            checkpoint_bounds.check_archive(file, size)
+            untrusted.check_archive(file, size)
             file.seek(0)
             checkpoint = torch.load(file, map_location=map_location, weights_only=True)
-            checkpoint = checkpoint_bounds.plain(checkpoint, size)
-        except (pickle.UnpicklingError, checkpoint_bounds.Foreign):
+            checkpoint = untrusted.plain(checkpoint, size)
+        except (pickle.UnpicklingError, untrusted.Foreign):
             raise UserError(
                 f"{path}: refused: it holds more than tensors and plain values, and loading that could run code\n"
                 "load only checkpoints that lstm-lm has written"
             ) from None
-        except checkpoint_bounds.Forged as error:
+        except untrusted.Forged as error:
             raise UserError(f"{path}: refused: {error}\nload only checkpoints that lstm-lm has written") from None
         except (MemoryError, OSError):
             raise
@@ -122,7 +122,7 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
             cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise UserError(f"{path}: the checkpoint cannot be loaded onto {map_location}\ncause: {cause}") from error
     found = _checked(checkpoint, path)
-    checkpoint_form.check(found, path)
+    untrusted.check_fields(found, path, whole=False)
     return found, digest
 
 

@@ -18,7 +18,7 @@ from lstm_lm.evaluation.scores import Scores, TokenLoss, unknown_pieces
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import detach, to_device
-from lstm_lm.training import saved_state
+from lstm_lm.training import checkpoint_fit
 from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective, Ratio
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer, go_on_with_own_rate
@@ -306,7 +306,7 @@ class LanguageModelTask(pl.LightningModule):
         Raises:
             UserError: the checkpoint does not fit; nothing of it is put back then, as Lightning asks for this first.
         """
-        saved_state.check(checkpoint, self, Path(str(self.trainer.ckpt_path)))
+        checkpoint_fit.check(checkpoint, self, Path(str(self.trainer.ckpt_path)))
         self.state.load_state_dict(checkpoint["lstm_lm"], self.device)
 
     @property

@@ -10,6 +10,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import difference, model_weights
 from lstm_lm.runs import checkpoint_file, lookup
+from lstm_lm.runs.untrusted import require
 
 
 def find_origin(init_from: str | None) -> dict[str, Any] | None:
@@ -18,7 +19,12 @@ def find_origin(init_from: str | None) -> dict[str, Any] | None:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    return None if init_from is None else checkpoint_file.load(origin_file(init_from))
+    if init_from is None:
+        return None
+    path = origin_file(init_from)
+    origin = checkpoint_file.load(path)
+    require(origin, path, "state_dict", "lstm_lm.config.model", "lstm_lm.config.tokenizer", "lstm_lm.tokenizer")
+    return origin
 
 
 def origin_file(init_from: str) -> Path:

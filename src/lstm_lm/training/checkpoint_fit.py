@@ -1,12 +1,13 @@
-"""Whether what a checkpoint says of a training fits the training that is to go on from it.
+"""Whether what a checkpoint says of a training fits the training that is to resume from it.
 
-Its digest tells damage, not intent. Every part is held against one that is made here, fresh: the same names, types and
+Its digest tells damage, not intent. Every part is compared with one that is made here, fresh: the same names, types and
 shapes, and numbers that can be. So a forged checkpoint ends in a line before the first step, and not in one.
 """
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +33,19 @@ class _Unlike(Exception):
     """The text says where, and what is wrong."""
 
 
-def _refused(path: Path, error: _Unlike) -> UserError:
-    return UserError(
-        f"{path}: training cannot go on from it as this run is set:\n{error}\n"
-        "bring back the settings that it was trained with, or start a new run from its weights with init_from="
-    )
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _Unlike as error:
+        raise UserError(
+            f"{path}: training cannot resume from it as this run is set:\n{error}\n"
+            "bring back the settings that it was trained with, or start a new run from its weights with init_from="
+        ) from None
 
 
 def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) -> None:
-    """Hold all of it against `task`, which is about to go on from it.
+    """Compare all of it with `task`, which is about to resume from it.
 
     Raises:
         UserError: something does not fit.
@@ -64,58 +69,48 @@ def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) 
 
 
 def check_weights(checkpoint: Mapping[str, Any], task: torch.nn.Module, path: Path) -> None:
-    """Hold the weights that are trained against those of `task`: those that are used may be their average.
+    """Compare the weights that are trained with those of `task`: those that are used may be their average.
 
     Raises:
         UserError: they are others.
     """
-    try:
+    with _refusing(path):
         _alike(checkpoint["state_dict"], task.state_dict(), "state_dict")
-    except _Unlike as error:
-        raise _refused(path, error) from None
 
 
 def check_progress(checkpoint: Mapping[str, Any], fresh: Mapping[str, Any], path: Path, *, exact: bool = True) -> None:
-    """Hold Lightning's counters against those of loops that have not begun, `fresh`; `exact`: by the same names.
+    """Compare Lightning's counters with those of loops that have not begun, `fresh`; `exact`: by the same names.
 
     Raises:
         UserError: they are others.
     """
     loops = dict(checkpoint["loops"])
     fit = loops.get("fit_loop")
-    try:
+    with _refusing(path):
         if isinstance(fit, dict) and isinstance(fit.get("state_dict"), dict):
             _check_places(fit["state_dict"])
             loops["fit_loop"] = fit | {"state_dict": {}}
         _alike(loops, fresh, "loops", exact=exact)
-    except _Unlike as error:
-        raise _refused(path, error) from None
 
 
 def check_optimizer(
     checkpoint: Mapping[str, Any], optimizer: Optimizer, scheduler: Any, path: Path, *, exact: bool = True
 ) -> None:
-    """Hold the states of optimizer and schedule against a fresh optimizer of the same parameters, and its schedule.
+    """Compare the states of optimizer and schedule with a fresh optimizer of the same parameters, and its schedule.
 
     `exact`: by the same names.
 
     Raises:
         UserError: they are others'.
     """
-    try:
+    with _refusing(path):
         _check_groups(checkpoint["optimizer_states"][0], optimizer, exact)
-        fresh = {key: value for key, value in scheduler.state_dict().items() if key != "lr_lambdas"}
-        saved = {key: value for key, value in checkpoint["lr_schedulers"][0].items() if key != "lr_lambdas"}
-        _alike(saved, fresh, "lr_schedulers", exact=exact)
-        lambdas = checkpoint["lr_schedulers"][0].get("lr_lambdas")
-        if lambdas != [None] * len(optimizer.param_groups):
-            raise _Unlike("lr_schedulers.lr_lambdas: are functions, which a checkpoint cannot hold")
-    except _Unlike as error:
-        raise _refused(path, error) from None
+        fresh = {**scheduler.state_dict(), "lr_lambdas": [None] * len(optimizer.param_groups)}  # no functions
+        _alike(checkpoint["lr_schedulers"][0], fresh, "lr_schedulers", exact=exact)
 
 
 def check_average(checkpoint: Mapping[str, Any], average: WeightAverage, path: Path) -> None:
-    """Hold the average of the weights against the model's, where it is the same rule's.
+    """Compare the average of the weights with the model's, where it is the same rule's.
 
     Raises:
         UserError: it is of another model, or of none.
@@ -123,38 +118,41 @@ def check_average(checkpoint: Mapping[str, Any], average: WeightAverage, path: P
     saved, fresh = checkpoint["lstm_lm"]["averaging"], average.state_dict()
     if saved["options"] != fresh["options"]:
         return
-    try:
+    with _refusing(path):
+        like = average.like_weights() if saved["weights"] else {}
+        _alike(saved, {**fresh, "weights": like}, "averaging")
         if bool(saved["weights"]) != bool(saved["count"]):
             raise _Unlike("averaging.count: does not fit its weights")
-        if saved["weights"]:
-            _alike(saved["weights"], average.like_weights(), "averaging.weights")
-    except _Unlike as error:
-        raise _refused(path, error) from None
 
 
 def check_process(saved: Mapping[str, Any], model: "LanguageModel", batch_size: int, path: Path) -> None:
-    """Hold hidden state and generators of one process against the `model`'s, with `batch_size` streams.
+    """Compare hidden state and generators of one process with the `model`'s, with `batch_size` streams.
 
     Raises:
         UserError: they are not such.
     """
-    try:
-        if saved["hidden"] is not None:
-            fresh = model.initial_state(batch_size)
-            _alike(saved["hidden"], fresh, "hidden")
-            _check_indices(saved["hidden"], model)
-        generators = saved["generators"]
-        _check_generator(generators["torch"], "cpu", "generators.torch")
+    with _refusing(path):
+        state, generators = (_field(saved, name, "") for name in ("hidden", "generators"))
+        if state is not None:
+            _alike(state, model.initial_state(batch_size), "hidden")
+            _check_indices(state, model)
+        _check_generator(_field(generators, "torch", "generators"), "cpu", "generators.torch")
         if generators.get("cuda") is not None:
             _check_generator(generators["cuda"], "cuda", "generators.cuda")
-        if (device := generators["masks"].get("device")) is not None:
-            _check_generator(generators["masks"].get("bits"), device, "generators.masks")
-    except _Unlike as error:
-        raise _refused(path, error) from None
+        masks = _field(generators, "masks", "generators")
+        _check_value(_field(masks, "seed", "generators.masks"), 0, "generators.masks.seed")
+        if (device := masks.get("device")) is not None:
+            _check_generator(masks.get("bits"), device, "generators.masks")
+
+
+def _field(section: Any, name: str, where: str) -> Any:
+    if not isinstance(section, Mapping) or name not in section:
+        raise _Unlike(f"{where}.{name}: is missing".removeprefix("."))
+    return section[name]
 
 
 def _check_places(state: Mapping[str, Any]) -> None:
-    """Of loaders; whether they are places is for these to say."""
+    """Places of loaders in their text; whether they are such is for the loaders to say."""
     places = state.get("combined_loader", [])
     if not isinstance(places, list) or len(places) > 1 or not all(isinstance(place, Mapping) for place in places):
         raise _Unlike("loops.fit_loop.state_dict: holds no place in one text")

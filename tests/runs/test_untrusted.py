@@ -13,8 +13,8 @@ import torch
 from forging import ring, twice
 
 from lstm_lm.errors import UserError
-from lstm_lm.runs import checkpoint_bounds, checkpoint_file
-from lstm_lm.runs.checkpoint_bounds import Forged, plain
+from lstm_lm.runs import checkpoint_file, untrusted
+from lstm_lm.runs.untrusted import Forged, plain
 
 WHOLE: dict[str, Any] = {"lstm_lm": {"schema_version": 1}, "state_dict": {"model.weight": torch.arange(6.0).view(2, 3)}}
 
@@ -76,7 +76,7 @@ def test_two_archives_of_which_each_reader_may_see_another(tmp_path: Path) -> No
 
 
 def test_more_operations_than_any_checkpoint_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_bounds, "MOST_OPERATIONS", 1000)
+    monkeypatch.setattr(untrusted, "MOST_OPERATIONS", 1000)
     assert "operations" in refusal(archive(WHOLE | {"lists": [{} for _ in range(1000)]}), tmp_path)
 
 
