@@ -49,13 +49,6 @@ def test_over_seconds(tmp_path: Path) -> None:
     assert found == {"train": Curve([60.0, 62.0], [3.0, 2.5]), "val": Curve([61.0], [2.0])}
 
 
-def test_over_seconds_of_a_run_that_logged_only_the_time_of_steps(run: RunDirectory) -> None:
-    """Twenty steps of 100 ms, twenty of 50 ms, and what follows at that pace."""
-    found = read_curves(run, "loss", "seconds")
-    assert found["train"].x == pytest.approx([1.0, 2.0, 3.0])
-    assert found["val"].x == pytest.approx([2.5, 3.5])
-
-
 def test_a_metric_of_one_split(run: RunDirectory) -> None:
     assert read_curves(run, "bits_per_byte", "steps") == {"val": Curve([30], [1.0])}
 

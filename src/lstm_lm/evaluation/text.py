@@ -6,7 +6,7 @@ from typing import Any
 
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora import corpus_class
-from lstm_lm.data.corpora.interface import YOUNGER_KEYS, CorpusOptions
+from lstm_lm.data.corpora.interface import CorpusOptions
 from lstm_lm.data.enough import FEWEST_TOKENS, more_text
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.data.token_store import EncodedCorpus, encoded
@@ -52,7 +52,7 @@ def data_section(asked: Mapping[str, Any] | None, of_the_run: Any) -> dict[str, 
     named = {key: value for key, value in asked.items() if value is not None}
     # what another text validates and tests with is no part of this one
     elsewhere = dict.fromkeys(OWN_PATHS & of_the_run.keys()) if "path" in named else {}
-    section = {**YOUNGER_KEYS, **of_the_run, **elsewhere, **named}
+    section = {**of_the_run, **elsewhere, **named}
     if section.get("path") == STANDARD_INPUT and asked.get("path") is None:
         raise UserError("this run read its text from standard input, which is gone\nname a text: data.path=FILE")
     return section

@@ -71,19 +71,9 @@ def _tokens_per_step(rows: Sequence[Row], run: RunDirectory) -> float:
 
 
 def _seconds(steps: Sequence[float], rows: Sequence[Row], run: RunDirectory) -> list[float]:
-    """When each of `steps` ended, by `train/seconds`, and evenly between two rows.
-
-    Rows of older versions lack it: then the sum of the steps' own times, as `train/step_ms` has them, the median since
-    the row before. Steps before the first row, which warm up, count like those after them; pauses do not count.
-    """
+    """When each of `steps` ended, by `train/seconds`, and evenly between two rows."""
     known = [(row[STEP], row["train/seconds"]) for row in rows if "train/seconds" in row]
-    if known and all("train/seconds" in row for row in rows if "train/loss" in row):
-        places, times = zip((0.0, 0.0), *known, strict=True)
-        return [float(place) for place in np.interp(steps, places, times)]
-    timed = [(row[STEP], row["train/step_ms"]) for row in rows if "train/step_ms" in row]
-    if not timed:
+    if not known:
         raise UserError(f"{run.path}: how long a step takes was not measured there\nuse over=steps or over=tokens")
-    timed.append((max(timed[-1][0], *steps), timed[-1][1]))  # beyond the last row at its pace
-    ends = np.array([0.0, *(step for step, _ in timed)])
-    durations = np.diff(ends) * np.array([milliseconds for _, milliseconds in timed]) / 1e3
-    return [float(place) for place in np.interp(steps, ends, np.concatenate([[0.0], np.cumsum(durations)]))]
+    places, times = zip((0.0, 0.0), *known, strict=True)
+    return [float(place) for place in np.interp(steps, places, times)]

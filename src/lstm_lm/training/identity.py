@@ -9,7 +9,6 @@ from typing import Any
 
 from lightning.pytorch.callbacks import Timer
 
-from lstm_lm.data.corpora.interface import YOUNGER_KEYS
 from lstm_lm.data.text_digests import digest_differences, text_digests
 from lstm_lm.runs.code_version import code_differences, code_version
 from lstm_lm.training.tuning.choice import chosen_config, of_before
@@ -23,15 +22,6 @@ WHAT_OF_TRAINER = (
 """Keys of `trainer` that do; the others are limits, logging, and how it is computed."""
 NOT_WHAT = frozenset({"data.cache_dir", "data.path", "data.validation_path", "data.test_path"})
 """Where a text lies, not what it is: that its digests say."""
-WHAT_IT_WAS = {
-    "objective.name": "language_modelling",
-    "objective.label_smoothing": 0.0,
-    "objective.activation_regularisation": 0.0,
-    "objective.temporal_activation_regularisation": 0.0,
-    "averaging.name": "none",
-    **{f"data.{key}": value for key, value in YOUNGER_KEYS.items()},
-}
-"""Keys that are younger than some checkpoints, with what those did."""
 HOW = (
     *("forward", "precision", "compile", "device", "trainer", "callbacks", "logger", "runtime"),
     *("deterministic", "on_nonfinite"),
@@ -165,11 +155,11 @@ def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 def _what(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     names = [("seed",)] + [("trainer", key) for key in WHAT_OF_TRAINER]
     for section in WHAT:
-        names += [(section, key) for key in sorted({*saved.get(section, {}), *config.get(section, {})})]
+        names += [(section, key) for key in sorted({*saved[section], *config[section]})]
     found: list[str] = []
     for path in names:
         name = ".".join(path)
-        then, now = (_value(section, path, WHAT_IT_WAS.get(name)) for section in (saved, config))
+        then, now = (_value(section, path) for section in (saved, config))
         if name not in NOT_WHAT and then != now:
             found.append(f"{name}: {then!r} then, {now!r} now")
     return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
@@ -200,13 +190,13 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _at(config: Mapping[str, Any], name: str) -> Any:
-    return _value(config, name.split("."), None)
+    return _value(config, name.split("."))
 
 
-def _value(config: Mapping[str, Any], path: Sequence[str], absent: Any) -> Any:
+def _value(config: Mapping[str, Any], path: Sequence[str]) -> Any:
     value: Any = config
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
-            return absent
+            return None
         value = value[key]
     return value

@@ -23,6 +23,5 @@ def rewind(task: pl.LightningModule, optimizer: Any, average: WeightAverage, che
     for group, values in zip(optimizer.param_groups, scheduled, strict=True):
         group.update(values)
     beside_parameters(optimizer)
-    if "averaging" in saved[checkpoint_file.SECTION]:
-        average.load_state_dict(saved[checkpoint_file.SECTION]["averaging"])
-        average.beside_parameters()
+    average.load_state_dict(saved[checkpoint_file.SECTION]["averaging"])
+    average.beside_parameters()

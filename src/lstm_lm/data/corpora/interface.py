@@ -15,9 +15,6 @@ from lstm_lm.options import Options
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-YOUNGER_KEYS = {"unit": "window", "window_lengths": "fixed"}
-"""Keys that the configurations in older checkpoints lack, with what those runs did."""
-
 
 class CorpusOptions(Options):
     """The keys of the `data` section that every corpus takes; conf/data/_windows.yaml says what each means."""

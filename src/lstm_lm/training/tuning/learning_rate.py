@@ -24,7 +24,7 @@ from lstm_lm.training.callbacks.signals import StopOnSignal
 from lstm_lm.training.checkpoint_io import GuardedCheckpointIO
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.parts import SCHEMA_VERSION, Parts, build_parts
+from lstm_lm.training.parts import Parts, build_parts
 from lstm_lm.training.tuning.choice import LEARNING_RATE, as_typed
 from lstm_lm.training.tuning.options import LearningRateOptions
 from lstm_lm.training.weight_average import WeightAverage
