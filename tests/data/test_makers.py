@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from lstm_lm import unfinished
 from lstm_lm.data import makers
 from lstm_lm.data.makers import only_maker
 
@@ -22,11 +24,13 @@ def entry(tmp_path: Path) -> Path:
 
 
 def half_made(entry: Path, host: str | None = None, age: float = 0.0) -> Path:
-    folder = entry.with_name(f"{entry.name}.{host or makers._host()}.{os.getpid()}.building")
+    """As a killed process leaves it."""
+    folder = entry.with_name(f"{entry.name}.{host or unfinished.this_host()}01234567.building")
     folder.mkdir()
     (folder / "train.bin").write_bytes(b"half")
-    for path in (folder / "train.bin", folder):
-        os.utime(path, (time.time() - age,) * 2)
+    marker = folder.with_suffix(".maker")
+    marker.touch()
+    os.utime(marker, (time.time() - age,) * 2)
     return folder
 
 
@@ -52,7 +56,7 @@ def test_one_that_waits_says_for_whom(
     assert made == [entry]
     (record,) = caplog.records
     assert record.levelno == logging.WARNING  # seen by a person who has set up no logging
-    assert f"process {os.getpid()} on {makers._host()}" in record.getMessage()
+    assert f"process {os.getpid()} on {socket.gethostname()}" in record.getMessage()
 
 
 def test_what_killed_processes_left_of_any_entry_goes_away(entry: Path) -> None:
@@ -72,7 +76,7 @@ def test_what_a_living_process_makes_stays(entry: Path) -> None:
 
 
 def test_what_another_machine_makes_stays_for_a_day(entry: Path) -> None:
-    of_today, older = half_made(entry, "elsewhere", DAY / 2), half_made(entry, "further", 2 * DAY)
+    of_today, older = half_made(entry, "0" * 8, DAY / 2), half_made(entry, "1" * 8, 2 * DAY)
     with only_maker(entry):
         assert of_today.exists()
         assert not older.exists()

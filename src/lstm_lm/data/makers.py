@@ -2,25 +2,19 @@
 
 import logging
 import os
-import re
+import secrets
 import shutil
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lstm_lm import unfinished
 from lstm_lm.printable import printable
 
 SECONDS_BEFORE_A_WORD = 3.0
-SECONDS_TO_BE_FORGOTTEN = 24 * 3600.0
-"""Without a change, after which another machine's half-made entry is taken to be abandoned.
-
-The lock alone would tell, but locks of shared folders do not always reach other machines.
-"""
-_BUILDING = re.compile(r"(?P<entry>.+)\.(?P<host>[^.]+)\.(?P<pid>[0-9]+)\.building")
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +22,8 @@ log = logging.getLogger(__name__)
 @contextmanager
 def only_maker(entry: Path) -> Iterator[Path]:
     """Wait until no other process makes `entry`, a folder to be, and gives one beside it to make it in (not made yet).
+
+    While it is made, a file `.maker` beside that folder says by whom, and is held as `unfinished` holds files.
 
     Raises:
         OSError: the folder of the locks cannot be written.
@@ -38,10 +34,17 @@ def only_maker(entry: Path) -> Iterator[Path]:
     except Timeout:
         log.warning("waiting for %s, which prepares this text: %s", _maker(entry), printable(str(entry.parent)))
         lock.acquire()
+    building = entry.with_name(f"{entry.name}.{unfinished.this_host()}{secrets.token_hex(4)}.building")
+    marker = building.with_suffix(".maker")
     try:
-        _remove_abandoned(entry)
-        yield entry.with_name(f"{entry.name}.{_host()}.{os.getpid()}.building")
+        _remove_abandoned(entry.parent)
+        with unfinished.new_file(marker) as file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode("utf-8", "replace"))
+            file.flush()
+            yield building
     finally:
+        if not building.exists():
+            marker.unlink(missing_ok=True)
         lock.release()
 
 
@@ -57,29 +60,14 @@ def _lock_file(entry: Path) -> Path:
 
 
 def _maker(entry: Path) -> str:
-    for folder in entry.parent.glob(f"*{entry.name[-2:]}.*.building"):
-        if found := _BUILDING.fullmatch(folder.name):
-            return f"process {found['pid']} on {found['host']}"
+    for marker in entry.parent.glob(f"*{entry.name[-2:]}.*.maker"):
+        with suppress(OSError):  # just done
+            return printable(marker.read_text(encoding="utf-8", errors="replace"))
     return "another process"
 
 
-def _remove_abandoned(entry: Path) -> None:
-    """Of any entry; whoever holds `entry`'s lock calls this."""
-    for folder in entry.parent.glob("*.building"):
-        found = _BUILDING.fullmatch(folder.name)
-        if not found or (found["host"] != _host() and _seconds_since_a_change(folder) < SECONDS_TO_BE_FORGOTTEN):
-            continue
-        lock_file = _lock_file(entry.with_name(found["entry"]))
-        with suppress(Timeout), nullcontext() if lock_file == _lock_file(entry) else FileLock(lock_file, timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _seconds_since_a_change(folder: Path) -> float:
-    try:
-        return time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-    except OSError:  # it is going away
-        return 0.0
-
-
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40] or "unknown"
+def _remove_abandoned(store: Path) -> None:
+    here = unfinished.this_host()
+    for marker in store.glob("*.maker"):
+        if unfinished.remove_if_abandoned(marker, by_this_host=marker.suffixes[-2].startswith(f".{here}")):
+            shutil.rmtree(marker.with_suffix(".building"), ignore_errors=True)
