@@ -16,20 +16,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from bare_loop import training_steps
 from figures import record, save, spread
-from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
-from lstm_lm.training.parts import build_parts
-from lstm_lm.training.resume import Start
-from lstm_lm.training.session import Session
 
 import lstm_lm
-from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.summary import Summary
 from lstm_lm.synchronize import synchronize
+from lstm_lm.training import train as training
+from lstm_lm.training.build import build
 from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.observers.clock import WARM_UP_STEPS, StepClock
+from lstm_lm.training.plan import Plan
 from lstm_lm.training.runtime.quiet import quiet_lightning
 from lstm_lm.training.runtime.settings import runtime_settings
 
@@ -47,18 +46,16 @@ SHAPES: dict[str, tuple[str, ...]] = {
 
 def application(config: TrainConfig, folder: Path) -> float:
     """Mean seconds of a training step inside the application, the first ones left out."""
-    run = RunDirectory(folder)
-    run.create()
-    session = Session(config, run, Start(None), Summary.begin("benchmark", config.top.seed), None, time.time())
-    session.run()
-    mean = session.clock.mean_ms
-    assert mean is not None
-    return mean / 1e3
+    clock = StepClock()
+    with patch.object(training, "StepClock", lambda: clock):  # to ask it for the mean: the summary has medians
+        training.train(config.plain, folder)
+    assert clock.mean_ms is not None
+    return clock.mean_ms / 1e3
 
 
 def bare(config: TrainConfig, steps: int) -> float:
     """The same in a loop of a dozen lines."""
-    parts = build_parts(config, None)
+    parts = build(Plan.new(config))
     device, loop = parts.hardware.device, training_steps(config, parts)
     for _ in range(WARM_UP_STEPS):
         next(loop)
@@ -125,7 +122,7 @@ def main() -> None:
             f"{ratio['median']:>9.2f} ({ratio['lowest']:.2f}-{ratio['highest']:.2f})"
         )
     assert used is not None
-    parts = build_parts(used, None)
+    parts = build(Plan.new(used))
     settings = {
         "rounds": arguments.rounds,
         "steps": arguments.steps,

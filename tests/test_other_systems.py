@@ -27,8 +27,9 @@ from lstm_lm import process_group, renaming, stop_signals
 from lstm_lm.cli.shell import run_in_shell
 from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.runs import atomic, rotation
-from lstm_lm.runs.lock import lock_file
 from lstm_lm.training import requeue
+from lstm_lm.training.processes import join
+from lstm_lm.training.processes.started import Started
 from lstm_lm.training.signals import StopSignals
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -213,15 +214,6 @@ def test_what_stays_refused_is_told(refusal: OSError, tmp_path: Path, monkeypatc
         atomic.write_bytes(tmp_path / "a", b"a")
 
 
-def test_two_spellings_of_a_folder_are_one_lock_where_case_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert lock_file(tmp_path / "Run") != lock_file(tmp_path / "run")
-    monkeypatch.setattr(os.path, "normcase", str.lower)
-    monkeypatch.delattr(os, "getuid", raising=False)
-    assert lock_file(tmp_path / "Run") == lock_file(tmp_path / "run")
-
-
 def test_a_letter_that_windows_code_page_lacks_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
@@ -251,8 +243,10 @@ def test_another_invalid_argument_keeps_its_traceback(capsys: pytest.CaptureFixt
 def test_where_pytorch_has_no_libuv_the_store_is_told_so(leader: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Mock()
     monkeypatch.setattr("torch.distributed.TCPStore", store)
-    monkeypatch.setattr(distributed, "LIBUV", False)
-    distributed.meeting_place(distributed.Team(0, 2), None if leader else 1)
+    monkeypatch.setattr(join, "LIBUV", False)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    join._open_store(Started(rank=0 if leader else 1, size=2, local_rank=0, own_devices=False))
     assert store.call_args.kwargs["use_libuv"] is False
 
 

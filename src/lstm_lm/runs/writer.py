@@ -47,8 +47,8 @@ class NoWriter:
     unsaved: RunError | None = None
     """Why last.ckpt is not of the last step."""
 
-    def __init__(self, summary: Summary) -> None:
-        self.summary = summary
+    def __init__(self, summary: Summary | None = None) -> None:
+        self.summary = summary or Summary(command="", git_commit=None, versions={}, seed=None, status="running")
 
     def notify(self, line: str) -> None:
         """Tell a person."""

@@ -1,5 +1,6 @@
-"""What a person reads: before the first step what will run, at the end results, where they lie and what to type next."""
+"""What a person reads: before the first step what will run; at the end results, where they lie, what to type next."""
 
+import logging
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +15,28 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
 from lstm_lm.training.build import Parts, windows_per_epoch
 from lstm_lm.training.observers.samples import sample_panel
-from lstm_lm.training.plan import Plan
+from lstm_lm.training.plan import COMPLETE, Complete, Plan
 from lstm_lm.training.runtime import memory_advice
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = ("loss", "perplexity", "bits/character", "bits/byte")
 _WIDEST = 1000
 """Columns of a terminal that nobody has: more than a table of results can need."""
+
+
+def warn(console: Console | None, line: str) -> None:
+    """A line that a person should read, where one looks on."""
+    if console is not None:
+        console.print(Text(f"warning: {line}", style="yellow"))
+
+
+def say_complete(console: Console | None, run: RunDirectory, complete: Complete) -> None:
+    """That nothing is left to do; where nobody looks on, only what is not as was asked for."""
+    if console is not None:
+        console.print(Text(f"{run.path}: {complete.reason}"), soft_wrap=True)
+    elif complete.reason != COMPLETE:
+        log.warning("%s: %s", run.path, complete.reason)
 
 
 def show_plan(console: Console, plan: Plan, parts: Parts, warnings: Sequence[str]) -> None:
@@ -31,7 +48,7 @@ def show_plan(console: Console, plan: Plan, parts: Parts, warnings: Sequence[str
         table.add_row(Text(what, style="dim"), Text(value))
     console.print(table)
     for warning in warnings:
-        console.print(Text(f"warning: {warning}", style="yellow"))
+        warn(console, warning)
 
 
 def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal and SLURM's warning: noted here, acted upon at the next step boundary (`control.py`)."""
+"""Ctrl-C, SIGTERM, a closed terminal, SLURM's warning: noted here, obeyed at the next step boundary (`control.py`)."""
 
 import signal
 import threading

@@ -1,24 +1,23 @@
-"""A run, from a configuration to a trained model in a run directory: the Python API; the command line is a shell over it.
+"""A run, from a configuration to a trained model in a run directory.
 
-`train` is what rank 0 does, or the only process; `run_worker` is what ranks 1, 2, ... do; `_run` is what all do together.
+`train` is the Python API, and what rank 0 does, or the only process; the command line is a shell over it. `run_worker`
+is what ranks 1, 2, ... do, and `_run` what all do together.
 """
 
-import logging
 import pickle
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from lstm_lm.display import never_failing
 from lstm_lm.errors import Interrupted, RunError, UserError
-from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import hold_run
 from lstm_lm.runs.summary import Summary, read, read_if_whole
 from lstm_lm.runs.writer import NoWriter, RunWriter
@@ -27,12 +26,12 @@ from lstm_lm.training.build import building
 from lstm_lm.training.compilation import Compilation
 from lstm_lm.training.compile_watch import CompileWatch
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.console import show_interrupted, show_plan, show_results
+from lstm_lm.training.console import say_complete, show_interrupted, show_plan, show_results, warn
 from lstm_lm.training.control import Control, RunCheckpointIO
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
 from lstm_lm.training.observers.samples import final_sample
-from lstm_lm.training.plan import COMPLETE, Complete, Plan
+from lstm_lm.training.plan import Complete, Plan
 from lstm_lm.training.processes.join import join
 from lstm_lm.training.processes.launch import launch, launches
 from lstm_lm.training.processes.team import Team
@@ -44,8 +43,6 @@ from lstm_lm.training.runtime.settings import runtime_settings
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.trainer import fit, make_callbacks, make_trainer, test, validate_the_end, was_stopped
 from lstm_lm.training.tuning.tune import tune
-
-log = logging.getLogger(__name__)
 
 
 def train(
@@ -103,7 +100,7 @@ def train(
         plan = Plan.read(asked, run)
         if isinstance(plan, Complete):
             team.send(b"")
-            _say_complete(plan, run, console)
+            say_complete(console, run, plan)
             return read(run.summary)
         if plan.checkpoint is None and top.resume != "never" and console is not None:
             console.print(f"nothing to resume in {run.path}: this run starts from scratch", highlight=False)
@@ -117,7 +114,7 @@ def train(
             keep=asked.callbacks.checkpoint.keep,
             resumed=plan.resumed,
             record=record or {},
-            warn=_warner(console),
+            warn=partial(warn, console),
         )
         with _telling_how_it_ends(writer, console, resumable=resumable):
             _run(plan, team, writer, console, started_at)
@@ -133,13 +130,7 @@ def run_worker() -> None:
     with join(None) as team:
         sent = team.send(None)
         if sent:  # else there is nothing to do
-            _run(
-                pickle.loads(sent),
-                team,
-                NoWriter(Summary(command="", git_commit=None, versions={}, seed=None, status="running")),
-                None,
-                time.time(),
-            )
+            _run(pickle.loads(sent), team, NoWriter(), None, time.time())
 
 
 def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, started_at: float) -> None:
@@ -164,7 +155,8 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
                 total_steps=parts.total_steps,
                 system=config.callbacks.monitor.system,
             )
-            watch = CompileWatch(compilation, clock, writer, console) if compilation.enabled else None
+            measured = clock if team.rank == 0 else None
+            watch = CompileWatch(compilation, measured, writer, console) if compilation.enabled else None
             control = Control(plan, writer, signals, team)
             if parts.task.nonfinite is not None:
                 parts.task.nonfinite.checkpoint = control.newest
@@ -227,18 +219,3 @@ def _telling_how_it_ends(writer: RunWriter, console: Console | None, *, resumabl
         if refused and writer.begun:
             raise RunError(str(error)) from error
         raise
-
-
-def _warner(console: Console | None) -> Callable[[str], None]:
-    def warn(line: str) -> None:
-        if console is not None:
-            console.print(Text(f"warning: {line}", style="yellow"))
-
-    return warn
-
-
-def _say_complete(complete: Complete, run: RunDirectory, console: Console | None) -> None:
-    if console is not None:
-        console.print(Text(f"{run.path}: {complete.reason}"), soft_wrap=True)
-    elif complete.reason != COMPLETE:
-        log.warning("%s: %s", run.path, complete.reason)

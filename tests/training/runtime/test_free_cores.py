@@ -71,7 +71,8 @@ def test_a_resumed_run_keeps_its_number_and_does_not_look_again(
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(limits, "usable_cores", lambda: 4)
     monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: pytest.fail("looked"))
-    plan = Plan.read(TrainConfig.parse(small_config("resume=auto", "trainer.max_steps=3")), RunDirectory(tmp_path / "run"))
+    config = TrainConfig.parse(small_config("resume=auto", "trainer.max_steps=3"))
+    plan = Plan.read(config, RunDirectory(tmp_path / "run"))
     assert isinstance(plan, Plan)
     resumed = with_free_cores(plan, ALONE).config
     assert (resumed.runtime.threads, resumed.threads_warning) == (1, None)

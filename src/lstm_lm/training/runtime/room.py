@@ -49,6 +49,6 @@ _REMEDY = "choose a smaller model.hidden_size, model.num_layers, model.embedding
 def _refuse(parameters: int, needed: int, there: float, whose: str) -> None:
     if needed > there:
         raise Unavailable(
-            f"{parameters:,} parameters take {limits.gib(needed)} of memory before the first window, and {whose} {limits.gib(there)}"
-            f"\n{_REMEDY}"
+            f"{parameters:,} parameters take {limits.gib(needed)} of memory before the first window, "
+            f"and {whose} {limits.gib(there)}\n{_REMEDY}"
         )
