@@ -28,6 +28,7 @@ from lstm_lm.training import compiling
 from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.identity import text_differences
+from lstm_lm.training.length import check_validation_interval, total_steps_of, windows_per_epoch
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.nonfinite import NonFinite
 from lstm_lm.training.objectives import build_objective
@@ -97,10 +98,10 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
     if origin is not None:
         start_from(model, config.top.model, origin, str(config.top.init_from))
     windows = windows_per_epoch(config.trainer, data.windows_per_epoch)
-    _check_validation_interval(config.trainer, windows)
+    check_validation_interval(config.trainer, windows)
     # the last step of an epoch may have fewer windows
     steps_per_epoch = math.ceil(windows / int(config.trainer["accumulate_grad_batches"]))
-    total_steps = _total_steps(config, steps_per_epoch)
+    total_steps = total_steps_of(config, steps_per_epoch)
     objective = build_objective(config.top.objective, config.top.model)
     average = WeightAverage(model, build_averaging(config.top.averaging, config.trainer))
     task = LanguageModelTask(
@@ -259,52 +260,6 @@ def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | No
 
 def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:
     return None if saved is None else tokenizer_from_json(saved["tokenizer"])
-
-
-def windows_per_epoch(trainer: dict[str, Any], windows: int) -> int:
-    """Those of an epoch's `windows` that Lightning takes, which looks at its limits in this order.
-
-    Raises:
-        UserError: none.
-    """
-    key = next((key for key in ("overfit_batches", "fast_dev_run") if trainer.get(key)), "limit_train_batches")
-    limit = trainer.get(key)
-    if limit is None:
-        return windows
-    if isinstance(limit, float) and not int(windows * limit):
-        raise UserError(
-            f"trainer.{key}={limit}: less than one of the {windows} windows of an epoch\n"
-            f"set a number of windows, or at least {math.ceil(1000 / windows) / 1000:g}"
-        )
-    return min(windows, int(windows * limit) if isinstance(limit, float) else int(limit))
-
-
-def _check_validation_interval(trainer: dict[str, Any], per_epoch: int) -> None:
-    interval = trainer.get("val_check_interval")
-    unlimited = trainer.get("check_val_every_n_epoch", 1) is None or trainer.get("limit_val_batches") == 0
-    if isinstance(interval, int) and interval > per_epoch and not unlimited and not trainer.get("fast_dev_run"):
-        raise UserError(
-            f"trainer.val_check_interval={interval}: an epoch has only {per_epoch} windows\n"
-            f"set {per_epoch} at most, or count through all epochs with trainer.check_val_every_n_epoch=null"
-        )
-
-
-def _total_steps(config: TrainConfig, steps_per_epoch: int) -> int | None:
-    """Optimizer steps that the schedule spans."""
-    if config.trainer.get("fast_dev_run"):
-        return min(steps_per_epoch, int(config.trainer["fast_dev_run"]))
-    epochs, steps = config.trainer.get("max_epochs"), config.trainer.get("max_steps", -1)
-    limits = [] if epochs in (None, -1) else [int(epochs) * steps_per_epoch]
-    if steps is not None and steps > 0:
-        limits.append(int(steps))
-    if not limits:
-        if not config.scheduler.needs_total_steps:
-            return None
-        raise UserError(
-            f"scheduler={config.scheduler.name}: needs to know how long training takes\n"
-            "set trainer.max_epochs or trainer.max_steps, or use scheduler=constant"
-        )
-    return min(limits)
 
 
 def _seed_everything(seed: int) -> None:

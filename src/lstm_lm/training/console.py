@@ -13,7 +13,8 @@ from lstm_lm import limits
 from lstm_lm.models.build import model_class
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
-from lstm_lm.training.build import Parts, windows_per_epoch
+from lstm_lm.training.build import Parts
+from lstm_lm.training.length import windows_per_epoch
 from lstm_lm.training.observers.samples import sample_panel
 from lstm_lm.training.plan import COMPLETE, Complete, Plan
 from lstm_lm.training.runtime import memory_advice
