@@ -7,7 +7,7 @@ A strategy holds no parameters and keeps nothing between calls that a checkpoint
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -175,6 +175,15 @@ class Strategy(ABC):
     def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
         """The device of each layer, where the rest of the model is on `root`."""
         return (root,) * spec.num_layers
+
+    def variants(
+        self,
+        spec: StackSpec,  # noqa: ARG002
+        device: torch.device,  # noqa: ARG002
+        workload: Workload,  # noqa: ARG002
+    ) -> Sequence[Mapping[str, Any]]:
+        """Keys of its `forward` section with values other than it takes by itself: what is worth timing here, too."""
+        return ()
 
     def details(self, spec: StackSpec, device: torch.device, workload: Workload) -> str:  # noqa: ARG002
         """How it will run `spec`, where that is not all in its name: for people to read; else empty."""

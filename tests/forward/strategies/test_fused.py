@@ -84,11 +84,11 @@ def test_auto_calls_layer_by_layer_where_only_that_is_persistent(
 @pytest.mark.usefixtures("gpu")
 def test_the_other_way_to_call_is_named_for_whoever_times_both() -> None:
     work = Workload(batch_size=64, steps=64, dtype=FLOAT16, training=True)
-    assert Fused().other_calls(FITS, CUDA, work) == "stack"
-    assert Fused().other_calls(StackSpec(LSTM, 100, (100, 100)), CUDA, work) == "layer"
-    assert Fused().other_calls(StackSpec(LSTM, 256, (256,)), CUDA, work) is None
-    assert Fused().other_calls(StackSpec(LSTM, 256, (256, 512)), CUDA, work) is None
-    assert Fused().other_calls(FITS, torch.device("cpu"), work) is None, "oneDNN takes layers one by one anyway"
+    assert Fused().variants(FITS, CUDA, work) == [{"calls": "stack"}]
+    assert Fused().variants(StackSpec(LSTM, 100, (100, 100)), CUDA, work) == [{"calls": "layer"}]
+    assert Fused().variants(StackSpec(LSTM, 256, (256,)), CUDA, work) == []
+    assert Fused().variants(StackSpec(LSTM, 256, (256, 512)), CUDA, work) == []
+    assert Fused().variants(FITS, torch.device("cpu"), work) == [], "oneDNN takes layers one by one anyway"
     assert "one call a layer" in Fused().details(FITS, CUDA, work)
 
 

@@ -10,7 +10,7 @@ A type that no kernel here computes is computed in float32, and a line says so (
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -78,12 +78,12 @@ class Fused(Strategy):
             parts.append("one call a layer")
         return ", ".join(part for part in parts if part)
 
-    def other_calls(self, spec: StackSpec, device: torch.device, workload: Workload) -> Calls | None:
-        """The way to call that this one does not take, for whoever times both; None: it makes no difference."""
+    def variants(self, spec: StackSpec, device: torch.device, workload: Workload) -> list[dict[str, Any]]:
+        """The way to call that it does not take by itself, on GPUs, where that makes a difference."""
         if device.type != "cuda" or not in_one_call(spec) or spec.num_layers == 1:
-            return None
+            return []
         kind = trials.computed_in(spec.cell, [device], workload.dtype)
-        return "layer" if self.calls_once(spec, device, kind, workload.batch_size) else "stack"
+        return [{"calls": "layer" if self.calls_once(spec, device, kind, workload.batch_size) else "stack"}]
 
     def run(self, stack: Stack, x: Tensor, state: StackState, masks: Masks) -> tuple[Tensor, StackState]:
         """Run `stack` over a window by the vendor's kernel.
