@@ -16,6 +16,10 @@ import torch
 
 import lstm_lm
 from lstm_lm.registry import names
+from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.parts import build_parts
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -263,3 +267,25 @@ def test_held_out_shapes_are_none_of_the_grids(script: Callable[[str], ModuleTyp
     held_out = {case.shape for case in shapes.held_out_cases("full", ("float32",))}
     assert len(held_out) == 40
     assert not grid & held_out
+
+
+def test_the_bare_loop_takes_the_applications_steps(
+    script: Callable[[str], ModuleType], small_config: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """What the application is compared with does the same: here with dropout, accumulated windows and clipping."""
+    config = small_config(
+        "model.num_layers=2",
+        "model.dropout=0.3",
+        "trainer.accumulate_grad_batches=2",
+        "trainer.gradient_clip_val=0.1",
+        "trainer.max_steps=3",
+    )
+    lstm_lm.train(config, tmp_path / "run")
+    checked = TrainConfig.parse(config)
+    parts = build_parts(checked, None)
+    steps = script("bare_loop").training_steps(checked, parts)
+    for _ in range(3):
+        next(steps)
+    trained = checkpoint_file.load(RunDirectory(tmp_path / "run").last)["state_dict"]
+    for name, tensor in parts.model.state_dict().items():
+        assert torch.equal(trained[f"model.{name}"], tensor), name

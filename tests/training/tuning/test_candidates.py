@@ -9,11 +9,10 @@ import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.forward.hardware import check_precision, find_device
 from lstm_lm.registry import names
-from lstm_lm.training.tuning.candidates import Candidate, Machine, compile_modes, sensible
-from lstm_lm.training.tuning.choice import as_typed, chosen_config, open_keys
+from lstm_lm.training.tuning.candidates import Candidate, Machine, Variant, compile_modes, sensible
+from lstm_lm.training.tuning.choice import as_typed, chosen_config, is_open
 
 CPU = Machine("cpu", "bf16-mixed", threads=8, cores=8)
-SPEED = lstm_lm.compose("tune=speed")["tune"]
 STRATEGIES = names("lstm_lm.forward.strategies")
 
 
@@ -128,23 +127,24 @@ def test_on_a_gpu_one_call_for_all_layers_and_one_a_layer_are_both_timed() -> No
     """Where they differ, which the strategy knows: what it would not do by itself is one more candidate."""
     gpu = Machine("cuda", "16-mixed", threads=1, cores=8)
 
-    def other_calls(name: str, precision: str) -> str | None:
-        return "layer" if (name, precision) == ("fused", "16-mixed") else None
+    def variants(name: str, precision: str) -> list[Variant]:
+        return [(("calls", "layer"),)] if (name, precision) == ("fused", "16-mixed") else []
 
     def anywhere(name: str, precision: str) -> str:
         return "fused" if name == "auto" else name
 
-    config = lstm_lm.compose()
-    found, _ = sensible(config, speed_options(), gpu, anywhere, other_calls)
+    config = lstm_lm.compose("tune=speed")
+    found, _ = sensible(config, speed_options(), gpu, anywhere, variants)
     assert found[:2] == [
         Candidate("16-mixed", "fused", "none", 1),
-        Candidate("16-mixed", "fused", "none", 1, "layer"),
+        Candidate("16-mixed", "fused", "none", 1, (("calls", "layer"),)),
     ]
-    assert sum(candidate.calls is not None for candidate in found) == 1
+    assert sum(candidate.variant != () for candidate in found) == 1
     chosen = found[1].settings()
-    assert as_typed({key: chosen[key] for key in chosen if key in open_keys(config | {"tune": SPEED})}) == (
-        "precision=16-mixed forward=fused compile=none forward.calls=layer runtime.threads=1"
+    assert as_typed({key: chosen[key] for key in chosen if is_open(config, key)}) == (
+        "precision=16-mixed forward=fused forward.calls=layer compile=none runtime.threads=1"
     )
-    assert chosen_config(config | {"tune": SPEED}, chosen)["forward"] == {"name": "fused", "calls": "layer"}
-    kept = lstm_lm.compose("forward=fused", "forward.calls=stack") | {"tune": SPEED}
+    assert chosen_config(config, chosen)["forward"] == {"name": "fused", "calls": "layer"}
+    kept = lstm_lm.compose("tune=speed", "forward=fused", "forward.calls=stack")
+    assert all(not each.variant for each in sensible(kept, speed_options(), gpu, anywhere, variants)[0])
     assert chosen_config(kept, chosen)["forward"]["calls"] == "stack"

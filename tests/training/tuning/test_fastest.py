@@ -7,7 +7,8 @@ from tuning_cases import Track, speed_options
 
 import lstm_lm
 from lstm_lm.errors import UserError
-from lstm_lm.training.tuning.candidates import Candidate, Machine
+from lstm_lm.training.tuning.candidates import Candidate, Machine, compile_modes, sensible
+from lstm_lm.training.tuning.choice import is_open
 from lstm_lm.training.tuning.fastest import Found, find_fastest
 from lstm_lm.training.tuning.race import Deadline
 
@@ -35,8 +36,10 @@ def find(
     )
     config = lstm_lm.compose("tune=speed", *overrides)
     chosen = speed_options(**options)
-    deadline = Deadline.after(chosen.max_seconds, track.clock)
-    found = find_fastest(config, chosen, CPU, resolve, UNTUNED, planned_steps, track.start, deadline)
+    candidates, _ = sensible(config, chosen, CPU, resolve)
+    modes = compile_modes(chosen, CPU) if is_open(config | {"tune": chosen.model_dump()}, "compile.mode") else []
+    deadline = Deadline(chosen.max_seconds, track.clock)
+    found = find_fastest(candidates, modes, chosen, UNTUNED, planned_steps, track.start, deadline)
     assert track.open == []
     return found, track
 

@@ -57,7 +57,7 @@ def test_a_search_that_diverges_counts_as_far_as_it_came() -> None:
     assert propose(RATES, [*curve[:70], *[math.nan] * 30], 1.0)[0] == pytest.approx(0.0001, rel=0.1)
     rate, note = propose(RATES, [math.nan] * 100, 1.0)
     assert rate is None
-    assert "no number after 0 steps" in note
+    assert "diverged after 0 steps" in note
 
 
 def test_a_loss_that_falls_to_the_end_or_not_at_all_is_told() -> None:

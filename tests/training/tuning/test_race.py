@@ -12,7 +12,7 @@ A, B, C, D = (candidate(name) for name in "abcd")
 
 def race(track: Track, *candidates: Candidate, **changes: object) -> dict[Candidate, Result]:
     options = speed_options(**{"rounds": 3, "steps": 2, "finalists": 4, "drop": 1.5, **changes})
-    deadline = Deadline.after(options.max_seconds, track.clock)
+    deadline = Deadline(options.max_seconds, track.clock)
     results = Race(options, track.start, deadline).run(candidates)
     assert track.open == [], "every trial is closed"
     return {result.candidate: result for result in results}

@@ -14,7 +14,6 @@ import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.training.tuning import tune as entrance
 from lstm_lm.training.tuning.candidates import Candidate
 from lstm_lm.training.tuning.trial import StepTrial
 
@@ -162,26 +161,6 @@ def test_without_tuning_nothing_is_left_and_nothing_said(small_config: Config, t
     summary = lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
     assert summary.tuning is None
     assert not RunDirectory(tmp_path / "run").tuning.exists()
-    assert entrance.tune.__doc__
-
-
-def test_a_step_without_lightning_is_lightnings_step(small_config: Config, tmp_path: Path) -> None:
-    """What is timed is what is trained: the same losses, here with accumulated windows and clipping."""
-    from lstm_lm.training.parts import build_parts
-
-    from lstm_lm.training.bare_loop import BareLoop
-    from lstm_lm.training.config import TrainConfig
-
-    overrides = (*DROPOUTS, "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.1", "scheduler=one_cycle")
-    lstm_lm.train(small_config("trainer.max_steps=3", *overrides), tmp_path / "run")
-    config = TrainConfig.parse(small_config("trainer.max_steps=3", *overrides))
-    parts = build_parts(config, None)
-    loop = BareLoop(config, parts)
-    for _ in range(3):
-        loop.step()
-    trained = checkpoint_file.load(RunDirectory(tmp_path / "run").last)["state_dict"]
-    for name, tensor in parts.model.state_dict().items():
-        assert torch.equal(trained[f"model.{name}"], tensor), name
 
 
 def test_settings_as_typed() -> None:

@@ -1,24 +1,26 @@
 """Which ways to run a model are worth timing here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lstm_lm.errors import UserError
 from lstm_lm.forward.choose import AUTO, DIRECT
 from lstm_lm.registry import names
-from lstm_lm.training.tuning.failure import first_line
-from lstm_lm.training.tuning.options import SpeedOptions
+from lstm_lm.training.tuning.choice import is_open
+from lstm_lm.training.tuning.options import STRATEGIES, SpeedOptions
 
 REFERENCE = "stepwise"
 """The readable reference runs every cell, and is never the fastest where another strategy runs it too."""
 MANY_CORES = 4
 EAGER = "none"
 
+Variant = tuple[tuple[str, Any], ...]
+"""Keys of the `forward` section, and values other than a strategy takes by itself."""
 Resolve = Callable[[str, str], str]
 """(strategy or auto, precision) -> the strategy that runs; raises UserError where it cannot run this model here."""
-OtherCalls = Callable[[str, str], str | None]
-"""(strategy, precision) -> the `forward.calls` that is not what auto takes; None: nothing else to try."""
+Variants = Callable[[str, str], Sequence[Variant]]
+"""(strategy, precision) -> its variants that are worth timing."""
 
 
 @dataclass(frozen=True)
@@ -30,20 +32,17 @@ class Candidate:
     compile: str
     """A mode of torch.compile, or "none"."""
     threads: int
-    calls: str | None = None
-    """`forward.calls`, where it is another than auto's."""
+    variant: Variant = ()
 
     def settings(self) -> dict[str, Any]:
         """The keys of the configuration that say so."""
-        compiled: dict[str, Any] = {"compile.enabled": self.compile != EAGER}
-        if self.compile != EAGER:
-            compiled["compile.mode"] = self.compile
+        forward = {} if self.forward == DIRECT else {"name": self.forward, **dict(self.variant)}
         return {
             "trainer.precision": self.precision,
             "precision.name": self.precision,
-            **({} if self.forward == DIRECT else {"forward.name": self.forward}),
-            **({} if self.calls is None else {"forward.calls": self.calls}),
-            **compiled,
+            **{f"forward.{key}": value for key, value in forward.items()},
+            "compile.enabled": self.compile != EAGER,
+            **({} if self.compile == EAGER else {"compile.mode": self.compile}),
             "runtime.threads": self.threads,
         }
 
@@ -62,31 +61,32 @@ class Machine:
     """Physical ones that this process may use."""
 
 
+class TrialFailed(Exception):
+    """A candidate could not be made ready; the first line says why."""
+
+
 def sensible(
     config: Mapping[str, Any],
     options: SpeedOptions,
     machine: Machine,
     resolve: Resolve,
-    other_calls: OtherCalls | None = None,
+    variants: Variants = lambda name, precision: (),  # noqa: ARG005
 ) -> tuple[list[Candidate], list[tuple[Candidate, str]]]:
     """The candidates, what would run without tuning first, and those that cannot run here, with the reason.
 
     torch.compile is left out unless `config` (plain) asks for it: it is tried afterwards, on the fastest.
     """
     asked = str(config["trainer"]["precision"])
-    precisions = [asked] if asked != "auto" else options.precisions or [machine.native_precision, "32-true"]
+    precisions = [asked] if asked != AUTO else options.precisions or [machine.native_precision, "32-true"]
+    threads = _threads(config["runtime"]["threads"], options.threads, machine)
     compiled = config["compile"]["mode"] if config["compile"]["enabled"] else EAGER
     good: list[Candidate] = []
     bad: list[tuple[Candidate, str]] = []
     for precision in dict.fromkeys(precisions):
         able, unable = _forwards(config["forward"]["name"], options.forwards, precision, resolve)
-        threads = _threads(config["runtime"]["threads"], options.threads, machine)
-        good += [
-            Candidate(precision, name, compiled, count, calls)
-            for name in able
-            for count in threads
-            for calls in dict.fromkeys([None, other_calls and other_calls(name, precision)])
-        ]
+        ways = [(name, variant) for name in able for variant in [(), *variants(name, precision)]]
+        ways = [(name, it) for name, it in ways if all(is_open(config, f"forward.{key}") for key, _ in it)]
+        good += [Candidate(precision, name, compiled, count, it) for name, it in ways for count in threads]
         bad += [(Candidate(precision, name, compiled, threads[0]), reason) for name, reason in unable]
     return good, bad
 
@@ -98,34 +98,38 @@ def compile_modes(options: SpeedOptions, machine: Machine) -> list[str]:
     return ["default", "reduce-overhead"] if machine.device == "cuda" else ["default"]
 
 
+def first_line(error: Exception) -> str:
+    """What there is room for in a table; an error that does not explain itself is reported with its type."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else ""
+    explains = isinstance(error, (UserError, TrialFailed)) and text
+    return text if explains else f"{type(error).__name__}: {text}".removesuffix(": ")
+
+
 def _forwards(
     asked: str, listed: list[str] | None, precision: str, resolve: Resolve
 ) -> tuple[list[str], list[tuple[str, str]]]:
     """Strategies, and apart those that cannot run with their reason; what `auto` takes is the first."""
-    if asked == AUTO and listed is None and _is_direct(precision, resolve):
-        return [DIRECT], []
-    tried = [asked] if asked != "auto" else listed or names("lstm_lm.forward.strategies")
     able: list[str] = []
     unable: list[tuple[str, str]] = []
+    tried = [asked] if asked != AUTO else listed or [AUTO, *names(STRATEGIES)]
     for name in tried:
         try:
-            able.append(resolve(name, precision))
+            found = resolve(name, precision)
         except UserError as error:
-            unable.append((name, first_line(error)))
-    if asked == "auto" and listed is None and len(able) > 1 and REFERENCE in able:
+            if name != AUTO:  # each strategy has its own reason
+                unable.append((name, first_line(error)))
+            continue
+        if found == DIRECT:  # no recurrent layers, and so nothing for a strategy to run
+            return [DIRECT], []
+        able.append(found)
+    able = list(dict.fromkeys(able))
+    if tried[0] == AUTO and len(able) > 1 and REFERENCE in able:
         able.remove(REFERENCE)
     if len(able) > 1:
-        auto = resolve("auto", precision)
-        able.sort(key=lambda name: name != auto)
+        first = resolve(AUTO, precision)
+        able.sort(key=lambda name: name != first)
     return able, unable
-
-
-def _is_direct(precision: str, resolve: Resolve) -> bool:
-    """Whether the model has no recurrent layers, and so nothing for a strategy to run."""
-    try:
-        return resolve(AUTO, precision) == DIRECT
-    except UserError:
-        return False
 
 
 def _threads(asked: int | None, listed: list[int] | None, machine: Machine) -> list[int]:

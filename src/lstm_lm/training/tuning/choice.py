@@ -5,31 +5,29 @@ from collections.abc import Mapping
 from typing import Any
 
 LEARNING_RATE = "optimizer.lr"
+TYPED = {"trainer.precision": "precision", "forward.name": "forward"}
 
 
-def open_keys(config: Mapping[str, Any]) -> set[str]:
-    """The settings, as `trainer.precision`, that `config` (plain) leaves to tuning; what a person has set is kept."""
-    tune, found = config["tune"], set[str]()
-    if tune["name"] == "lr" and tune["apply"]:
-        found.add(LEARNING_RATE)
-    if tune["name"] == "speed":
-        if str(config["trainer"]["precision"]) == "auto":
-            found |= {"trainer.precision", "precision.name"}
-        if config["forward"]["name"] == "auto":
-            found |= {"forward.name", "forward.calls"}
-        elif config["forward"].get("calls") == "auto":
-            found.add("forward.calls")
-        if tune["compile"] and not config["compile"]["enabled"]:
-            found |= {"compile.enabled", "compile.mode"}
-        if config["runtime"]["threads"] is None:
-            found.add("runtime.threads")
-    return found
+def is_open(config: Mapping[str, Any], key: str) -> bool:
+    """Whether `config` (plain) leaves a setting, as `trainer.precision`, to tuning; what a person has set is kept."""
+    tune, (section, name) = config["tune"], key.split(".")
+    if key == LEARNING_RATE:
+        return bool(tune["name"] == "lr" and tune["apply"])
+    if tune["name"] != "speed":
+        return False
+    if section == "forward":
+        return "auto" in (config["forward"]["name"], config["forward"].get(name))
+    if section == "compile":
+        return bool(tune["compile"] and not config["compile"]["enabled"])
+    if section == "runtime":
+        return config["runtime"]["threads"] is None
+    return str(config["trainer"]["precision"]) == "auto"
 
 
 def chosen_config(config: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of `config` (plain) with those of the `chosen` settings that it leaves open, and nothing left to tune."""
     result = copy.deepcopy(dict(config))
-    for key in open_keys(config) & chosen.keys():
+    for key in filter(lambda key: is_open(config, key), chosen):
         section, name = key.split(".")
         result[section][name] = chosen[key]
     result["tune"] = {"name": "none"}
@@ -45,11 +43,9 @@ def of_before(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, 
 def as_typed(chosen: Mapping[str, Any]) -> str:
     """How the choice is typed: `precision=bf16-mixed forward=fused compile=none runtime.threads=2`."""
     words: list[str] = []
-    if "trainer.precision" in chosen:
-        words.append(f"precision={chosen['trainer.precision']}")
-    if "forward.name" in chosen:
-        words.append(f"forward={chosen['forward.name']}")
-    if "compile.enabled" in chosen:
-        words.append(f"compile={chosen['compile.mode'] if chosen['compile.enabled'] else 'none'}")
-    words += [f"{key}={chosen[key]}" for key in ("forward.calls", "runtime.threads", LEARNING_RATE) if key in chosen]
+    for key, value in chosen.items():
+        if key == "compile.enabled":
+            words.append(f"compile={chosen['compile.mode'] if value else 'none'}")
+        elif key not in ("precision.name", "compile.mode"):
+            words.append(f"{TYPED.get(key, key)}={value}")
     return " ".join(words)

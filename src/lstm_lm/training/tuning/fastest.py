@@ -1,10 +1,10 @@
 """The decision of `tune=speed`: from candidates and what times them to the one to train with."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from lstm_lm.training.tuning.candidates import Candidate, Machine, OtherCalls, Resolve, compile_modes, sensible
+from lstm_lm.training.tuning.candidates import EAGER, Candidate
 from lstm_lm.training.tuning.options import SpeedOptions
 from lstm_lm.training.tuning.race import Deadline, Race, Result, Start
 
@@ -30,106 +30,93 @@ class Found:
 
 
 def find_fastest(
-    config: Mapping[str, Any],
+    candidates: Sequence[Candidate],
+    modes: Sequence[str],
     options: SpeedOptions,
-    machine: Machine,
-    resolve: Resolve,
     reference: Candidate,
     planned_steps: int | None,
     start: Start,
     deadline: Deadline,
-    other_calls: OtherCalls | None = None,
 ) -> Found:
-    """Time what is sensible, and choose.
+    """Time the candidates, and choose.
 
     Args:
-        config: plain; what it sets does not vary.
+        candidates: what is sensible here; all compiled, or none.
+        modes: of torch.compile, to try on the fastest of candidates that are not compiled.
         options: the `tune` section.
-        machine: where it runs.
-        resolve: tells which strategy runs, or refuses.
         reference: what would run without tuning.
         planned_steps: optimizer steps of the whole run; None: no limit is known.
         start: makes a candidate ready to be timed.
         deadline: when to end.
-        other_calls: tells how else a strategy may call its kernel.
     """
-    candidates, unable = sensible(config, options, machine, resolve, other_calls)
-    if config["compile"]["enabled"]:
+    if any(candidate.compile != EAGER for candidate in candidates):
         results = _one_by_one(candidates, options, start, deadline)
-    else:
-        results = Race(options, start, deadline).run(candidates)
+        return Found(results, _best(results, options.margin), reference)
+    results = Race(options, start, deadline).run(candidates)
     winner = _best(results, options.margin)
-    if winner is not None and options.compile and not config["compile"]["enabled"]:
-        compiled = _try_compiled(results, winner, options, machine, planned_steps, start, deadline)
-        results = results + compiled
+    if winner is not None:
+        compiled = _try_compiled(results, winner, modes, options, planned_steps, start, deadline)
+        results += compiled
         winner = _paying(compiled, winner, options.margin, planned_steps)
-    results += [Result(candidate, "unable", reason) for candidate, reason in unable]
     return Found(results, winner, reference)
 
 
-def _one_by_one(candidates: list[Candidate], options: SpeedOptions, start: Start, deadline: Deadline) -> list[Result]:
+def _one_by_one(
+    candidates: Sequence[Candidate], options: SpeedOptions, start: Start, deadline: Deadline
+) -> list[Result]:
     """Compiled candidates: making one ready forgets what was compiled for the others, so none waits for them."""
     results: list[Result] = []
-    fastest: float | None = None
     for candidate in candidates:
-        result = Race(options, start, deadline, fastest).run([candidate])[0]
-        results.append(result)
-        if result.timings:
-            fastest = min([*result.timings, *([] if fastest is None else [fastest])])
+        fastest = min([timing for result in results for timing in result.timings], default=math.inf)
+        results += Race(options, start, deadline, fastest).run([candidate])
     return results
 
 
 def _best(results: list[Result], margin: float) -> Result | None:
     """The fastest; of those that are as good as it, the first."""
     measured = [(result, result.seconds) for result in results if result.outcome == "measured"]
-    fastest = min((seconds for _, seconds in measured if seconds is not None), default=None)
-    if fastest is None:
-        return None
-    return next(result for result, seconds in measured if seconds is not None and seconds <= fastest * (1 + margin))
+    fastest = min((seconds for _, seconds in measured if seconds is not None), default=math.inf)
+    return next((it for it, seconds in measured if seconds is not None and seconds <= fastest * (1 + margin)), None)
 
 
 def _try_compiled(
     results: list[Result],
     winner: Result,
+    modes: Sequence[str],
     options: SpeedOptions,
-    machine: Machine,
     planned_steps: int | None,
     start: Start,
     deadline: Deadline,
 ) -> list[Result]:
     """The winner, and others that are near it, compiled: each timed side by side with the winner as it is."""
     assert winner.seconds is not None
-    modes, entries = compile_modes(options, machine), list[Result]()
-    for result in _near(results, winner.seconds):
-        for mode in modes:
-            entry = Result(replace(result.candidate, compile=mode))
-            entries.append(entry)
-            if planned_steps is not None and planned_steps * winner.seconds < options.compile_reserve:
-                entry.note = f"too short a run: {planned_steps * winner.seconds:.0f} s"
-                return entries
-            if deadline.left < options.compile_reserve:
-                entry.note = "too little time was left"
-                continue
-            duel = options.model_copy(update={"finalists": 2})
-            eager, compiled = Race(duel, start, deadline).run([winner.candidate, entry.candidate])
-            if compiled.timings and eager.seconds is None:
-                compiled.outcome, compiled.note = "failed", f"nothing to compare it with: {eager.note}"
-                compiled.timings.clear()
-            elif compiled.timings and eager.seconds is not None:
-                # so that it may be compared with what was timed before, whatever the machine did meanwhile
-                scale = winner.seconds / eager.seconds
-                compiled.timings = [seconds * scale for seconds in compiled.timings]
-            entries[-1] = compiled
-    return entries
+    compiled: list[Result] = []
+    for candidate in [replace(near, compile=mode) for near in _near(results, winner.seconds) for mode in modes]:
+        if planned_steps is not None and planned_steps * winner.seconds < options.compile_reserve:
+            note = f"too short a run: {planned_steps * winner.seconds:.0f} s"
+            return [*compiled, Result(candidate, note=note)]
+        if deadline.left < options.compile_reserve:
+            compiled.append(Result(candidate, note="too little time was left"))
+            continue
+        duel = options.model_copy(update={"finalists": 2})
+        eager, result = Race(duel, start, deadline).run([winner.candidate, candidate])
+        if result.timings and eager.seconds is None:
+            result.outcome, result.note = "failed", f"nothing to compare it with: {eager.note}"
+            result.timings.clear()
+        elif eager.seconds is not None:
+            # so that it may be compared with what was timed before, whatever the machine did meanwhile
+            result.timings = [seconds * winner.seconds / eager.seconds for seconds in result.timings]
+        compiled.append(result)
+    return compiled
 
 
-def _near(results: list[Result], fastest: float) -> list[Result]:
-    """Of each strategy its fastest result, the fastest first, as far as it is within reach."""
-    timed = [(result.seconds, result) for result in results if result.seconds is not None]
-    by_strategy: dict[str, Result] = {}
-    for seconds, result in sorted(timed, key=lambda pair: pair[0]):
+def _near(results: list[Result], fastest: float) -> list[Candidate]:
+    """Of each strategy its fastest candidate, the fastest first, as far as it is within reach."""
+    timed = [(result.seconds, result.candidate) for result in results if result.seconds is not None]
+    by_strategy: dict[str, Candidate] = {}
+    for seconds, candidate in sorted(timed, key=lambda pair: pair[0]):
         if seconds <= REACH * fastest:
-            by_strategy.setdefault(result.candidate.forward, result)
+            by_strategy.setdefault(candidate.forward, candidate)
     return list(by_strategy.values())
 
 

@@ -10,6 +10,7 @@ from lstm_lm.forward.hardware import TYPES
 from lstm_lm.options import Options
 from lstm_lm.registry import names
 
+STRATEGIES = "lstm_lm.forward.strategies"
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(min_length=1)] | None
@@ -41,7 +42,7 @@ class SpeedOptions(Options):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for key, known in (("precisions", list(TYPES)), ("forwards", names("lstm_lm.forward.strategies"))):
+        for key, known in (("precisions", list(TYPES)), ("forwards", names(STRATEGIES))):
             unknown = [name for name in getattr(self, key) or [] if name not in known]
             if unknown:
                 raise ValueError(f"{key}={unknown}: choose from {', '.join(known)}")
@@ -68,10 +69,6 @@ TuneOptions = NoTuning | SpeedOptions | LearningRateOptions
 TUNINGS: dict[str, type[TuneOptions]] = {"none": NoTuning, "speed": SpeedOptions, "lr": LearningRateOptions}
 
 
-LISTS = {"precisions": "precision", "forwards": "forward", "compile_modes": "compile", "threads": "runtime.threads"}
-"""Which key each list of `tune=speed` varies."""
-
-
 def tune_options(section: Mapping[str, Any], config: Mapping[str, Any]) -> TuneOptions:
     """Check the `tune` section of `config` (plain).
 
@@ -84,14 +81,14 @@ def tune_options(section: Mapping[str, Any], config: Mapping[str, Any]) -> TuneO
         raise UserError(f"tune={name}: no such way of tuning\nchoose one of: {', '.join(TUNINGS)}")
     options = TUNINGS[name].parse(section, "tune")
     if isinstance(options, SpeedOptions):
-        fixed = {
-            "precisions": str(config["trainer"].get("precision")) != "auto",
-            "forwards": config["forward"].get("name") != "auto",
-            "compile_modes": config["compile"].get("enabled"),
-            "threads": config["runtime"].get("threads") is not None,
+        lists = {  # what each list varies, and whether that is set
+            "precisions": ("precision", str(config["trainer"].get("precision")) != "auto"),
+            "forwards": ("forward", config["forward"].get("name") != "auto"),
+            "compile_modes": ("compile", config["compile"].get("enabled")),
+            "threads": ("runtime.threads", config["runtime"].get("threads") is not None),
         }
-        for key, varied in LISTS.items():
-            if getattr(options, key) is not None and fixed[key]:
+        for key, (varied, is_set) in lists.items():
+            if getattr(options, key) is not None and is_set:
                 raise UserError(
                     f"tune.{key}={getattr(options, key)}: {varied} is set already, so it does not vary\n"
                     f"leave {varied} as it is by default, or tune.{key}=null"

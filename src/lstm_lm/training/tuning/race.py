@@ -13,8 +13,7 @@ from statistics import median
 from typing import Literal, Protocol
 
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.training.tuning.candidates import Candidate
-from lstm_lm.training.tuning.failure import first_line
+from lstm_lm.training.tuning.candidates import Candidate, first_line
 from lstm_lm.training.tuning.options import SpeedOptions
 
 LOOKS = 2
@@ -39,7 +38,7 @@ class Trial(Protocol):
 Start = Callable[[Candidate], Trial]
 
 
-@dataclass
+@dataclass(eq=False)
 class Result:
     """What became of a candidate."""
 
@@ -57,85 +56,76 @@ class Result:
         return median(self.timings) if self.timings else None
 
 
-@dataclass(frozen=True)
 class Deadline:
-    """When no new measurement may begin."""
+    """When no new measurement may begin: `seconds` from now on."""
 
-    max_seconds: float
-    clock: Callable[[], float] = time.perf_counter
-    began: float = field(default=0.0)
-
-    @classmethod
-    def after(cls, max_seconds: float, clock: Callable[[], float] = time.perf_counter) -> "Deadline":
-        """`max_seconds` from now on."""
-        return cls(max_seconds, clock, clock())
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock, self._end = clock, clock() + seconds
 
     @property
     def left(self) -> float:
         """Seconds, not below 0."""
-        return max(0.0, self.max_seconds - (self.clock() - self.began))
+        return max(0.0, self._end - self._clock())
 
 
 class Race:
-    """One race of some candidates; `results` holds them in the order in which they were given."""
+    """One race of some candidates."""
 
-    def __init__(self, options: SpeedOptions, start: Start, deadline: Deadline, record: float | None = None) -> None:
-        """`start` makes a candidate ready; `record`: seconds of a step elsewhere that the candidates must come near."""
-        self._options = options
-        self._start = start
-        self._deadline = deadline
-        self._record = record
-        self._running: list[tuple[Result, Trial]] = []
-        self.results: list[Result] = []
+    def __init__(self, options: SpeedOptions, start: Start, deadline: Deadline, to_beat: float = math.inf) -> None:
+        """`start` makes a candidate ready; `to_beat`: seconds of a step elsewhere that candidates must come near."""
+        self._options, self._start, self._deadline, self._to_beat = options, start, deadline, to_beat
+        self._running: dict[Result, Trial] = {}
 
     def run(self, candidates: Sequence[Candidate]) -> list[Result]:
-        """Time them; whatever fails is noted and the others go on.
+        """Time them; whatever fails is noted and the others continue. The results are in the order of `candidates`.
 
         Raises:
             RunError: the disk is full, say.
         """
-        self.results = [Result(candidate) for candidate in candidates]
+        results = [Result(candidate) for candidate in candidates]
         try:
-            for result in self.results:
+            for result in results:
                 self._look_at(result)
                 self._drop_the_slow()
             for number in range(1, self._options.rounds):
-                first = number % max(1, len(self._running))  # nobody always goes first
-                for entrant in [*self._running[first:], *self._running[:first]]:
+                entrants = list(self._running)
+                first = number % max(1, len(entrants))  # nobody always goes first
+                for result in [*entrants[first:], *entrants[:first]]:
                     if self._deadline.left:
-                        self._time(*entrant)
+                        self._time(result)
                 self._drop_the_slow()
         finally:
-            while self._running:
-                self._running.pop()[1].close()
-        return self.results
+            for result in list(self._running):
+                self._leave(result)
+        return results
 
     def _look_at(self, result: Result) -> None:
         if not self._deadline.left:
             result.note = "no time was left"
             return
         try:
-            trial = self._start(result.candidate)
+            trial = self._running[result] = self._start(result.candidate)
         except RunError:
             raise
         except UserError as error:
             result.outcome, result.note = "unable", first_line(error)
+            return
         except Exception as error:  # one that fails must not keep the others from being tried
             result.outcome, result.note = "failed", first_line(error)
-        else:
-            result.outcome, result.compile_seconds = "measured", trial.compile_seconds
-            self._running.append((result, trial))
-            self._time(result, trial, steps=1)
-            hopeless = max(HOPELESS, self._options.drop) * self._fastest
-            if result.timings and self._deadline.left and result.timings[0] < hopeless:
-                result.timings.clear()  # a single step is no measure
-                for _ in range(LOOKS):
-                    if result.outcome == "measured":
-                        self._time(result, trial)
+            return
+        result.outcome, result.compile_seconds = "measured", trial.compile_seconds
+        self._time(result, steps=1)
+        hopeless = max(HOPELESS, self._options.drop) * self._fastest
+        if result.timings and self._deadline.left and result.timings[0] < hopeless:
+            result.timings.clear()  # a single step is no measure
+            for _ in range(LOOKS):
+                self._time(result)
 
-    def _time(self, result: Result, trial: Trial, steps: int | None = None) -> None:
+    def _time(self, result: Result, steps: int | None = None) -> None:
+        if result not in self._running:  # it has failed meanwhile
+            return
         try:
-            result.timings.append(trial.time(steps or self._options.steps))
+            result.timings.append(self._running[result].time(steps or self._options.steps))
         except Exception as error:  # as above
             result.outcome, result.note = "failed", first_line(error)
             result.timings.clear()
@@ -143,22 +133,17 @@ class Race:
 
     def _drop_the_slow(self) -> None:
         """Those clearly behind the fastest, and those beyond the number of finalists, by each one's shortest timing."""
-        shortest = sorted(min(result.timings) for result, _ in self._running)
+        shortest = sorted(min(result.timings) for result in self._running)
         slowest_kept = min([self._options.drop * self._fastest, *shortest[: self._options.finalists][-1:]])
-        for result, _ in list(self._running):
+        for result in list(self._running):
             if min(result.timings) > slowest_kept:
-                result.outcome = "dropped"
-                result.note = "fell behind"
+                result.outcome, result.note = "dropped", "fell behind"
                 self._leave(result)
 
     @property
     def _fastest(self) -> float:
         """Seconds of a step; infinite before there is one."""
-        timed = [min(result.timings) for result, _ in self._running if result.timings]
-        return min([*timed, *([] if self._record is None else [self._record])], default=math.inf)
+        return min([self._to_beat, *(min(result.timings) for result in self._running if result.timings)])
 
     def _leave(self, result: Result) -> None:
-        for entrant in list(self._running):
-            if entrant[0] is result:
-                self._running.remove(entrant)
-                entrant[1].close()
+        self._running.pop(result).close()

@@ -1,6 +1,7 @@
 """What tuning has found, for people: a table on the terminal, the same as text for TensorBoard."""
 
 import io
+import json
 import math
 from typing import Any
 
@@ -19,10 +20,15 @@ ROWS = 12
 
 
 def show(tuning: dict[str, Any], console: Console) -> None:
-    """Print the record of a tuning (see `speed.record`, `learning_rate.record`)."""
+    """Print the record of a tuning (see `tune_speed`, `tune_learning_rate`)."""
     if tuning["table"]:
-        console.print(_speed_table(tuning) if tuning["name"] == "speed" else _rate_table(tuning))
+        console.print((_speed_table if tuning["name"] == "speed" else _rate_table)(tuning["table"]))
     console.print(Text(verdict(tuning)), soft_wrap=True)
+
+
+def as_json(tuning: dict[str, Any]) -> str:
+    """The content of tuning.json: all of the record."""
+    return json.dumps(tuning, indent=2) + "\n"
 
 
 def as_text(tuning: dict[str, Any]) -> str:
@@ -58,7 +64,7 @@ def verdict(tuning: dict[str, Any]) -> str:
     if tuning["name"] == "lr":
         return _rate_verdict(tuning)
     if not tuning["typed"]:
-        return "tune=speed: nothing was chosen; the run goes on as without tuning"
+        return "tune=speed: nothing was chosen; the run continues as without tuning"
     faster = f", {tuning['speedup']:.2f} times as fast as without tuning" if tuning.get("speedup") else ""
     return f"tune=speed: {tuning['typed']}{faster} ({_coverage(tuning['table'])}; {tuning['seconds']:.0f} s)"
 
@@ -73,56 +79,54 @@ def _coverage(rows: list[dict[str, Any]]) -> str:
     return f"{timed} of {len(able)} ways timed{more}"
 
 
-def _speed_table(tuning: dict[str, Any]) -> Table:
-    rows = tuning["table"]
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    for column in ("precision", "forward", "compile", "threads", "ms/step", "speed", ""):
-        table.add_column(column, justify="right" if column in ("threads", "ms/step", "speed") else "left")
+def _speed_table(rows: list[dict[str, Any]]) -> Table:
+    table = _empty(("precision", "forward", "compile"), ("threads", "ms/step", "speed"), ("",))
     untuned = next((row["step_ms"] for row in rows if row["untuned"]), None)
     for row in rows:
         step = row["step_ms"]
-        speed = "" if step is None or untuned is None else f"{untuned / step:.2f}x"
-        words = [word for word in (_told(row), row["note"]) if word]
         table.add_row(
             row["precision"],
             row["forward"],
             row["compile"],
             str(row["threads"]),
             "" if step is None else f"{step:.2f}",
-            speed,
-            Text("; ".join(words), overflow="fold"),
+            "" if step is None or untuned is None else f"{untuned / step:.2f}x",
+            Text("; ".join(word for word in (_outcome(row), row["note"]) if word), overflow="fold"),
             style="bold" if row["chosen"] else None,
         )
     return table
 
 
-def _rate_table(tuning: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    table.add_column("learning rate", justify="right")
-    table.add_column("loss", justify="right")
-    rows = tuning["table"]
+def _rate_table(rows: list[dict[str, Any]]) -> Table:
+    table = _empty((), ("learning rate", "loss"), ())
     for row in rows[:: math.ceil(len(rows) / ROWS)]:
         table.add_row(f"{row['learning_rate']:.1e}", "no number" if row["loss"] is None else f"{row['loss']:.3f}")
+    return table
+
+
+def _empty(words: tuple[str, ...], numbers: tuple[str, ...], notes: tuple[str, ...]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
+    for column in (*words, *numbers, *notes):
+        table.add_column(column, justify="right" if column in numbers else "left")
     return table
 
 
 def _rate_verdict(tuning: dict[str, Any]) -> str:
     note = f" ({tuning['note']})" if tuning["note"] else ""
     if tuning["proposal"] is None:
-        return f"tune=lr: no proposal{note}; the run goes on with optimizer.lr as it is"
+        return f"tune=lr: no proposal{note}; the run keeps optimizer.lr as it is"
     what = "takes" if tuning["chosen"] else "proposes"
-    further = "" if tuning["chosen"] else "; this run goes on with optimizer.lr as it is (tune.apply=true takes it)"
+    further = "" if tuning["chosen"] else "; this run keeps optimizer.lr as it is (tune.apply=true takes it)"
     return f"tune=lr: {what} {tuning['typed']}{note}{further}"
 
 
-def _told(row: dict[str, Any]) -> str:
-    words: list[str] = []
-    if row["chosen"]:
-        words.append("chosen")
-    if row["untuned"]:
-        words.append("without tuning")
-    if row["compile_seconds"] is not None:
-        words.append(f"compiled in {row['compile_seconds']:.0f} s")
-    if row["outcome"] in ("unable", "failed", "not tried"):
-        words.append({"unable": "cannot run here", "failed": "failed", "not tried": "not tried"}[row["outcome"]])
-    return ", ".join(words)
+def _outcome(row: dict[str, Any]) -> str:
+    words = {"unable": "cannot run here", "failed": "failed", "not tried": "not tried"}
+    return ", ".join(
+        [
+            *(["chosen"] if row["chosen"] else []),
+            *(["without tuning"] if row["untuned"] else []),
+            *([] if row["compile_seconds"] is None else [f"compiled in {row['compile_seconds']:.0f} s"]),
+            *([words[row["outcome"]]] if row["outcome"] in words else []),
+        ]
+    )
