@@ -13,9 +13,10 @@ from torch import Tensor
 from lstm_lm.data.streams import Batch
 from lstm_lm.models.state import detach
 from lstm_lm.training import compiling
+from lstm_lm.training.build import Parts, build
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.optimizers import build_optimizer
-from lstm_lm.training.parts import Parts, build_parts
+from lstm_lm.training.plan import Plan
 from lstm_lm.training.schedulers import build_scheduler
 
 
@@ -25,7 +26,7 @@ def training_steps(config: TrainConfig, parts: Parts | None = None) -> Iterator[
     Precision, strategy, compile, optimizer and schedule are what `config` resolves to on this machine. On a GPU a step
     may still be running when its loss is given.
     """
-    parts = parts or build_parts(config, None)
+    parts = parts or build(Plan.new(config))
     task, machine, device = parts.task, parts.hardware, parts.hardware.device
     if config.compile.enabled:
         compiling.compile_parts(parts.model, task.objective, config.compile.mode)

@@ -139,22 +139,31 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
 
 @contextmanager
 def building(plan: Plan, team: Team) -> Iterator[Parts]:
-    """The parts, compiled where that is asked for, as a context: threads that a forward strategy has end with it.
+    """What `prepare` makes, as a context: threads that a forward strategy has end with it.
+
+    Raises:
+        UserError, RunError: as `prepare`.
+    """
+    parts = prepare(plan, team)
+    try:
+        yield parts
+    finally:
+        parts.model.close()
+
+
+def prepare(plan: Plan, team: Team, data: TextDataModule | None = None) -> Parts:
+    """The parts, compiled where that is asked for; whoever has them closes the model.
 
     Raises:
         UserError, RunError: as `build`; nothing of it can be compiled here.
     """
     compiling.reset()
-    parts = build(plan, team)
-    try:
-        config = plan.config
-        if config.compile.enabled:
-            device, profiler = parts.hardware.device, config.trainer.get("profiler")
-            compiling.check_possible(config.compile.mode, device, profiler=profiler)
-            compiling.compile_parts(parts.model, parts.task.objective, config.compile.mode)
-        yield parts
-    finally:
-        parts.model.close()
+    parts, config = build(plan, team, data), plan.config
+    if config.compile.enabled:
+        device, profiler = parts.hardware.device, config.trainer.get("profiler")
+        compiling.check_possible(config.compile.mode, device, profiler=profiler)
+        compiling.compile_parts(parts.model, parts.task.objective, config.compile.mode)
+    return parts
 
 
 def _refuse_other_shapes(checkpoint: Checkpoint, model: torch.nn.Module) -> None:

@@ -1,6 +1,5 @@
 """From a run to its `summary.json`: what is trained, how it went, and what a person may want to change."""
 
-import json
 from dataclasses import dataclass
 
 import lightning.pytorch as pl
@@ -50,7 +49,7 @@ class Results:
         if plan.changed:
             self.writer.text("resume/changed", "\n".join(plan.changed), step)
         if plan.config.tuned is not None:
-            self.writer.file(plan.run.tuning, json.dumps(plan.config.tuned, indent=2) + "\n")
+            self.writer.file(plan.run.tuning, table.as_json(plan.config.tuned))
             table.log(plan.config.tuned, self.writer, step)
 
     def training(self, trainer: pl.Trainer) -> None:

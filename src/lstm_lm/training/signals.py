@@ -70,8 +70,12 @@ class StopSignals:
             raise Interrupted(self.received) from error
 
     def train(self) -> None:
-        """From now on there are steps to save. Lightning has put its own SIGTERM handler in front: listen again."""
+        """From now on there are steps to save."""
         self._training = True
+        self.listen()
+
+    def listen(self) -> None:
+        """Once more: Lightning has put its own SIGTERM handler in front, which with several processes may hang."""
         if self._before and self.received is None:
             self._listen()
 

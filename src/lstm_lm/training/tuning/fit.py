@@ -8,16 +8,16 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import LambdaCallback
 
-from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.build import Parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.parts import Parts
+from lstm_lm.training.signals import StopSignals
 
 AS_THE_RUN = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Keys of the `trainer` section that a step depends on."""
 
 
-def fit(config: TrainConfig, parts: Parts, signals: StopOnSignal, enough: Callable[[LanguageModelTask], bool]) -> None:
+def fit(config: TrainConfig, parts: Parts, signals: StopSignals, enough: Callable[[LanguageModelTask], bool]) -> None:
     """Train, from the text's beginning and with a new optimizer; the weights stay as the last step left them.
 
     Args:
@@ -37,8 +37,9 @@ def fit(config: TrainConfig, parts: Parts, signals: StopOnSignal, enough: Callab
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
     def window_ends(trainer: pl.Trainer, task: LanguageModelTask, *window: Any) -> None:
-        if task.at_border(window[-1]) and enough(task):
-            trainer.should_stop = True
+        if task.at_step_boundary(window[-1]):
+            signals.check()
+            trainer.should_stop = enough(task)
 
     parts.task.nonfinite = None  # too large a rate is no fault here
     trainer = pl.Trainer(
@@ -51,7 +52,13 @@ def fit(config: TrainConfig, parts: Parts, signals: StopOnSignal, enough: Callab
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[LambdaCallback(on_train_batch_start=window_begins, on_train_batch_end=window_ends), signals],
+        callbacks=[
+            LambdaCallback(
+                on_train_start=lambda *_: signals.listen(),  # Lightning has put its own handler in front
+                on_train_batch_start=window_begins,
+                on_train_batch_end=window_ends,
+            )
+        ],
         plugins=[LightningEnvironment()],  # else Lightning would take a SLURM job's other tasks for its own
         **{key: config.trainer[key] for key in AS_THE_RUN},
     )

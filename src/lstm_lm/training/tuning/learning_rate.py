@@ -10,11 +10,11 @@ import time
 from statistics import fmean
 from typing import Any, ClassVar
 
-from lstm_lm.training.callbacks.signals import StopOnSignal
-from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.build import build
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.parts import build_parts
+from lstm_lm.training.plan import Plan
 from lstm_lm.training.schedulers.interface import Scheduler
+from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.choice import LEARNING_RATE, as_typed
 from lstm_lm.training.tuning.fit import fit
 from lstm_lm.training.tuning.options import LearningRateOptions
@@ -37,7 +37,7 @@ class _Rising(Scheduler):
         return float(self.start ** max(0.0, 1 - step / (self.steps - 1)))
 
 
-def tune_learning_rate(config: TrainConfig, options: LearningRateOptions, signals: StopOnSignal) -> dict[str, Any]:
+def tune_learning_rate(plan: Plan, options: LearningRateOptions, signals: StopSignals) -> dict[str, Any]:
     """What is found, as plain data: what tuning.json and checkpoints hold.
 
     `name`, `device` (its type), `proposal` (None: there is none), `note`, `chosen` (keys of the configuration and
@@ -45,13 +45,14 @@ def tune_learning_rate(config: TrainConfig, options: LearningRateOptions, signal
     `table` (one mapping a step: `learning_rate` and `loss`, nats per token).
 
     Raises:
-        UserError, RunError: as `lstm_lm.training.parts.build_parts`.
+        UserError, RunError: as `lstm_lm.training.build.build`.
         Interrupted: a signal came.
     """
+    config = plan.config
     rising = _Rising(name="rising", start=options.min_lr / options.max_lr, steps=options.steps)
     peak = config.optimizer.model_copy(update={"lr": options.max_lr})
     searching = dataclasses.replace(config, optimizer=peak, scheduler=rising)
-    parts = build_parts(searching, None)
+    parts = build(plan.with_config(searching))
     began = time.perf_counter()
     rates: list[float] = []
     losses: list[float] = []

@@ -1,6 +1,5 @@
 """`tune=speed`: times the ways to run this very model on this very text, here and now."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,11 +7,11 @@ import torch
 from lstm_lm import limits
 from lstm_lm.forward import hardware
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
-from lstm_lm.training import together
-from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.build import prepare, workload_of
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import ALONE
-from lstm_lm.training.parts import workload_of
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.processes.team import ALONE
+from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine, Variant, compile_modes, sensible
 from lstm_lm.training.tuning.choice import as_typed, chosen_config, is_open
 from lstm_lm.training.tuning.fastest import Found, find_fastest
@@ -24,19 +23,17 @@ TIMINGS = 40
 """One timing takes at most this part of `max_seconds`, but for a single step that takes longer."""
 
 
-def tune_speed(
-    config: TrainConfig, options: SpeedOptions, checkpoint: Path | None, signals: StopOnSignal
-) -> dict[str, Any]:
-    """What is found, as plain data: what tuning.json and checkpoints hold; the run may continue `checkpoint`.
+def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[str, Any]:
+    """What is found, as plain data: what tuning.json and checkpoints hold.
 
     `name`, `device` (its type), `chosen` (keys of the configuration and values), `typed` (the same for the command
     line), `seconds` (that it took), `speedup` (see `Found`) and `table` (one mapping a candidate, the fastest first).
 
     Raises:
-        UserError, RunError: as `lstm_lm.training.parts.build_parts`.
+        UserError, RunError: as `lstm_lm.training.build.build`.
         Interrupted: a signal came.
     """
-    parts = together.prepare(config, checkpoint, ALONE)
+    config, parts = plan.config, prepare(plan, ALONE)
     model, device, threads = parts.model, parts.hardware.device, torch.get_num_threads()
     deadline = Deadline(options.max_seconds)
 
@@ -57,7 +54,8 @@ def tune_speed(
         plain = chosen_config(config.plain, candidate.settings())
         bound = plain["compile"]["max_seconds"]
         plain["compile"]["max_seconds"] = max(1.0, min(deadline.left, bound or deadline.left))
-        return StepTrial(TrainConfig.parse(plain), checkpoint, parts.data, signals, options.max_seconds / TIMINGS)
+        candidate_plan = plan.with_config(TrainConfig.parse(plain))
+        return StepTrial(candidate_plan, parts.data, signals, options.max_seconds / TIMINGS)
 
     machine = Machine(device.type, parts.hardware.precision, threads, limits.usable_cores())
     compiled = config.compile.mode if config.compile.enabled else EAGER

@@ -4,19 +4,18 @@ import gc
 import math
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 import torch
 
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import RunError
 from lstm_lm.synchronize import synchronize
-from lstm_lm.training import together
-from lstm_lm.training.callbacks.signals import StopOnSignal
+from lstm_lm.training.build import prepare
 from lstm_lm.training.compilation import Compilation
-from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.distributed import ALONE
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.processes.team import ALONE
+from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import TrialFailed
 from lstm_lm.training.tuning.fit import fit
 
@@ -25,21 +24,19 @@ LEAD_STEPS, LEAD_STEPS_OF_CUDA_GRAPHS = 1, 3
 
 
 class StepTrial:
-    """A model that is ready to train as `config` says."""
+    """A model that is ready to train as a plan says."""
 
     def __init__(
         self,
-        config: TrainConfig,
-        checkpoint: Path | None,
+        plan: Plan,
         data: TextDataModule,
-        signals: StopOnSignal,
+        signals: StopSignals,
         patience: float = math.inf,
     ) -> None:
         """Build it, and warm it up.
 
         Args:
-            config: with every *how* decided.
-            checkpoint: what the run continues, if it does.
+            plan: with every *how* decided.
             data: the text, prepared.
             signals: ends what is being timed.
             patience: seconds after which no further step of one timing begins.
@@ -48,12 +45,13 @@ class StepTrial:
             UserError: this model cannot run like that here.
             TrialFailed: it cannot be compiled, or not in time.
         """
+        config = plan.config
         self._config, self._signals, self._patience = config, signals, patience
         try:
             with ExitStack() as undo:
                 self._set_threads()
                 compilation = undo.enter_context(Compilation(config.compile))
-                self._parts = together.prepare(config, checkpoint, ALONE, data)
+                self._parts = prepare(plan, ALONE, data)
                 undo.callback(self._give_back)
                 if compilation.enabled:
                     compilation.listen()
