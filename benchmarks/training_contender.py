@@ -17,15 +17,16 @@ from typing import IO, Any
 import today
 import torch
 from bare_loop import training_steps
-from lstm_lm.training.parts import build_parts
 from torch import Tensor
 
 import lstm_lm
 from lstm_lm.data.streams import Batch
 from lstm_lm.errors import UserError
 from lstm_lm.synchronize import synchronize
+from lstm_lm.training.build import build
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.plan import Plan
 from lstm_lm.training.runtime.settings import runtime_settings
 
 
@@ -81,7 +82,7 @@ def main() -> None:
 def run_today(config: dict[str, Any], foreman: Foreman) -> None:
     """Nothing of the project but its windows, laid out beforehand."""
     checked = TrainConfig.parse(config)
-    parts = build_parts(checked, None)
+    parts = build(Plan.new(checked))
     device, model, data = parts.hardware.device, config["model"], config["data"]
     loader = parts.data.train_dataloader()
     epochs = []
@@ -111,7 +112,7 @@ def run_ours(config: dict[str, Any], foreman: Foreman) -> None:
     """A whole step of the project's, in a bare loop."""
     checked = TrainConfig.parse(config)
     with runtime_settings(checked.runtime):
-        parts = build_parts(checked, None)
+        parts = build(Plan.new(checked))
         foreman.answer(**_described(checked, parts.hardware.precision, parts.choice.name))
         _work(training_steps(checked, parts), foreman)
 
@@ -119,7 +120,7 @@ def run_ours(config: dict[str, Any], foreman: Foreman) -> None:
 def run_application(config: dict[str, Any], foreman: Foreman) -> None:
     """`python train.py`, Lightning and all; a step lasts from its window's arrival to the next window's."""
     checked = TrainConfig.parse(config)
-    parts = build_parts(checked, None)
+    parts = build(Plan.new(checked))
     foreman.answer(**_described(checked, parts.hardware.precision, parts.choice.name))
     parts.model.close()
     del parts

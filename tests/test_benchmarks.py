@@ -18,8 +18,9 @@ import lstm_lm
 from lstm_lm.registry import names
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.build import build
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.parts import build_parts
+from lstm_lm.training.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -282,7 +283,7 @@ def test_the_bare_loop_takes_the_applications_steps(
     )
     lstm_lm.train(config, tmp_path / "run")
     checked = TrainConfig.parse(config)
-    parts = build_parts(checked, None)
+    parts = build(Plan.new(checked))
     steps = script("bare_loop").training_steps(checked, parts)
     for _ in range(3):
         next(steps)

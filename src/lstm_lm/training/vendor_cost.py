@@ -21,7 +21,7 @@ from lstm_lm.forward.strategies.fused import Fused
 from lstm_lm.forward.vendor_limits import persistent_limit, persistent_neighbour
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.models.recurrent_stack import RecurrentStack
-from lstm_lm.training.parts import Parts
+from lstm_lm.training.build import Parts
 
 SECONDS = 2.0
 """For a comparison, about: a probe and one window of each contender are always measured."""
