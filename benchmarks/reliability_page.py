@@ -105,7 +105,7 @@ ELSEWHERE = {
         "cli/test_launchers.py",
     ),
     "a row, or a run, that another process trains is left alone": (
-        "studies/test_live_rows.py",
+        "sweeps/test_live_rows.py",
         "cli/test_hydra_hooks.py",
     ),
     "no module that a configuration names is imported": ("cli/test_allowed_targets.py", "cli/test_hydra_guard.py"),

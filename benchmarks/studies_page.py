@@ -14,8 +14,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lstm_lm.reports.study_page import PAGE as REPORT
-from lstm_lm.reports.study_page import TABLE
+from lstm_lm.sweeps.page import PAGE as REPORT
+from lstm_lm.sweeps.page import TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 MEANING = Path("benchmarks/studies_meaning.md")

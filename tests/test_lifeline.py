@@ -89,8 +89,8 @@ def test_compilers_of_a_process_that_ends_with_another_stay_in_its_group(monkeyp
 def test_a_studys_row_and_its_workers_end_with_a_study_that_is_killed(tmp_path: Path, small_file: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from lstm_lm.studies.fresh_process import run\n"
-        "from lstm_lm.studies.stopping import StopRequest\n"
+        "from lstm_lm.sweeps.fresh_process import run\n"
+        "from lstm_lm.sweeps.stopping import StopRequest\n"
         "with StopRequest() as stop: run(sys.argv[1:], Path('log'), 600, stop)"
     )
     typed = ["data=text", f"data.path={small_file}", "data.cache_dir=cache", "model.hidden_size=8", "data.batch_size=4"]

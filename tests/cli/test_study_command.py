@@ -20,7 +20,7 @@ from lstm_lm.cli import study as study_command
 from lstm_lm.cli.compose import compose
 from lstm_lm.cli.main import main
 from lstm_lm.reports.markdown import times_as_fast
-from lstm_lm.studies.spread import paired_ratio
+from lstm_lm.reports.spread import paired_ratio
 
 NAME = "study=precision_compile"
 ROWS = [

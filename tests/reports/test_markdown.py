@@ -1,8 +1,7 @@
 """How figures are written: nothing is claimed inside the noise."""
 
-from lstm_lm.reports.interface import Column
-from lstm_lm.reports.markdown import ratio, spread, table, times_as_fast
-from lstm_lm.studies.spread import Measured, Ratio
+from lstm_lm.reports.markdown import Column, ratio, spread, table, times_as_fast
+from lstm_lm.reports.spread import Measured, Ratio
 
 FASTER = Ratio(1.5, 1.4, 1.6, 3)
 ALIKE = Ratio(1.02, 0.97, 1.07, 3)

@@ -2,7 +2,7 @@
 
 from lstm_lm.reports.figure import panels
 from lstm_lm.reports.medians import draw_bars, draw_lines
-from lstm_lm.studies.spread import Measured
+from lstm_lm.reports.spread import Measured
 
 
 def test_bars_stand_in_their_order_from_the_top_in_panels_that_share_the_axis() -> None:

@@ -34,7 +34,7 @@ def test_anything_that_computes_otherwise_counts(tmp_path: Path) -> None:
 
 def test_what_only_shows_does_not_count(tmp_path: Path) -> None:
     before = source_digest(package(tmp_path / "a"))
-    assert source_digest(package(tmp_path / "b", reports=SOURCE, cli=SOURCE, studies=SOURCE, runs=SOURCE)) == before
+    assert source_digest(package(tmp_path / "b", reports=SOURCE, cli=SOURCE, sweeps=SOURCE, runs=SOURCE)) == before
 
 
 def test_this_code_has_a_version_of_which_each_part_is_named() -> None:

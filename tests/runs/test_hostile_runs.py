@@ -19,8 +19,8 @@ from lstm_lm.runs.json_file import read_json
 from lstm_lm.runs.listing import Entry, list_runs
 from lstm_lm.runs.regular_file import open_regular, read_regular
 from lstm_lm.runs.selection import Where, select
-from lstm_lm.studies import records
-from lstm_lm.studies.results import _read
+from lstm_lm.sweeps import records
+from lstm_lm.sweeps.results import _read
 
 pytestmark = pytest.mark.posix
 

@@ -21,7 +21,7 @@ from lstm_lm.runs.directory import make_writable
 from lstm_lm.runs.lock import only_one
 
 if TYPE_CHECKING:
-    from lstm_lm.studies.rows import Plan
+    from lstm_lm.sweeps.rows import Plan
 
 _GROUP = "study"
 _DIR = "hydra.sweep.dir"
@@ -54,17 +54,17 @@ def run(args: Namespace, console: Console) -> int:
     about, typed, folder = _sort(args.overrides)
     section = compose(*about)[_GROUP]
 
-    from lstm_lm.reports.study_page import (
+    from lstm_lm.sweeps.machine import machine
+    from lstm_lm.sweeps.options import StudyOptions
+    from lstm_lm.sweeps.page import (
         claim_folder,
         find_report,
         write_report,
     )  # seconds of imports: not before it is clear what is asked
-    from lstm_lm.studies.machine import machine
-    from lstm_lm.studies.options import StudyOptions
-    from lstm_lm.studies.results import Results
-    from lstm_lm.studies.rows import make_plan
-    from lstm_lm.studies.stopping import StopRequest
-    from lstm_lm.studies.study import Study
+    from lstm_lm.sweeps.results import Results
+    from lstm_lm.sweeps.rows import make_plan
+    from lstm_lm.sweeps.stopping import StopRequest
+    from lstm_lm.sweeps.study import Study
 
     options = StudyOptions.read(section)
     report = find_report(options.name)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from lstm_lm.studies.spread import Ratio
+from lstm_lm.reports.spread import Ratio
 
 AHEAD, BEHIND = 1, -1
 

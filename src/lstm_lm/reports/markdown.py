@@ -1,11 +1,25 @@
 """Markdown from figures: tables, and how a median, a spread and a ratio are written."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from lstm_lm.reports.interface import Column
-from lstm_lm.studies.spread import Measured, Ratio
+from lstm_lm.reports.spread import Measured, Ratio
 
 NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of every row, in a table: median and spread over the repetitions."""
+
+    figure: str
+    """Its dotted name in `summary.json`, or `evaluation.` and that in `evaluation.json`: `train.step_ms`."""
+    title: str
+    """With its unit."""
+    pattern: str = "{:,.1f}"
+    """How a number is written."""
+    scale: float = 1.0
+    """What the figure is multiplied by."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from lstm_lm.reports.direct_labels import label_lines
 from lstm_lm.reports.figure import SMALL, line, log_axis
 from lstm_lm.reports.palette import BLACK, GREY, ink
-from lstm_lm.studies.spread import Measured
+from lstm_lm.reports.spread import Measured
 
 
 def draw_lines(axes: Axes, series: Mapping[str, Mapping[float, Measured]], *, log_y: bool = False) -> None:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from lstm_lm.reports.figure import SMALL, log_axis, reference
 from lstm_lm.reports.palette import BLUE, GREY, VERMILION
-from lstm_lm.studies.spread import Ratio
+from lstm_lm.reports.spread import Ratio
 
 
 def draw_ratios(axes: Axes, ratios: Mapping[str, Ratio | None], *, higher_is_better: bool) -> None:

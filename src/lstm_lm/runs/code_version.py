@@ -10,7 +10,7 @@ from pathlib import Path
 
 import lstm_lm
 
-ONLY_SHOWS = frozenset({"cli", "reports", "runs", "studies"})
+ONLY_SHOWS = frozenset({"cli", "reports", "runs", "sweeps"})
 """Folders of the package that start, record, list and draw runs: no figure depends on them."""
 COMPUTES = ("torch", "lightning", "numpy", "tokenizers")
 """Packages that figures depend on."""

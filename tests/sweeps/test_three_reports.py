@@ -7,8 +7,8 @@ import pytest
 from made_up_study import results
 
 from lstm_lm.errors import UserError
-from lstm_lm.reports.study_page import claim_folder, find_report, write_report
-from lstm_lm.studies.rows import Row
+from lstm_lm.sweeps.page import claim_folder, find_report, write_report
+from lstm_lm.sweeps.rows import Row
 
 NO_GPU = "trainer.accelerator=gpu: PyTorch finds no GPU on this machine"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lstm_lm.errors import UserError
-from lstm_lm.studies.options import ArmOptions, StudyOptions
+from lstm_lm.sweeps.options import ArmOptions, StudyOptions
 
 Lines = dict[str, str]
 """Overrides by their keys, each as a person would type it: `{"model.num_layers": "model.num_layers=2"}`."""

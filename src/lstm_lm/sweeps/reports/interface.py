@@ -1,26 +1,12 @@
-"""What a study's own report says, within the frame that all of them share (`study_page.py`)."""
+"""What a study's own report says, within the frame that all of them share (`sweeps/page.py`)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from matplotlib.figure import Figure
 
-from lstm_lm.studies.results import Results
-
-
-@dataclass(frozen=True)
-class Column:
-    """A figure of every row, in a table: median and spread over the repetitions."""
-
-    figure: str
-    """Its dotted name in `summary.json`, or `evaluation.` and that in `evaluation.json`: `train.step_ms`."""
-    title: str
-    """With its unit."""
-    pattern: str = "{:,.1f}"
-    """How a number is written."""
-    scale: float = 1.0
-    """What the figure is multiplied by."""
+from lstm_lm.reports.markdown import Column
+from lstm_lm.sweeps.results import Results
 
 
 class StudyReport(Protocol):

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_lm.errors import UserError
-from lstm_lm.studies.arms import expand, laid_over, override
-from lstm_lm.studies.options import StudyOptions
+from lstm_lm.sweeps.arms import expand, laid_over, override
+from lstm_lm.sweeps.options import StudyOptions
 
 
 def study(**changed: object) -> StudyOptions:

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 
 from lstm_lm.reports import markdown
 from lstm_lm.reports.figure import describe, panels
-from lstm_lm.reports.interface import Column
+from lstm_lm.reports.markdown import Column
 from lstm_lm.reports.medians import draw_bars
-from lstm_lm.studies.results import Results
-from lstm_lm.studies.rows import Row
+from lstm_lm.sweeps.results import Results
+from lstm_lm.sweeps.rows import Row
 
 SPEED = "train.tokens_per_second"
 FLOAT32, EAGER, BOTH = "float32", "not compiled", "float32, not compiled"

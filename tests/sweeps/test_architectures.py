@@ -5,8 +5,8 @@ import torch
 
 import lstm_lm
 from lstm_lm.models.build import build_model
-from lstm_lm.studies.options import StudyOptions
-from lstm_lm.studies.rows import Plan, make_plan
+from lstm_lm.sweeps.options import StudyOptions
+from lstm_lm.sweeps.rows import Plan, make_plan
 
 TOLERANCE = 0.02
 VOCABULARIES = (65, 104, 150)

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from lstm_lm.evaluation.text import data_section
 from lstm_lm.runs.code_version import code_version
-from lstm_lm.studies.arms import Lines, expand, laid_over
-from lstm_lm.studies.inputs import InputDigests, Inputs
-from lstm_lm.studies.options import StudyOptions
-from lstm_lm.studies.text import file_name
+from lstm_lm.sweeps.arms import Lines, expand, laid_over
+from lstm_lm.sweeps.inputs import InputDigests, Inputs
+from lstm_lm.sweeps.names import file_name
+from lstm_lm.sweeps.options import StudyOptions
 
 KEY_LENGTH = 12
 NOT_WHAT_IS_RUN = frozenset(

@@ -5,9 +5,9 @@ import pytest
 import lstm_lm
 from lstm_lm.cli.groups import options_of
 from lstm_lm.cli.main import VERBS
-from lstm_lm.reports.study_page import find_report
-from lstm_lm.studies.options import StudyOptions
-from lstm_lm.studies.rows import make_plan
+from lstm_lm.sweeps.options import StudyOptions
+from lstm_lm.sweeps.page import find_report
+from lstm_lm.sweeps.rows import make_plan
 from lstm_lm.training.config import TrainConfig
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lstm_lm.studies import fresh_process
-from lstm_lm.studies.fresh_process import Ended, run
-from lstm_lm.studies.stopping import StopRequest
+from lstm_lm.sweeps import fresh_process
+from lstm_lm.sweeps.fresh_process import Ended, run
+from lstm_lm.sweeps.stopping import StopRequest
 
 
 def ended(tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch, timeout: float = 60.0) -> Ended:

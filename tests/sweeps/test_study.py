@@ -12,12 +12,12 @@ import lstm_lm
 from lstm_lm.errors import RunError
 from lstm_lm.runs import code_version as code_version_module
 from lstm_lm.runs.code_version import code_version
-from lstm_lm.studies import fresh_process, rows
-from lstm_lm.studies.fresh_process import Ended
-from lstm_lm.studies.results import Results
-from lstm_lm.studies.rows import Plan, make_plan
-from lstm_lm.studies.stopping import StopRequest
-from lstm_lm.studies.study import Study
+from lstm_lm.sweeps import fresh_process, rows
+from lstm_lm.sweeps.fresh_process import Ended
+from lstm_lm.sweeps.results import Results
+from lstm_lm.sweeps.rows import Plan, make_plan
+from lstm_lm.sweeps.stopping import StopRequest
+from lstm_lm.sweeps.study import Study
 
 
 class Silent:

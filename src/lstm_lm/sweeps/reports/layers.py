@@ -6,11 +6,11 @@ from matplotlib.figure import Figure
 
 from lstm_lm.reports import markdown
 from lstm_lm.reports.figure import describe, panels, reference
-from lstm_lm.reports.interface import Column
+from lstm_lm.reports.markdown import Column
 from lstm_lm.reports.medians import draw_lines
-from lstm_lm.studies.results import Results
-from lstm_lm.studies.rows import Row
-from lstm_lm.studies.spread import Measured, Ratio
+from lstm_lm.reports.spread import Measured, Ratio
+from lstm_lm.sweeps.results import Results
+from lstm_lm.sweeps.rows import Row
 
 TRAINING = "train.tokens_per_second"
 INFERENCE = "evaluation.static.splits.validation.speed.tokens_per_second"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_lm.studies.spread import measured, paired_ratio, student_quantile
+from lstm_lm.reports.spread import measured, paired_ratio, student_quantile
 
 
 @pytest.mark.parametrize(

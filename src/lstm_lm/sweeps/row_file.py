@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lm.runs import atomic
-from lstm_lm.studies.rows import KEY_LENGTH, Row
-from lstm_lm.studies.text import file_name
+from lstm_lm.sweeps.names import file_name
+from lstm_lm.sweeps.rows import KEY_LENGTH, Row
 
 ROW_FILE = "row.json"
 

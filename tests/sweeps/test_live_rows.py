@@ -8,11 +8,11 @@ from held import held
 from test_results import planned, there
 
 from lstm_lm.errors import UserError
-from lstm_lm.studies import fresh_process
-from lstm_lm.studies.fresh_process import Ended
-from lstm_lm.studies.schedule import Turn
-from lstm_lm.studies.stopping import StopRequest
-from lstm_lm.studies.study import Study
+from lstm_lm.sweeps import fresh_process
+from lstm_lm.sweeps.fresh_process import Ended
+from lstm_lm.sweeps.schedule import Turn
+from lstm_lm.sweeps.stopping import StopRequest
+from lstm_lm.sweeps.study import Study
 
 
 class Silent:
@@ -47,7 +47,7 @@ def test_no_row_is_begun_while_one_of_them_trains(tmp_path: Path, monkeypatch: p
 
 def test_a_row_that_begins_to_train_meanwhile_is_not_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, turn, path = study_with_an_unfinished_row(tmp_path)
-    monkeypatch.setattr("lstm_lm.studies.study.refuse_where_held", lambda *_: None)
+    monkeypatch.setattr("lstm_lm.sweeps.study.refuse_where_held", lambda *_: None)
     monkeypatch.setattr(fresh_process, "run", lambda *_: Ended("failed", "because", 1.0))
     with held(study.run_directory(turn).path), StopRequest() as stop, pytest.raises(UserError, match="another process"):
         study.run(stop, Silent())

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import lstm_lm
-from lstm_lm.studies.options import StudyOptions
-from lstm_lm.studies.records import Record, Stage, Status
-from lstm_lm.studies.results import Outcome, Results
-from lstm_lm.studies.rows import Row, make_plan
-from lstm_lm.studies.study import Study
+from lstm_lm.sweeps.options import StudyOptions
+from lstm_lm.sweeps.records import Record, Stage, Status
+from lstm_lm.sweeps.results import Outcome, Results
+from lstm_lm.sweeps.rows import Row, make_plan
+from lstm_lm.sweeps.study import Study
 
 Figures = Callable[[Row, int], dict[str, Any] | str]
 """Of a row's run in a repetition: what its summary.json and evaluation.json hold; or why it was skipped."""

@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lstm_lm.reports.spread import ByRepetition, Measured, Ratio, measured, paired_ratio
 from lstm_lm.runs import atomic
 from lstm_lm.runs.json_file import read_json
-from lstm_lm.studies.records import Record
-from lstm_lm.studies.rows import Plan, Row
-from lstm_lm.studies.schedule import Turn
-from lstm_lm.studies.spread import ByRepetition, Measured, Ratio, measured, paired_ratio
-from lstm_lm.studies.study import Study
+from lstm_lm.sweeps.records import Record
+from lstm_lm.sweeps.rows import Plan, Row
+from lstm_lm.sweeps.schedule import Turn
+from lstm_lm.sweeps.study import Study
 
 NOT_DONE = "not done"
 _SECTIONS = ("status", "reason", "model", "data", "train", "val", "test", "runtime", "evaluation")

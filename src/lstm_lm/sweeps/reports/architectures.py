@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from lstm_lm.reports import markdown
 from lstm_lm.reports.direct_labels import label_lines
 from lstm_lm.reports.figure import describe, line, log_axis, panels
-from lstm_lm.reports.interface import Column
+from lstm_lm.reports.markdown import Column
 from lstm_lm.reports.medians import draw_bars
 from lstm_lm.reports.palette import ink
-from lstm_lm.studies.results import Results
-from lstm_lm.studies.rows import Row
+from lstm_lm.sweeps.results import Results
+from lstm_lm.sweeps.rows import Row
 
 LOSS, SECONDS, SPEED = "val.loss", "train.seconds", "train.tokens_per_second"
 CONTEXT, CURVE = "evaluation.context.effective_context", "evaluation.context.curve"

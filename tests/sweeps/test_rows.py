@@ -12,11 +12,11 @@ from test_arms import study
 
 import lstm_lm
 from lstm_lm.runs.code_version import code_version
-from lstm_lm.studies import rows as rows_module
-from lstm_lm.studies.inputs import InputDigests, changed_since
-from lstm_lm.studies.row_file import what_changed, write_row
-from lstm_lm.studies.rows import Row, folder_of, make_plan, row_key
-from lstm_lm.studies.schedule import interleaved, remaining_seconds
+from lstm_lm.sweeps import rows as rows_module
+from lstm_lm.sweeps.inputs import InputDigests, changed_since
+from lstm_lm.sweeps.row_file import what_changed, write_row
+from lstm_lm.sweeps.rows import Row, folder_of, make_plan, row_key
+from lstm_lm.sweeps.schedule import interleaved, remaining_seconds
 
 CONFIG: dict[str, Any] = {
     "seed": 1,

@@ -11,14 +11,14 @@ from typing import Any
 from lstm_lm.errors import UserError
 from lstm_lm.registry import find
 from lstm_lm.reports import figure, markdown
-from lstm_lm.reports.interface import StudyReport
 from lstm_lm.runs import atomic
 from lstm_lm.runs.regular_file import read_regular
-from lstm_lm.studies.results import NOT_DONE, Outcome, Results
-from lstm_lm.studies.rows import Row
-from lstm_lm.studies.study import PROGRAM
+from lstm_lm.sweeps.reports.interface import StudyReport
+from lstm_lm.sweeps.results import NOT_DONE, Outcome, Results
+from lstm_lm.sweeps.rows import Row
+from lstm_lm.sweeps.study import PROGRAM
 
-PACKAGE = "lstm_lm.reports.studies"
+PACKAGE = "lstm_lm.sweeps.reports"
 PAGE, TABLE = "report.md", "results.csv"
 AGAIN = "outputs/again"
 _SHOWN_VERSIONS = ("python", "lstm-lm", "torch", "lightning", "numpy")

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from lstm_lm.studies.rows import Row
+from lstm_lm.sweeps.rows import Row
 
 
 class Turn(NamedTuple):

@@ -12,14 +12,14 @@ from lstm_lm.renaming import remove
 from lstm_lm.runs.code_version import is_edited
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import is_held, only_one, refuse_where_held
-from lstm_lm.studies import fresh_process, records
-from lstm_lm.studies.fresh_process import Ended
-from lstm_lm.studies.inputs import changed_since
-from lstm_lm.studies.records import Record, Stage, Status
-from lstm_lm.studies.row_file import what_changed, write_row
-from lstm_lm.studies.rows import Row, folder_of
-from lstm_lm.studies.schedule import Turn, interleaved
-from lstm_lm.studies.stopping import StopRequest
+from lstm_lm.sweeps import fresh_process, records
+from lstm_lm.sweeps.fresh_process import Ended
+from lstm_lm.sweeps.inputs import changed_since
+from lstm_lm.sweeps.records import Record, Stage, Status
+from lstm_lm.sweeps.row_file import what_changed, write_row
+from lstm_lm.sweeps.rows import Row, folder_of
+from lstm_lm.sweeps.schedule import Turn, interleaved
+from lstm_lm.sweeps.stopping import StopRequest
 
 PROGRAM = ("python", "-m", "lstm_lm")
 TRAIN = "train"

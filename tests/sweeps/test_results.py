@@ -9,11 +9,11 @@ import pytest
 from test_arms import study as options
 from test_rows import compose
 
-from lstm_lm.studies.records import Record, Stage, Status
-from lstm_lm.studies.results import NOT_DONE, Results
-from lstm_lm.studies.rows import Plan, make_plan
-from lstm_lm.studies.schedule import Turn
-from lstm_lm.studies.study import Study
+from lstm_lm.sweeps.records import Record, Stage, Status
+from lstm_lm.sweeps.results import NOT_DONE, Results
+from lstm_lm.sweeps.rows import Plan, make_plan
+from lstm_lm.sweeps.schedule import Turn
+from lstm_lm.sweeps.study import Study
 
 SPEED = "train.tokens_per_second"
 

@@ -6,10 +6,10 @@ from matplotlib.figure import Figure
 
 from lstm_lm.reports import markdown
 from lstm_lm.reports.figure import describe, panels
-from lstm_lm.reports.interface import Column
+from lstm_lm.reports.markdown import Column
 from lstm_lm.reports.ratios import draw_ratios
-from lstm_lm.studies.results import Results
-from lstm_lm.studies.rows import Row
+from lstm_lm.sweeps.results import Results
+from lstm_lm.sweeps.rows import Row
 
 SPEED, LOSS, MEMORY = "train.tokens_per_second", "val.loss", "runtime.peak_memory_bytes"
 BASELINE = "default"

@@ -1,1 +1,0 @@
-"""One report per study, named as its `study.name`: its constant is `REPORT`, a `reports.interface.StudyReport`."""

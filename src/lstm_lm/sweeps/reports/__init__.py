@@ -1,0 +1,1 @@
+"""One report per study, named as its `study.name`: its constant is `REPORT`, a `interface.StudyReport`."""
