@@ -3,9 +3,10 @@
 from lstm_lm.printable import printable
 
 ERROR_FILE = "LSTM_LM_ERROR_FILE"
-"""The environment variable that names a file: a command that fails says there, as JSON, with what error.
+"""The environment variable that names a file: a command that fails says there, as JSON, with what error, and is silent.
 
-So a study tells what cannot run here from what is wrong: the exit status is the same for both.
+So whoever runs a row of a sweep or study tells what cannot run here from what is wrong (the exit status is the same for
+both), and what is wrong is said once.
 """
 LONGEST_LINE = 2000
 """Characters of a line of a message."""

@@ -1,14 +1,26 @@
 """Commands as tests run them: in a process of their own, or with a stand-in for the training."""
 
+import contextvars
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
+
+from lstm_lm.cli.main import main
+from lstm_lm.errors import ERROR_FILE
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import Summary
+from lstm_lm.sweeps import fresh_process
+from lstm_lm.sweeps.fresh_process import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +70,69 @@ def apart(script: str, *argv: str, cwd: Path, text: str | None = None, **environ
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+class Underway:
+    """A sweep that runs in a process of its own; what is left of it and its jobs ends with the block."""
+
+    def __init__(self, argv: list[str], cwd: Path) -> None:
+        self._folder = cwd
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *argv],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "COLUMNS": "200"},
+        )
+
+    def __enter__(self) -> "Underway":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            for process in self.descendants():
+                process.kill()
+            self.process.kill()
+            self.process.communicate()
+
+    def wait_for_a_checkpoint(self, job: str = "1_*") -> RunDirectory:
+        """Of a job, whose directory is given."""
+        deadline = time.monotonic() + 120
+        while not (found := list(self._folder.glob(f"swept/{job}/checkpoints/last.ckpt"))):
+            assert self.process.poll() is None, self.end()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return RunDirectory(found[0].parents[1])
+
+    def job_of(self, run: RunDirectory) -> psutil.Process:
+        """The process that trains there."""
+        directory = f"hydra.run.dir={run.path.relative_to(self._folder)}"
+        [found] = [process for process in self.descendants() if directory in process.cmdline()]
+        return found
+
+    def end(self) -> Said:
+        """Wait for it."""
+        out, err = self.process.communicate(timeout=120)
+        return Said(self.process.returncode, out, err)
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+def as_in_a_process(arguments: Sequence[str], *_: object) -> Ended:
+    """In the place of `fresh_process.run`: the job's command, in this process, which costs no seconds of imports."""
+    error_file = Path(tempfile.mkdtemp()) / "error.json"
+    before = Singleton.get_state()
+    GlobalHydra.instance().clear()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ERROR_FILE, str(error_file))
+            status = contextvars.copy_context().run(main, list(arguments))
+    finally:
+        Singleton.set_state(before)
+    return fresh_process._ended(status, error_file, None, 1.0)
 
 
 class StandIn:

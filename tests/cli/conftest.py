@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_commands import TINY, Here, Said, StandIn, apart
+from cli_commands import TINY, Here, Said, StandIn, apart, as_in_a_process
 from omegaconf import OmegaConf
 
 from lstm_lm.cli.main import main
+from lstm_lm.sweeps import fresh_process
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,14 @@ def here(capfd: pytest.CaptureFixture[str]) -> Here:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     stand_in = StandIn()
     monkeypatch.setattr("lstm_lm.training.train.train", stand_in)
+    monkeypatch.setattr(fresh_process, "run", as_in_a_process)
     return stand_in
+
+
+@pytest.fixture
+def jobs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of a sweep train in this process."""
+    monkeypatch.setattr(fresh_process, "run", as_in_a_process)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lstm_lm.cli.error_file import leave_word
+from lstm_lm.cli.error_file import write_error_file
 from lstm_lm.errors import ERROR_FILE, Unavailable, UserError
 
 
@@ -31,7 +31,7 @@ def test_what_a_study_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, text: str | None, unavailable: bool, told: str
 ) -> None:
     monkeypatch.setenv(ERROR_FILE, str(tmp_path / "error.json"))
-    leave_word(error, text)
+    write_error_file(error, text)
     word = json.loads((tmp_path / "error.json").read_text(encoding="utf-8"))
     assert word["unavailable"] is unavailable
     assert word["text"].startswith(told)

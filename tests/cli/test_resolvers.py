@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_lm.cli.resolvers import LONGEST_NAME, FreshDirectories, readable_name
+from lstm_lm.cli.resolvers import FreshDirectories, readable_name
+from lstm_lm.sweeps.names import LONGEST
 
 
 def test_the_same_base_is_the_same_directory_within_a_command(own_folder: Path) -> None:
@@ -75,5 +76,5 @@ def test_a_readable_name() -> None:
 def test_any_overrides_make_a_name_that_every_file_system_takes(number: int, overrides: list[str]) -> None:
     name = readable_name(number, overrides)
     assert re.fullmatch(r"\d[\w.=+-]*", name, re.ASCII)
-    assert len(name) <= LONGEST_NAME
+    assert len(name) <= LONGEST
     assert not name.endswith(".")

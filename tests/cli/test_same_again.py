@@ -34,5 +34,6 @@ def test_a_run(typed: str, goes_on: bool, stand_in: StandIn, here: Here) -> None
     ],
 )
 def test_a_sweeps_jobs(typed: str, goes_on: bool, stand_in: StandIn, here: Here) -> None:
+    """Each is a command of its own, which would be queued again in the sweep's place."""
     assert here("train", "-m", "seed=1,2", *typed.split()).status == 0
     assert stand_in.goes_on == [goes_on] * 2

@@ -1,16 +1,21 @@
 """A sweep goes on whatever becomes of its jobs, and says at the end what became of each."""
 
+import io
+import json
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from cli_commands import TINY, Here, StandIn, apart
+from cli_commands import TINY, Here, StandIn, Underway, apart
 
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.runs import summary
+from lstm_lm.runs import checkpoint_file, summary
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.sweeps import records
+from lstm_lm.sweeps.records import Record
 from lstm_lm.training.module import LanguageModelTask
 
 
@@ -51,7 +56,7 @@ def test_a_failed_job_does_not_end_the_sweep(stand_in: StandIn, here: Here, own_
     assert summary.read(two.summary).reason == "text.txt: missing\nname another"
     assert "ZeroDivisionError: inside" in (three.path / "error.log").read_text()
     assert "Traceback" in (three.path / "error.log").read_text()
-    assert len(said.err.splitlines()) == 2 + 1 + 1
+    assert len(said.err.splitlines()) == 2 + 1 + 1, said.err
     assert "Traceback" not in said.err
     assert said.out.count("failed") == 3
     assert said.out.count("completed") == 2
@@ -114,7 +119,7 @@ def test_a_job_that_failed_at_once_can_be_run_again(stand_in: StandIn, here: Her
 
 
 def test_the_same_sweep_again_does_what_is_missing(
-    here: Here, own_folder: Path, corpus: list[str], monkeypatch: pytest.MonkeyPatch
+    jobs_here: None, here: Here, own_folder: Path, corpus: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of three jobs one is finished, one had failed and one is half done: skipped, tried again and continued."""
     texts = [own_folder / name for name in ("one.txt", "two.txt", "three.txt")]
@@ -142,7 +147,9 @@ def test_the_same_sweep_again_does_what_is_missing(
     assert [(run.status, run.train.steps) for run in done] == [("completed", 9)] * 3
 
 
-def test_a_directory_that_holds_another_run_is_not_this_jobs(here: Here, own_folder: Path, corpus: list[str]) -> None:
+def test_a_directory_that_holds_another_run_is_not_this_jobs(
+    jobs_here: None, here: Here, own_folder: Path, corpus: list[str]
+) -> None:
     """Its name holds what tells the jobs apart, not what all have in common: settings, text and code."""
     (own_folder / "text.txt").write_text("to be or not to be, that is the question. " * 40)
     own = "precision", "data.path", "trainer.max_steps"
@@ -170,7 +177,7 @@ def test_a_directory_that_holds_another_run_is_not_this_jobs(here: Here, own_fol
     assert precisions() == first | second
     (own_folder / "text.txt").write_text("to be or not to be, that is another question. " * 40)
     said = here(*command, *was)
-    assert "text of the train split: SHA-256 " in said.out
+    assert "text train: " in said.out
     assert "complete, nothing left to do" not in said.out
     assert precisions() == first | second | {"1_seed=1-3": "32-true", "2_seed=2-3": "32-true"}
     assert here(*command, *was, "resume=auto").status == 2, "who says resume= means the run that is there"
@@ -178,7 +185,7 @@ def test_a_directory_that_holds_another_run_is_not_this_jobs(here: Here, own_fol
     assert more.out.count("continued from") == 2
     assert len(precisions()) == 6, "a run goes on to a further limit where it is"
     fell = here(*command, *was, "scheduler=one_cycle")
-    assert "scheduler.name: 'constant' then, 'one_cycle' now" in fell.out
+    assert "scheduler.name: constant then, one_cycle now" in fell.out
     further = here(*command, "precision=32-true", "trainer.max_steps=4", "scheduler=one_cycle")
     assert "trainer.max_steps: 2 then, 4 now" in further.out, "a schedule that spans the run is another one"
     assert further.out.count("continued from") == 0
@@ -199,8 +206,10 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch, end_at: int) -> list[int]:
     return steps
 
 
-def test_a_job_whose_text_is_missing_leaves_why(own_folder: Path, corpus: list[str]) -> None:
-    said = apart("train.py", "-m", *TINY, *corpus, "data.path=gone.txt", "seed=1,2", cwd=own_folder)
+def test_a_job_whose_text_is_missing_leaves_why(
+    jobs_here: None, here: Here, own_folder: Path, corpus: list[str]
+) -> None:
+    said = here("train", "-m", *TINY, *corpus, "data.path=gone.txt", "seed=1,2")
     assert said.status == 2
     for path in jobs(own_folder):
         run = RunDirectory(path)
@@ -210,6 +219,50 @@ def test_a_job_whose_text_is_missing_leaves_why(own_folder: Path, corpus: list[s
         assert "gone.txt" in failed.reason
         assert not run.checkpoints.exists()
         assert not run.tensorboard.exists()
+
+
+def test_a_text_from_standard_input_is_every_jobs(
+    stand_in: StandIn, here: Here, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"to be or not to be")))
+    said = here("train", "-m", "data=text", "data.path=-", "data.cache_dir=cache", "seed=1,2")
+    assert said.status == 0, said.err
+    paths = [config["data"]["path"] for config, _, _ in stand_in.calls]
+    assert [Path(path).read_text() for path in paths] == ["to be or not to be"] * 2
+
+
+def test_six_jobs_of_which_one_fails_and_one_is_killed(own_folder: Path, corpus: list[str]) -> None:
+    """In real processes: the rest is done, the same command does what is missing, in a study's format of records."""
+    small = [line for line in TINY if not line.startswith("trainer.max_steps")]
+    lengths = "trainer.max_steps=1,2,3,4,100000,0"  # the last is refused; the one before it lasts until it is killed
+    command = ["-m", *small, *corpus, lengths, "trainer.max_epochs=-1", "scheduler=constant", "hydra.sweep.dir=swept"]
+    command += ["callbacks.checkpoint.every_n_steps=20", "trainer.check_val_every_n_epoch=100000"]
+    with Underway([*command, "precision=32-true"], own_folder) as sweep:
+        run = sweep.wait_for_a_checkpoint("5_*")
+        sweep.job_of(run).kill()
+        said = sweep.end()
+    assert said.status == 1, said
+    assert "Traceback" not in said.err
+    assert "error: ended by SIGKILL" in said.err
+    found = {path.name[0]: records.read(path) for path in own_folder.glob("swept/*/")}
+    stages = {number: record.stages["train"] for number, record in found.items() if record is not None}
+    assert [stages[number].status for number in "123456"] == ["completed"] * 4 + ["failed"] * 2
+    assert (stages["5"].exit_status, stages["6"].exit_status) == (-signal.SIGKILL, 2)
+    told = [summary.read(path / "summary.json") for path in sorted(own_folder.glob("swept/*/"))]
+    assert [one.status for one in told] == ["completed"] * 4 + ["failed"] * 2
+    assert told[4].reason == "ended by SIGKILL (out of memory?)"
+    reached = checkpoint_file.load(run.last)["global_step"]
+    with Underway([*command, "precision=32-true"], own_folder) as sweep:
+        while checkpoint_file.load(run.last)["global_step"] == reached:
+            assert sweep.process.poll() is None
+            time.sleep(0.05)
+        sweep.process.send_signal(signal.SIGINT)
+        said = sweep.end()
+    assert said.status == 130, said
+    assert said.out.count("complete, nothing left to do") == 4
+    assert said.out.count("continued from") == 1
+    assert summary.read(run.summary).status == "interrupted"
+    assert set(json.loads((own_folder / "swept" / f"{run.path.name}.json").read_text())) == set(Record.model_fields)
 
 
 def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:

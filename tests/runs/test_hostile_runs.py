@@ -108,7 +108,7 @@ def everything(run: RunDirectory) -> list[Entry]:
         lambda: rotation.newest_whole(run),
         lambda: lookup.resolve(str(run.path), None, run.path.parent, lambda line: None),
         lambda: checkpoint_file.load(run.best),
-        lambda: records.read(run.summary),
+        lambda: records.read(run.summary.with_suffix("")),
         lambda: _read(run.evaluation),
         run.is_empty,
         *(lambda over=over: read_curves(run, "loss", over) for over in ("steps", "tokens", "seconds")),

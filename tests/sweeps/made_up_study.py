@@ -48,5 +48,12 @@ def _outcome(study: Study, row: Row, repetition: int, found: dict[str, Any] | st
     status: Status = "skipped" if isinstance(found, str) else "completed"
     reason = found if isinstance(found, str) else None
     stage = Stage(key=row.key, command="", status=status, reason=reason, seconds=1.0, ended="2026-01-31T12:00:00")
-    record = Record(machine=study.machine, stages={"train": stage})
+    record = Record(
+        label=row.label,
+        number=repetition,
+        row={},
+        machine=study.machine,
+        attempt="a",
+        stages={"train": stage},
+    )
     return Outcome(turn, study.folder, record, {} if isinstance(found, str) else found)

@@ -16,7 +16,7 @@ from lstm_lm.sweeps.stopping import StopRequest
 def ended(tmp_path: Path, code: str, monkeypatch: pytest.MonkeyPatch, timeout: float = 60.0) -> Ended:
     """`code` in the place of this project's command line."""
     (tmp_path / "lstm_lm.py").write_text(code)
-    monkeypatch.setattr(fresh_process, "_environment", lambda told: {"PYTHONPATH": str(tmp_path), "TOLD": str(told)})
+    monkeypatch.setattr(fresh_process, "_environment", lambda file: {"PYTHONPATH": str(tmp_path), "TOLD": str(file)})
     with StopRequest() as stop:
         return run(["train"], tmp_path / "log", timeout, stop)
 
@@ -28,8 +28,8 @@ TELL = "import json, os, sys; open(os.environ['TOLD'], 'w').write(json.dumps({})
     ("code", "how", "reason"),
     [
         ("print('fine')", "done", None),
-        (TELL.format({"unavailable": True, "text": "no GPU"}), "unavailable", "no GPU"),
-        (TELL.format({"unavailable": False, "text": "wrong"}), "failed", "wrong"),
+        (TELL.format({"unavailable": True, "text": "no GPU", "traceback": None}), "unavailable", "no GPU"),
+        (TELL.format({"unavailable": False, "text": "wrong", "traceback": None}), "failed", "wrong"),
         ("raise SystemExit(3)", "failed", "ended with status 3"),
         ("import os; print('a'); os.kill(os.getpid(), 9)", "failed", "ended by SIGKILL (out of memory?)"),
         ("print('1\\n2\\n\\n3\\n4\\n5'); raise SystemExit(1)", "failed", "2\n3\n4\n5"),

@@ -40,7 +40,8 @@ def note(study: Study, turn: Turn, *stages: str, speed: float = 1.0, machine: st
         name: Stage(key=keys[name], command=name, status=done, reason=None, seconds=1.0, ended="2026-01-31T12:00:00")
         for name in stages
     }
-    Record(machine=machine, stages=said).write(run.path.with_name(f"{turn.repetition}.json"))
+    record = Record(label=turn.row.label, number=turn.repetition, row={}, machine=machine, attempt="a", stages=said)
+    record.write(run.path)
 
 
 def test_a_run_whose_evaluation_is_yet_to_come_is_not_done(tmp_path: Path) -> None:

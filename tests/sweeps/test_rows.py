@@ -3,7 +3,6 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import lstm_lm
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.sweeps import rows as rows_module
 from lstm_lm.sweeps.inputs import InputDigests, changed_since
-from lstm_lm.sweeps.row_file import what_changed, write_row
-from lstm_lm.sweeps.rows import Row, folder_of, make_plan, row_key
+from lstm_lm.sweeps.records import differences
+from lstm_lm.sweeps.rows import Row, folder_of, make_plan, row_identity, row_key
 from lstm_lm.sweeps.schedule import interleaved, remaining_seconds
 
 CONFIG: dict[str, Any] = {
@@ -117,16 +116,22 @@ def test_a_step_that_reads_a_text_of_its_own_is_known_by_it(tmp_path: Path) -> N
     assert keys[0] != keys[1]
 
 
-def test_what_has_been_changed_since_a_row_of_the_same_name_was_run_is_named(tmp_path: Path) -> None:
-    row = Row("a", {}, {"model.num_layers": "1"}, 1, "0" * 12, CONFIG, inputs=TEXT)
-    assert what_changed(row, tmp_path) == []
-    folder = folder_of(row, tmp_path)
-    folder.mkdir()
-    write_row(row, folder)
-    assert what_changed(row, tmp_path) == [], "it is that row itself"
-    now = replace(row, key="1" * 12, config={**CONFIG, "seed": 2}, inputs={"text train": "b" * 64})
-    assert what_changed(now, tmp_path) == ["seed: 1 then, 2 now", f"text train: {'a' * 12} then, {'b' * 12} now"]
-    assert what_changed(replace(now, settings={"model.num_layers": "2"}), tmp_path) == [], "of another name"
+def test_in_what_two_rows_differ_is_named() -> None:
+    then = row_identity(CONFIG, TEXT)
+    assert differences(then, then) == []
+    now = row_identity({**CONFIG, "seed": 2, "model": {**CONFIG["model"], "name": "gru"}}, {"text train": "b" * 64})
+    assert differences(then, now) == [
+        "model.name: None then, gru now",
+        "seed: 1 then, 2 now",
+        f"text train: {'a' * 12} then, {'b' * 12} now",
+    ]
+
+
+def test_what_only_shows_and_keeps_counts_where_a_study_compares_it() -> None:
+    more = {**CONFIG, "callbacks": {"samples": {"length": 0}}, "logger": {"csv": True}}
+    assert row_key(more, TEXT) == row_key(CONFIG, TEXT)
+    assert row_key(more, TEXT, {"callbacks.samples.length"}) != row_key(CONFIG, TEXT)
+    assert row_key(more, TEXT, {"logger"}) != row_key(CONFIG, TEXT)
 
 
 def test_each_configuration_is_one_row_though_two_arms_meet_in_it() -> None:

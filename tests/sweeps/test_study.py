@@ -124,7 +124,7 @@ def test_a_text_that_is_edited_while_a_row_runs_makes_no_result(
     """Nobody can say which text it read; and the rows after it would be of another one."""
     processes.meanwhile = lambda: text.write_text("to be or not to me")
     plan = planned(text)
-    with pytest.raises(RunError, match="text train: changed since this study began"):
+    with pytest.raises(RunError, match="text train: changed since this began"):
         run(plan, tmp_path / "study")
     assert len(processes.given) == 1
     found = Results.gather(Study(tmp_path / "study", plan.rows, 1, 1, 60.0, "this one"), plan)
@@ -137,6 +137,6 @@ def test_neither_does_a_row_whose_source_is_edited_meanwhile(
     """It may have computed with either; under its key both would be taken for one."""
     processes.meanwhile = lambda: monkeypatch.setattr(code_version_module, "_source_now", lambda: "edited")
     plan = planned(text)
-    with pytest.raises(RunError, match="the program's source: changed since this study began"):
+    with pytest.raises(RunError, match="the program's source: changed since this began"):
         run(plan, tmp_path / "study")
     assert len(processes.given) == 1

@@ -143,6 +143,13 @@ def _shows(args: Namespace) -> bool:
     return bool(args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
 
 
+def config_flags(argv: Sequence[str]) -> list[str]:
+    """The flags of `argv` that say where configurations lie, for another command line."""
+    args = parse_flags(flags_parser(), argv)
+    given = {"--config-path": args.config_path, "--config-name": args.config_name, "--config-dir": args.config_dir}
+    return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+
+
 def flags_parser() -> ArgumentParser:
     """Hydra's, on every Python."""
     with _unread_help():

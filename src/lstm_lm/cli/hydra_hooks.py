@@ -1,28 +1,21 @@
 """What happens between Hydra's composing a configuration and its making the run directory."""
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from lstm_lm.cli import sweep_plan
 from lstm_lm.cli.hydra_app import Refused
-from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.quoting import quote_text
 from lstm_lm.cli.submitted import wait_for_all
 from lstm_lm.errors import UserError
 from lstm_lm.runs.atomic import write_error
 from lstm_lm.runs.directory import make_writable
-
-_DEVICE_CHOICE = re.compile(r"[+~]*(device|trainer|experiment)\b")
-"""Overrides that may change where a job runs."""
 
 
 class RefuseEarly(Callback):
@@ -53,7 +46,6 @@ class RefuseEarly(Callback):
         """Compose every job of a sweep, and make the sweep's directory; the jobs check themselves, one by one."""
         with _refusing():
             jobs = sweep_plan.plan_jobs(config)
-            _refuse_several_devices(config, jobs)
             config.hydra.sweep.dir = sweep_dir = os.path.expanduser(str(config.hydra.sweep.dir))
             make_writable(Path(sweep_dir), "hydra.sweep.dir")
             plan = sweep_plan.SweepPlan(jobs, Path(sweep_dir), str(config.hydra.runtime.choices["hydra/launcher"]))
@@ -66,32 +58,6 @@ class RefuseEarly(Callback):
                 keys = ",".join(quote_text(key) for key in sorted(excluded))
                 config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
             sweep_plan.CURRENT.set(plan)
-
-
-def _refuse_several_devices(config: DictConfig, jobs: Sequence[Sequence[str]]) -> None:
-    """A sweep's jobs share one process, and that one cannot lead other processes again and again.
-
-    Raises:
-        UserError: a job, or what all jobs start from, asks for several devices.
-    """
-    loader = GlobalHydra.instance().config_loader()
-    choices = {tuple(filter(_DEVICE_CHOICE.match, job)) for job in jobs} or {()}
-    for overrides in sorted(choices):
-        if _asks_for_several(loader.load_sweep_config(config, list(overrides))):
-            raise UserError(
-                "device=ddp (several devices) does not work with -m: a sweep's jobs share one process\n"
-                "sweep on one device (device=auto, cpu or gpu), or run the jobs one after the other, without -m"
-            )
-
-
-def _asks_for_several(config: DictConfig) -> bool:
-    from lstm_lm.training.processes.devices import asks_for_several
-
-    with suppress(OmegaConfBaseException):  # a configuration that cannot be resolved is its own job's to tell
-        return asks_for_several(
-            plain_config(OmegaConf.create({key: config.trainer[key] for key in ("devices", "strategy")}))
-        )
-    return False
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,9 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from lstm_lm.cli.groups import option_table
 from lstm_lm.runs.directory import claim
+from lstm_lm.sweeps.names import file_name
 
-LONGEST_NAME = 80
-_AWKWARD = re.compile(r"[^\w.=+-]+", re.ASCII)
 _LOOKING: ContextVar[bool] = ContextVar("a configuration is only looked at", default=False)
 
 
@@ -74,9 +72,8 @@ def only_looking() -> Iterator[None]:
 
 
 def readable_name(number: int, overrides: list[str]) -> str:
-    """`3_model.hidden_size=64_seed=2`: a name that every file system and shell takes, of at most `LONGEST_NAME`."""
-    parts = (_AWKWARD.sub("-", override.replace("'", "")).strip("-") for override in overrides)
-    return "_".join([str(number), *filter(None, parts)])[:LONGEST_NAME].rstrip("-_.=+")
+    """`3_model.hidden_size=64_seed=2`: a name that every file system and shell takes, of at most 80 characters."""
+    return file_name([str(number), *overrides])
 
 
 def register(fresh: FreshDirectories, program: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NamedTuple
 
-from lstm_lm.cli.error_file import leave_word
+from lstm_lm.cli.error_file import write_error_file
 from lstm_lm.cli.wording import shown
 from lstm_lm.device_memory import lacks_memory
 from lstm_lm.display import OutputLost, standard_streams
@@ -76,7 +76,8 @@ def run_in_shell(command: Callable[[], int], *, answers: bool = False) -> int:
             if isinstance(error, OutputLost) and _nobody_reads(error.cause):
                 return _BROKEN_PIPE
             told = tell(error)
-            leave_word(error, told.text if told else None)
+            if write_error_file(error, told.text if told else None):  # who runs this as a row tells it
+                return told.exit_status if told else FAILED
             if told is None or full:
                 traceback.print_exception(error)
             if told is None:

@@ -61,7 +61,7 @@ def run(args: Namespace, console: Console) -> int:
         find_report,
         write_report,
     )  # seconds of imports: not before it is clear what is asked
-    from lstm_lm.sweeps.results import Results
+    from lstm_lm.sweeps.results import NOT_DONE, Results
     from lstm_lm.sweeps.rows import make_plan
     from lstm_lm.sweeps.stopping import StopRequest
     from lstm_lm.sweeps.study import Study
@@ -94,7 +94,7 @@ def run(args: Namespace, console: Console) -> int:
             page = write_report(options.name, options.size, results)
         lines.conclude(results, page)
         stop.check()
-    return FAILED if any(outcome.status == "failed" for outcome in results.outcomes) else 0
+    return FAILED if any(outcome.status in ("failed", NOT_DONE) for outcome in results.outcomes) else 0
 
 
 def _sort(overrides: Sequence[str]) -> tuple[list[str], Mapping[str, list[str]], str | None]:

@@ -8,7 +8,7 @@ from hydra.core.utils import JobReturn, JobStatus
 def wait_for_all() -> None:
     """From now on, in this process, a job that is lost hands back nothing, and the launcher waits for the others too.
 
-    What became of each is in the sweep's letterbox (see `sweep_outcome`). Without submitit, this does nothing: Hydra
+    What became of each is in its record (see `sweeps.records`). Without submitit, this does nothing: Hydra
     says then that there is no such launcher.
     """
     try:

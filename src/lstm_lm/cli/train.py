@@ -11,29 +11,28 @@ from typing import TYPE_CHECKING
 import psutil
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
-from rich.text import Text
 
 from lstm_lm import lifeline
 from lstm_lm.cli import resolvers, same_again, study, sweep_plan
-from lstm_lm.cli.hydra_app import flags_parser, only_shows, parse_flags, run_app
+from lstm_lm.cli.hydra_app import config_flags, flags_parser, only_shows, parse_flags, run_app
 from lstm_lm.cli.hydra_guard import guard_process
 from lstm_lm.cli.hydra_record import record_of
 from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
-from lstm_lm.cli.sweep import Sweep
-from lstm_lm.cli.sweep_outcome import GOOD, Job, Letterbox
+from lstm_lm.cli.sweep_job import run_job
+from lstm_lm.cli.sweep_lines import SweepLines
 from lstm_lm.cli.wording import shown
 from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
 
+GOOD = ("completed", "stopped", "skipped")
 STARTED_WITH_OTHERS = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID")
 """Environment variables of processes that torchrun and srun have started (see `training.processes`)."""
 
@@ -78,15 +77,15 @@ def _run_typed(argv: Sequence[str], program: Sequence[str]) -> int:
         flags = parse_flags(flags_parser(), argv)
         if study.is_asked_for(flags, program):
             return study.run(flags, Terminal())
-    task = TrainTask(shlex.join([*program, *argv]), program)
+    task = TrainTask(argv, program)
     sweep_plan.CURRENT.set(None)
-    ended = False
+    ended, status = False, 0
     try:
         run_app("train", task, argv, program)
         ended = True
     except UserError:
         raise
-    except Exception as error:  # no job's: theirs are told, and that is all
+    except Exception as error:  # no job's: those are recorded, and that is all
         plan = sweep_plan.CURRENT.get()
         if plan is None or plan.launcher == "basic":
             raise
@@ -94,8 +93,8 @@ def _run_typed(argv: Sequence[str], program: Sequence[str]) -> int:
     finally:
         plan = sweep_plan.CURRENT.get()
         if plan is not None:
-            task.sweep.conclude(plan, task.attempt, ended=ended)
-    return max([*task.statuses, task.sweep.exit_status()])
+            status = task.lines.conclude(plan, task.attempt, ended=ended)
+    return max([*task.statuses, status])
 
 
 def _of_launcher(error: Exception, plan: sweep_plan.SweepPlan) -> RunError:
@@ -111,86 +110,51 @@ def _of_launcher(error: Exception, plan: sweep_plan.SweepPlan) -> RunError:
 class TrainTask:
     """What Hydra calls with each configuration: in this process or, by some launchers, in others.
 
-    A launcher pickles it; what arrives there is made anew from what was typed.
+    It trains the configuration of a single run; a sweep's jobs it has trained, each in a process of its own. A launcher
+    pickles it; what arrives there is made anew from what was typed.
     """
 
-    def __init__(self, command: str, program: Sequence[str]) -> None:
-        self._command = command
-        self._program = program
-        self._elsewhere = False
+    def __init__(self, argv: Sequence[str], program: Sequence[str]) -> None:
+        self._argv, self._program = list(argv), list(program)
         self.attempt = secrets.token_hex(4)
-        """What a sweep's jobs in other processes have in common (see `Letterbox`)."""
-        self._console = Terminal()
-        self.sweep = Sweep(self._console, Terminal(stderr=True))
+        """What the records of a sweep's jobs have in common, whichever process writes them."""
+        self.lines = SweepLines(Terminal(), Terminal(stderr=True))
         self.statuses: list[int] = []
         """Exit status of a single run."""
 
     def __call__(self, config: DictConfig) -> None:
         """Train as `config` says."""
         with for_people():  # once more: in another process nobody else does
-            self._run(config)
-
-    def _run(self, config: DictConfig) -> None:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            letters = Letterbox(Path(HydraConfig.get().sweep.dir), self.attempt) if self._elsewhere else None
-            _sweep_job(self.sweep, config, self._console, self._command, letters)
-        else:
-            goes_on = same_again.run_goes_on(config)
-            summary = _train(config, _run_dir(), self._console, self._command, resumable=goes_on)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                run_job(config, _run_dir(), self.attempt, config_flags(self._argv), self.lines)
+                return
+            command = shlex.join([*self._program, *self._argv])
+            resumable = same_again.run_is_resumable(config)
+            summary = _train(config, _run_dir(), Terminal(), command, resumable=resumable)
             self.statuses.append(0 if summary.status in GOOD else FAILED)
 
-    def __getstate__(self) -> tuple[str, list[str], str, int]:
-        return self._command, list(self._program), self.attempt, os.getpid()
+    def __getstate__(self) -> tuple[list[str], list[str], str, int]:
+        return self._argv, self._program, self.attempt, os.getpid()
 
-    def __setstate__(self, state: tuple[str, list[str], str, int]) -> None:
-        command, program, attempt, sweep = state
+    def __setstate__(self, state: tuple[list[str], list[str], str, int]) -> None:
+        argv, program, attempt, sweep = state
         lifeline.tie_without_pipe(sweep)  # joblib's workers; submitit's jobs may outlive who submits them
-        self.__init__(command, program)  # type: ignore[misc]
-        self._elsewhere, self.attempt = True, attempt
-        self._console = Terminal(force_terminal=False)  # several live bars would overwrite each other
-        self.sweep = Sweep(self._console, Terminal(stderr=True))
-        resolvers.register(resolvers.FreshDirectories(), self._program)
+        os.environ["TERM"] = "dumb"  # several live bars would overwrite each other
+        self.__init__(argv, program)  # type: ignore[misc]
+        self.attempt = attempt
+        resolvers.register(resolvers.FreshDirectories(), program)
         guard_process()
-
-
-def _sweep_job(sweep: Sweep, config: DictConfig, console: Console, command: str, letters: Letterbox | None) -> None:
-    plan = sweep_plan.CURRENT.get()  # None in other processes, which know only what the jobs' names leave out
-    shared = plan.shared if plan else HydraConfig.get().job.config.override_dirname.exclude_keys
-    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    assert isinstance(overrides, list)
-    telling = [line for line in map(str, overrides) if key_of(line) not in shared]
-    asked = any(key_of(line) == "resume" for line in map(str, overrides))
-    named = asked or config.ckpt_path is not None  # then a person says what becomes of a run that is there
-    directory, beside = (_run_dir(), None) if named else same_again.job_directory(config, _run_dir())
-    job = Job(
-        number=int(HydraConfig.get().job.num) + 1,
-        overrides=[sweep_plan.as_typed(line) for line in telling or map(str, overrides)],
-        directory=directory,
-        command=command,
-        seed=config.seed if isinstance(config.seed, int) else None,
-    )
-    total = len(plan.jobs) if plan and plan.jobs else None
-    # The same sweep in the same folder: what is finished is skipped, the rest goes on.
-    resume = "auto" if not asked and config.resume == "never" else config.resume
-    goes_on = same_again.job_goes_on(config, resume)
-    if not RunDirectory(job.directory).is_empty():
-        config = config.copy()
-        config.resume = resume
-    if beside is not None:
-        console.print(Text(f"\n{beside}"), soft_wrap=True)
-    sweep.run(job, total, lambda: _train(config, job.directory, console, command, resumable=goes_on), letters)
 
 
 def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *, resumable: bool) -> "Summary":
     from lstm_lm.training.train import train  # seconds of imports, which --help and --cfg do without
 
-    alone = HydraConfig.get().mode == RunMode.RUN
     return train(
         plain_config(config),
         run_dir,
         console=console,
         command=command,
-        started_at=psutil.Process().create_time() if alone else None,  # later jobs don't wait for the imports
+        started_at=psutil.Process().create_time(),
         resumable=resumable,
         record=record_of(config),
     )

@@ -1,1 +1,1 @@
-"""Sweeps whose rows each run in a fresh process, known by the hash of their configuration. No Hydra in here."""
+"""Rows, each known by its hash and run in a fresh process: sweeps and studies alike. No Hydra in here."""

@@ -9,14 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from lstm_lm.errors import ERROR_FILE
 from lstm_lm.lifeline import TIED
 from lstm_lm.process_group import OWN_GROUP, end_family, pass_on
-from lstm_lm.sweeps.stopping import StopRequest
+from lstm_lm.sweeps.stopping import StopRequest, signals_that_stop
 
 SECONDS_TO_STOP = 60.0
 """For a process that was asked to end: a checkpoint is written."""
@@ -32,52 +32,61 @@ class Ended:
     """How a process ended."""
 
     how: How
-    """`unavailable`: this machine cannot do it; `interrupted`: whoever waits for it was asked to stop."""
+    """`unavailable`: this machine cannot do it; `interrupted`: it, or whoever waits for it, was asked to stop."""
     reason: str | None
     """Where it is not done: its last error, at most MOST_LINES lines."""
     seconds: float
     """Wall time from its start to its end."""
+    exit_status: int = 0
+    """Negative: the number of the signal that ended it."""
+    traceback: str | None = None
+    """Of an error in the program."""
 
 
-def run(arguments: Sequence[str], log: Path, timeout: float, stop: StopRequest) -> Ended:
-    """Run `lstm_lm ARGUMENTS` with this interpreter, in the current directory; it ends with this process.
+def run(
+    arguments: Sequence[str], log: Path | None, timeout: float, stop: StopRequest, cwd: Path | None = None
+) -> Ended:
+    """Run `lstm_lm ARGUMENTS` with this interpreter; it ends with this process.
 
     Args:
         arguments: the verb and what it is given.
-        log: takes all that it says; overwritten.
+        log: takes all that it says, overwritten; None: it says that where this process does.
         timeout: seconds after which it is ended.
         stop: passes signals on to it.
+        cwd: its current directory; None: this process's.
     """
     with tempfile.TemporaryDirectory(prefix="lstm-lm-") as folder:
-        told = Path(folder) / "error.json"
+        error_file = Path(folder) / "error.json"
         began = time.monotonic()
-        with log.open("wb") as output:
+        with contextlib.nullcontext() if log is None else log.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "lstm_lm", *arguments],
                 stdin=subprocess.PIPE,  # closed by whatever ends this process: see `lifeline`
                 stdout=output,
-                stderr=subprocess.STDOUT,
-                env=_environment(told),
+                stderr=None if output is None else subprocess.STDOUT,
+                env=_environment(error_file),
+                cwd=cwd,
                 process_group=0,  # a terminal's Ctrl-C is passed on by `stop`, once
                 creationflags=OWN_GROUP,
             )
             stop.watch(child)
             try:
                 timed_out = not _wait(child, timeout, stop)
+            except SystemExit:  # submitit's way to end a job that SLURM pre-empts, out of a handler of a signal
+                _ask_to_end(child)
+                raise
             finally:
                 stop.watch(None)
                 end_family(child)  # those that it has left behind
                 child.wait()
                 assert child.stdin is not None
                 child.stdin.close()
-        seconds = time.monotonic() - began
-        if child.returncode == 0:
-            return Ended("done", None, seconds)
-        if stop.came:
-            return Ended("interrupted", f"stopped by signal {stop.signal_number}", seconds)
-        if timed_out:
-            return Ended("failed", f"ended after {timeout:.0f} s: study.timeout_minutes", seconds)
-        return _failure(child.returncode, told, log, seconds)
+        ended = _ended(child.returncode, error_file, log, time.monotonic() - began)
+        if ended.how != "done" and stop.came:
+            return replace(ended, how="interrupted", reason=f"stopped by signal {stop.signal_number}")
+        if ended.how != "done" and timed_out:
+            return replace(ended, how="failed", reason=f"ended after {timeout:.0f} s: study.timeout_minutes")
+        return ended
 
 
 def _wait(child: subprocess.Popen[bytes], timeout: float, stop: StopRequest) -> bool:
@@ -87,22 +96,34 @@ def _wait(child: subprocess.Popen[bytes], timeout: float, stop: StopRequest) -> 
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(SECONDS_BETWEEN_LOOKS)
             return True
-    if timed_out := not stop.came:
-        pass_on(child, signal.SIGTERM)
+    if stop.came:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(SECONDS_TO_STOP)
+        return True
+    _ask_to_end(child)
+    return False
+
+
+def _ask_to_end(child: subprocess.Popen[bytes]) -> None:
+    pass_on(child, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(SECONDS_TO_STOP)
-    return not timed_out
 
 
-def _failure(status: int, told: Path, log: Path, seconds: float) -> Ended:
-    if told.exists():
-        error = json.loads(told.read_text(encoding="utf-8"))
-        return Ended("unavailable" if error["unavailable"] else "failed", error["text"], seconds)
+def _ended(status: int, error_file: Path, log: Path | None, seconds: float) -> Ended:
+    if status == 0:
+        return Ended("done", None, seconds)
+    if error_file.exists():
+        error = json.loads(error_file.read_text(encoding="utf-8"))
+        how: How = "unavailable" if error["unavailable"] else "failed"
+        return Ended(how, error["text"], seconds, status, error["traceback"])
     if status < 0:
         name = signal.Signals(-status).name if -status in list(signal.Signals) else str(-status)
         hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return Ended("failed", f"ended by {name}{hint}", seconds)
-    return Ended("failed", _last_lines(log) or f"ended with status {status}", seconds)
+        return Ended("failed", f"ended by {name}{hint}", seconds, status)
+    if status - 128 in signals_that_stop():
+        return Ended("interrupted", f"stopped by signal {status - 128}", seconds, status)
+    return Ended("failed", (_last_lines(log) if log else "") or f"ended with status {status}", seconds, status)
 
 
 def _last_lines(log: Path) -> str:
@@ -110,11 +131,11 @@ def _last_lines(log: Path) -> str:
     return "\n".join([line for line in lines if line][-MOST_LINES:])
 
 
-def _environment(told: Path) -> dict[str, str]:
+def _environment(error_file: Path) -> dict[str, str]:
     """This process's own, and where this package is, if nobody installed it."""
     environment = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
     source = Path(__file__).resolve().parents[2]
     if source.name == "src":
         path = [str(source), *filter(None, [environment.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(path)
-    return environment | TIED | {ERROR_FILE: str(told)}
+    return environment | TIED | {ERROR_FILE: str(error_file)}

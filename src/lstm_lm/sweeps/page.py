@@ -16,7 +16,7 @@ from lstm_lm.runs.regular_file import read_regular
 from lstm_lm.sweeps.reports.interface import StudyReport
 from lstm_lm.sweeps.results import NOT_DONE, Outcome, Results
 from lstm_lm.sweeps.rows import Row
-from lstm_lm.sweeps.study import PROGRAM
+from lstm_lm.sweeps.runner import PROGRAM
 
 PACKAGE = "lstm_lm.sweeps.reports"
 PAGE, TABLE = "report.md", "results.csv"
@@ -177,7 +177,7 @@ def _repetitions(results: Results, row: Row) -> str:
 
 
 def _missing(results: Results) -> Iterator[str]:
-    titles = {"skipped": "Skipped: not possible on this machine", "failed": "Failed", "interrupted": "Interrupted"}
+    titles = {"skipped": "Skipped: not possible on this machine", "failed": "Failed"}
     for status, title in {**titles, NOT_DONE: "Not done yet"}.items():
         found = [outcome for outcome in results.outcomes if outcome.status == status]
         if found:

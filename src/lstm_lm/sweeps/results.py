@@ -34,12 +34,13 @@ class Outcome:
     @property
     def status(self) -> str:
         """How it ended; NOT_DONE where it has not been run to an end."""
-        return NOT_DONE if self.record is None else self.record.status
+        unfinished = self.record is not None and self.record.status in ("running", "interrupted")
+        return NOT_DONE if self.record is None or unfinished else self.record.status
 
     @property
     def reason(self) -> str:
         """Why it was skipped or failed."""
-        return "" if self.record is None else self.record.reason or ""
+        return "" if self.record is None or self.status == NOT_DONE else self.record.reason or ""
 
     def figure(self, name: str) -> Any:
         """By its dotted name, `train.step_ms`; None where it is not known."""

@@ -1,33 +1,28 @@
 """A row of a sweep: one configuration, known by its hash, so that it is recognised whenever it comes up again."""
 
+import glob
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from lstm_lm.evaluation.text import data_section
-from lstm_lm.runs.code_version import code_version
+from lstm_lm.runs.code_version import code_version, is_edited
 from lstm_lm.sweeps.arms import Lines, expand, laid_over
-from lstm_lm.sweeps.inputs import InputDigests, Inputs
+from lstm_lm.sweeps.inputs import InputDigests, Inputs, changed_since
 from lstm_lm.sweeps.names import file_name
 from lstm_lm.sweeps.options import StudyOptions
+from lstm_lm.training.identity import is_below, is_incidental
 
 KEY_LENGTH = 12
-NOT_WHAT_IS_RUN = frozenset(
-    {
-        *("resume", "data.cache_dir", "callbacks.progress.refresh_seconds"),
-        *("trainer.enable_progress_bar", "trainer.enable_model_summary"),
-    }
-)
-"""Where something lies, or how it looks while it runs: not in the hash."""
 PLACES = {
     "text train": ("data.path", "data.validation_path", "data.test_path"),
     "init_from": ("init_from",),
     "ckpt_path": ("ckpt_path",),
 }
-"""Keys that say where an input lies: not in the hash either, where that input itself is."""
+"""Keys that say where an input lies: not in the hash, where that input itself is."""
 
 
 class Compose(Protocol):
@@ -55,9 +50,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration of a sweep, to be run once per repetition."""
+    """One configuration of a sweep, to be run once, or of a study, to be run once per repetition."""
 
     arm: str
+    """Of the study that it belongs to."""
     overrides: Lines
     """All that is typed to run it."""
     settings: Mapping[str, str]
@@ -72,9 +68,19 @@ class Row:
     inputs: Inputs = field(default_factory=dict)
     """What it reads, by its content."""
 
+    compared: frozenset[str] = frozenset()
+    """Keys that tell rows apart whatever they are (see `row_identity`)."""
+
     def identity(self) -> dict[str, Any]:
         """What its key is the hash of, flat."""
-        return row_identity(self.config, self.inputs)
+        return row_identity(self.config, self.inputs, self.compared)
+
+    def changed(self) -> str | None:
+        """What to say where the key no longer is of what a process that begins now reads; None: it is."""
+        names = [*changed_since(self.inputs, self.config), *(["the program's source"] if is_edited() else [])]
+        if not names:
+            return None
+        return f"{', '.join(names)}: changed since this began\ntype the command again: it runs what is there now"
 
     @property
     def label(self) -> str:
@@ -113,6 +119,7 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
         UserError: what `arms.expand` or `compose` refuses.
     """
     found = list(expand(study, typed))
+    compared = frozenset(key for arm in study.arms.values() for key in (*arm.settings, *arm.sweep))
     keys = dict.fromkeys(key for _, lines in found for key in lines)
     telling = [key for key in keys if len({lines.get(key) for _, lines in found}) > 1]
     rows: dict[str, Row] = {}
@@ -120,11 +127,11 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
     for arm, lines in found:
         config = compose(list(lines.values()))
         inputs = digests.of(config)
-        key = row_key(config, inputs)
+        key = row_key(config, inputs, compared)
         if key not in rows:  # two arms may meet in a row
             told = {name: lines[name].partition("=")[2] for name in telling if name in lines}
             steps = _steps(study, lines, config, compose, digests)
-            rows[key] = Row(arm, lines, told, int(config["seed"]), key, config, steps, inputs)
+            rows[key] = Row(arm, lines, told, int(config["seed"]), key, config, steps, inputs, compared)
     by_overrides = {frozenset(row.overrides.items()): row.key for row in rows.values()}
     baselines: dict[str, dict[str, str]] = {}
     for name, settings in study.baselines.items():
@@ -139,22 +146,34 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
     return Plan(list(rows.values()), baselines)
 
 
-def row_key(config: Mapping[str, Any], inputs: Inputs) -> str:
+def row_key(config: Mapping[str, Any], inputs: Inputs, compared: Set[str] = frozenset()) -> str:
     """The hash of a row: whatever the order of its keys, and wherever its run, its texts and its cache lie."""
-    return _digest(row_identity(config, inputs))
+    return _digest(row_identity(config, inputs, compared))
 
 
-def row_identity(config: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """What is run, flat: the configuration's keys, the digests of what is read, and the version of the code."""
+def row_identity(config: Mapping[str, Any], inputs: Inputs, compared: Set[str] = frozenset()) -> dict[str, Any]:
+    """What is run, flat: the configuration's keys, the digests of what is read, and the version of the code.
+
+    Keys on which no figure depends are left out, but for those in `compared`, the ones that a study's arms differ in.
+    """
     places = {key for name, keys in PLACES.items() if name in inputs for key in keys}
-    kept = {key: value for key, value in _leaves(config).items() if key not in NOT_WHAT_IS_RUN | places}
+    kept = {
+        key: value
+        for key, value in _leaves(config).items()
+        if key not in places and (not is_incidental(key) or any(is_below(key, name) for name in compared))
+    }
     return kept | dict(inputs) | {f"code, {name}": version for name, version in code_version().items()}
 
 
 def folder_of(row: Row, rows: Path) -> Path:
     """The row's folder below `rows`: the one that bears its hash, or a new name that people can read."""
     there = sorted(rows.glob(f"*_{row.key}"))
-    return there[0] if there else rows / f"{file_name(row.label)}_{row.key}"
+    return there[0] if there else rows / f"{file_name(row.label.split())}_{row.key}"
+
+
+def folders_of_name(row: Row, rows: Path) -> list[Path]:
+    """Folders below `rows` of rows that people call the same, whatever their hash."""
+    return list(rows.glob(f"{glob.escape(file_name(row.label.split()))}_{'?' * KEY_LENGTH}"))
 
 
 def _steps(

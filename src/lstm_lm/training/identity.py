@@ -13,29 +13,31 @@ from lstm_lm.data.text_digests import digest_differences, text_digests
 from lstm_lm.runs.code_version import code_differences, code_version
 from lstm_lm.training.tuning.choice import chosen_config, of_before
 
-WHAT = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
+COMPUTATION_KEYS = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
 """Sections that say what is computed: the same function of the same text, or it is another run."""
-WHAT_OF_TRAINER = (
+COMPUTATION_KEYS_OF_TRAINER = (
     *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
     *("overfit_batches", "limit_train_batches"),
 )
 """Keys of `trainer` that do; the others are limits, logging, and how it is computed."""
-NOT_WHAT = frozenset({"data.cache_dir", "data.path", "data.validation_path", "data.test_path"})
+LOCATION_KEYS = frozenset({"data.cache_dir", "data.path", "data.validation_path", "data.test_path"})
 """Where a text lies, not what it is: that its digests say."""
-HOW = (
+EXECUTION_KEYS = (
     *("forward", "precision", "compile", "device", "trainer", "callbacks", "logger", "runtime"),
     *("deterministic", "on_nonfinite"),
 )
 """Sections and keys that say how, how long, and what is written about it: a run may go on with others, and notes it."""
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
-FREE = (
-    *(f"trainer.{key}" for key in LIMITS),
+INCIDENTAL_KEYS = (
     *(f"trainer.{key}" for key in ("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler")),
     *(f"trainer.{key}" for key in ("log_every_n_steps", "num_sanity_val_steps")),
     *("callbacks.checkpoint", "callbacks.monitor", "callbacks.progress", "callbacks.samples", "logger"),
     *("compile.max_seconds", "compile.recompile_limit"),
 )
-"""Those of HOW on which no figure of a finished run depends; of the limits see `beyond`."""
+"""Keys and sections on which no figure of a finished run depends: what is shown, logged and kept, and where that lies.
+
+The one list of them: for a run that is finished, and for a row of a sweep or study (`sweeps/rows.py`).
+"""
 AUTO = "auto"
 RESOLVED = {"trainer.precision": "precision", "precision.name": "precision", "forward.name": "forward"} | dict.fromkeys(
     ("trainer.accelerator", "device.accelerator"), "device"
@@ -60,7 +62,9 @@ def result_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[
     how = [
         line
         for name, line in _how(then, now)
-        if not _is_free(name) and not (_at(then, name) == AUTO and _at(now, name) in _typed(resolved, name))
+        if not is_incidental(name)
+        and name not in {f"trainer.{limit}" for limit in LIMITS}  # see `beyond`
+        and not (_at(then, name) == AUTO and _at(now, name) in _typed(resolved, name))
     ]
     return [*_what(then, now), *how, *_tuning(saved, config), *code_differences(saved["code"], code_version())]
 
@@ -78,14 +82,6 @@ def other_texts(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
         UserError: one is missing or cannot be read.
     """
     return digest_differences(saved["data"]["sources"], text_digests(config["data"]))
-
-
-def limits_differ(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Each limit on the length of training that differs, where a schedule spans it: a longer run is another one."""
-    then, now = saved["config"]["trainer"], config["trainer"]
-    spanned = config["scheduler"]["name"] != "constant"
-    changed = [key for key in LIMITS if spanned and then.get(key) != now.get(key)]
-    return [f"trainer.{key}: {then.get(key)} then, {now.get(key)} now" for key in changed]
 
 
 def beyond(checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
@@ -153,21 +149,21 @@ def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
 
 def _what(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    names = [("seed",)] + [("trainer", key) for key in WHAT_OF_TRAINER]
-    for section in WHAT:
+    names = [("seed",)] + [("trainer", key) for key in COMPUTATION_KEYS_OF_TRAINER]
+    for section in COMPUTATION_KEYS:
         names += [(section, key) for key in sorted({*saved[section], *config[section]})]
     found: list[str] = []
     for path in names:
         name = ".".join(path)
         then, now = (_value(section, path) for section in (saved, config))
-        if name not in NOT_WHAT and then != now:
+        if name not in LOCATION_KEYS and then != now:
             found.append(f"{name}: {then!r} then, {now!r} now")
     return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
 
 
 def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    then, now = (_leaves({name: part[name] for name in HOW if name in part}) for part in (saved, config))
-    what = {f"trainer.{key}" for key in WHAT_OF_TRAINER}
+    then, now = (_leaves({name: part[name] for name in EXECUTION_KEYS if name in part}) for part in (saved, config))
+    what = {f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER}
     return [
         (name, f"{name}: {then[name]} then, {value} now")
         for name, value in now.items()
@@ -175,8 +171,14 @@ def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str,
     ]
 
 
-def _is_free(name: str) -> bool:
-    return any(name == free or name.startswith(f"{free}.") for free in FREE)
+def is_incidental(name: str) -> bool:
+    """Whether no figure of a finished run depends on the key `name`, in dotted form."""
+    return any(is_below(name, key) for key in INCIDENTAL_KEYS)
+
+
+def is_below(name: str, key: str) -> bool:
+    """Whether `name` is `key`, or a key of that section."""
+    return name == key or name.startswith(f"{key}.")
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""A sweep's job, as Hydra hands it over, becomes a row and is run as `train` would run it, in a process of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lstm_lm.cli import same_again
+from lstm_lm.cli.free_text import FREE_TEXT
+from lstm_lm.cli.hydra_errors import explain
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.sweep_lines import SweepLines
+from lstm_lm.cli.sweep_plan import CURRENT, as_typed
+from lstm_lm.data.text_paths import STANDARD_INPUT
+from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.runs.directory import RunDirectory
+
+_OF_THE_SWEEP = (
+    *("hydra.sweep", "hydra.run.", "hydra.mode", "hydra.job.config"),
+    *("hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweeper"),
+)
+"""Hydra's keys that are not handed on to a job's own process."""
+
+
+def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[str], lines: SweepLines) -> None:
+    """Run the job that `config` describes, unless it is done; what becomes of it is recorded beside its run.
+
+    A job that fails ends nothing.
+
+    Args:
+        config: composed for this job.
+        directory: where Hydra would have it run.
+        attempt: what all jobs of this sweep's command have in common.
+        flags: of Hydra, that the sweep's command line has: `["--config-dir", "mine"]`.
+        lines: tells of it.
+
+    Raises:
+        Interrupted: a signal asked it to end, and so the sweep.
+        RunError: its record cannot be written.
+    """
+    from lstm_lm.sweeps import sweep  # seconds of imports, which --help and --cfg do without
+    from lstm_lm.sweeps.inputs import InputDigests
+    from lstm_lm.sweeps.machine import machine
+    from lstm_lm.sweeps.rows import Row, row_key
+    from lstm_lm.sweeps.runner import TRAIN, Job, Runner
+    from lstm_lm.sweeps.stopping import StopRequest
+    from lstm_lm.training.config import TrainConfig
+
+    hydra, plan = HydraConfig.get(), CURRENT.get()
+    overrides = [str(line) for line in hydra.overrides.task]
+    # In other processes there is no plan; they know what the jobs' names leave out.
+    shared = plan.shared if plan else list(hydra.job.config.override_dirname.exclude_keys)
+    telling = [as_typed(line) for line in overrides if key_of(line) not in shared] or [*map(as_typed, overrides)]
+    number = int(hydra.job.num) + 1
+    lines.begin(number, len(plan.jobs) if plan else 0, telling)
+
+    refusal: UserError | None = None
+    config_now: dict[str, Any] = {}
+    texts: list[str] = []
+    try:
+        config_now = plain_config(config)
+        texts = _standard_input(config_now)
+        TrainConfig.parse(config_now)  # here, where one that is refused costs no process
+    except UserError as error:
+        refusal = error
+    except OmegaConfBaseException as error:
+        explained = explain(error, "train", overrides)
+        refusal = explained if isinstance(explained, UserError) else UserError(f"{type(error).__name__}: {error}")
+    seed = config_now.get("seed")
+    seed = seed if isinstance(seed, int) else None
+    inputs = InputDigests().of(config_now)
+    settings = {key_of(line): line.partition("=")[2] for line in telling}
+    row = Row("", {}, settings, seed or 0, row_key(config_now, inputs), config_now, inputs=inputs)
+
+    asked = any(key_of(line) == "resume" for line in overrides)
+    named = asked or config_now.get("ckpt_path") is not None  # then a person says what becomes of a run that is there
+    found: list[str] = []
+    if not named:
+        directory, found = sweep.place(row, directory)
+    if found:
+        lines.say("\n".join([*found, f"this job is in {directory}"]))
+    resume = _resume(config_now, directory, asked=asked)
+    arguments = [*flags, *_typed(config, overrides), *texts, f"hydra.run.dir={directory}", f"resume={resume}"]
+    job = Job(row, number, seed, directory, {TRAIN: [TRAIN, *arguments]})
+    with StopRequest() as stop:
+        runner = Runner(stop, "resume", machine(), attempt, cwd=Path(hydra.runtime.cwd))
+        if not named and not refusal and not job.to_do():
+            lines.say(f"{directory}: complete, nothing left to do")
+        record = runner.refuse(job, refusal) if refusal else runner.run(job, again=named)
+        stop.check()
+    if record.status == "failed":
+        lines.fail(record.reason or "")
+    if record.status == "interrupted":  # its process alone was asked
+        raise Interrupted(int(record.stages[TRAIN].exit_status or 0) - 128)
+
+
+def _resume(config: dict[str, Any], directory: Path, *, asked: bool) -> str:
+    """What the job's own process is told to do with what its directory holds."""
+    if RunDirectory(directory).is_empty() and not same_again.finds_its_sweep_again():
+        return "never"  # so that SLURM is not asked to queue a command again that would not come back to it
+    resume = str(config.get("resume", "never"))
+    return "auto" if resume == "never" and not asked else resume
+
+
+def _typed(config: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """The overrides of the job's own process, as a person would type them."""
+    free = FREE_TEXT["train"]
+    lines = [line for line in overrides if key_of(line) != "resume"]
+    lines += [line for line in same_again.hydras_overrides() if not key_of(line).startswith(_OF_THE_SWEEP)]
+    if "job.num" in OmegaConf.to_yaml(config):  # which a run by itself has not
+        lines.append(f"hydra.job.num={HydraConfig.get().job.num}")
+    return [as_typed(line) if key_of(line) in free else line for line in lines]
+
+
+def _standard_input(config: dict[str, Any]) -> list[str]:
+    """Put a copy in the place of standard input, which all jobs read and no other process has; gives the overrides.
+
+    Raises:
+        UserError: nothing is piped in.
+    """
+    data = config.get("data")
+    keys = [key for key, value in data.items() if value == STANDARD_INPUT] if isinstance(data, dict) else []
+    if not keys:
+        return []
+    from lstm_lm.data.cache_folder import cache_folder
+    from lstm_lm.data.text_paths import text_at
+
+    assert isinstance(data, dict)
+    cache = cache_folder(data["cache_dir"])
+    for key in keys:
+        data[key] = str(text_at(STANDARD_INPUT, data["encoding"], cache, f"data.{key}").paths[0])
+    return [f"data.{key}={data[key]}" for key in keys]

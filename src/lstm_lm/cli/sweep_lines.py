@@ -1,0 +1,97 @@
+"""A sweep on the terminal: a line before each job, what went wrong, a table at the end."""
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lstm_lm.cli.resolvers import key_of, readable_name
+from lstm_lm.cli.shell import FAILED
+from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
+
+if TYPE_CHECKING:
+    from lstm_lm.sweeps.sweep import Outcome
+
+LOST = "its process has ended before the job began"
+_WELL = ("completed", "stopped")
+
+
+class SweepLines:
+    """Tells of a sweep as it runs."""
+
+    def __init__(self, console: Console, errors: Console) -> None:
+        """`console` is for results, `errors` for what went wrong."""
+        self._console = console
+        self._errors = errors
+
+    def begin(self, number: int, total: int, overrides: Sequence[str]) -> None:
+        """A job begins, the `number`th of `total` (0: not known), told from the others by `overrides`."""
+        count = f"{number}/{total}" if total else str(number)
+        self._console.print(Text(f"\n[{count}] {' '.join(overrides)}", style="bold"))
+
+    def say(self, text: str) -> None:
+        """Something about the job."""
+        self._console.print(Text(f"\n{text}"), soft_wrap=True)
+
+    def fail(self, reason: str) -> None:
+        """It has failed."""
+        self._errors.print(Text(f"error: {reason}"), soft_wrap=True)
+
+    def conclude(self, plan: SweepPlan, attempt: str, *, ended: bool) -> int:
+        """Print the table of all jobs, and where they lie; gives the exit status.
+
+        Errors of other processes are told too: they may have gone to some log.
+
+        Args:
+            plan: of the sweep.
+            attempt: of its jobs' records.
+            ended: whether every job has had its turn, and none is still at work.
+        """
+        from lstm_lm.sweeps import sweep  # seconds of imports, which a sweep that is refused does without
+
+        found = sweep.outcomes(plan.directory, attempt, ended=ended)
+        if not ended and not found:  # it did not come to a first job: there is nothing to tell of
+            return 0
+        known = {outcome.number for outcome in found}
+        for number, overrides in enumerate(plan.jobs, 1):
+            if number not in known:
+                telling = [line for line in overrides if key_of(line) not in plan.shared]
+                name = readable_name(number, telling if len(plan.jobs) > 1 else list(overrides))
+                label = " ".join(map(as_typed, telling or overrides))
+                error = LOST if ended else None
+                found.append(sweep.Outcome(number, label, plan.directory / name, "not run", FAILED, error))
+        found.sort(key=lambda outcome: outcome.number)
+        for outcome in found:
+            if outcome.error is not None and (plan.launcher != "basic" or outcome.status == "not run"):
+                self.fail(f"job {outcome.number}: {outcome.error}")
+        self._print_table(found)
+        self._console.print(
+            Text(
+                f"\nthe sweep lies in {plan.directory}\n"
+                f"compare: tensorboard --logdir {shlex.quote(str(plan.directory))}"
+            )
+        )
+        return sweep.exit_status(found)
+
+    def _print_table(self, found: Sequence["Outcome"]) -> None:
+        table = Table("job", "overrides", "status", box=None, pad_edge=False)
+        table.add_column("val loss", justify="right")
+        table.add_column("tokens/s", justify="right")
+        table.add_column("directory", overflow="fold")
+        for outcome in found:
+            summary = outcome.summary
+            loss = summary.val.loss if summary and summary.val else None
+            speed = summary.train.tokens_per_second if summary else None
+            table.add_row(
+                str(outcome.number),
+                Text(outcome.label),
+                Text(outcome.status, style="" if outcome.status in _WELL else "red"),
+                "" if loss is None else f"{loss:.4f}",
+                "" if speed is None else f"{speed:,.0f}",
+                Text(outcome.directory.name),
+            )
+        self._console.print()
+        self._console.print(table)

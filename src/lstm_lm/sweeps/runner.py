@@ -1,0 +1,212 @@
+"""A row is run: each of its commands in a fresh process, and a record of how each ended. Sweeps and studies alike."""
+
+import math
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from lstm_lm.errors import UserError
+from lstm_lm.renaming import remove
+from lstm_lm.runs import atomic, summary
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.lock import is_held, only_one
+from lstm_lm.runs.summary import Summary
+from lstm_lm.sweeps import fresh_process, records
+from lstm_lm.sweeps.fresh_process import Ended
+from lstm_lm.sweeps.records import Record, Stage, Status
+from lstm_lm.sweeps.rows import Row
+from lstm_lm.sweeps.stopping import StopRequest
+
+PROGRAM = ("python", "-m", "lstm_lm")
+TRAIN = "train"
+DIR_KEY = "hydra.sweep.dir"
+"""The key that names the folder of a sweep or study."""
+ERROR_LOG = "error.log"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a row: the commands that make it, and where it lies."""
+
+    row: Row
+    number: int
+    """Of the job in its sweep, or of the repetition; from 1."""
+    seed: int | None
+    directory: Path
+    commands: Mapping[str, Sequence[str]]
+    """By stage, `train` first, what is typed after the program's name."""
+
+    @property
+    def run(self) -> RunDirectory:
+        """Where it lies."""
+        return RunDirectory(self.directory)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """By stage, the hash of what it runs."""
+        return {TRAIN: self.row.key} | {step.name: step.key for step in self.row.steps}
+
+    def record(self) -> Record | None:
+        """What is known of it; None: it was never begun."""
+        return records.read(self.directory)
+
+    def to_do(self) -> list[str]:
+        """The stages that are not done as they are asked for now; all, where the training is not."""
+        record = self.record()
+        done = record.stages if record is not None and self.run.summary.exists() else {}
+        missing = [
+            name
+            for name, key in self.keys.items()
+            if name not in done or done[name].key != key or done[name].status != "completed"
+        ]
+        return list(self.keys) if TRAIN in missing else missing
+
+    def clear(self) -> None:
+        """Take away what an earlier run of this very job left.
+
+        Raises:
+            UserError: another process trains there.
+        """
+        with only_one(self.directory, DIR_KEY):
+            logs = self.directory.parent.glob(f"{self.directory.name}.*.log")
+            for path in (records.record_file(self.directory), self.directory, *logs):
+                remove(path)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs rows, one after the other."""
+
+    stop: StopRequest
+    unfinished: Literal["resume", "retrain"]
+    """What becomes of a training that did not end well: its command continues it, or it is done from scratch.
+
+    The latter is for rows that are compared: these write logs, and what this machine cannot do is skipped.
+    """
+    machine: str
+    """This one, in a line."""
+    attempt: str = field(default_factory=lambda: secrets.token_hex(4))
+    timeout: float = math.inf
+    """Seconds for one process."""
+    cwd: Path | None = None
+    """The current directory of its processes; None: this one's."""
+
+    def run(self, job: Job, *, again: bool = False) -> Record:
+        """Do what is missing of `job`, or all of it `again`; gives how it stands then, which is written beside its run.
+
+        Raises:
+            UserError: another process trains where something was to be begun anew.
+            RunError: the record cannot be written.
+        """
+        to_do = list(job.keys) if again else job.to_do()
+        before = job.record()
+        if TRAIN in to_do and self.unfinished == "retrain":
+            job.clear()
+        kept = {name: stage for name, stage in before.stages.items() if name not in to_do} if before else {}
+        record = self._record(job, kept)
+        for name in to_do:
+            ended = self._stage(job, record, name)
+            refused = ended.exit_status == UserError.exit_status and self.unfinished == "resume"
+            if refused and before is not None and _holds_run(job):
+                record = before.model_copy(update={"attempt": self.attempt, "refused": ended.reason})
+            if ended.how != "done":
+                break
+        record.write(job.directory)
+        return record
+
+    def refuse(self, job: Job, error: UserError) -> Record:
+        """Write down that `job` was refused before it was begun."""
+        before = job.record()
+        if before is not None and _holds_run(job):
+            record = before.model_copy(update={"attempt": self.attempt, "refused": str(error)})
+        else:
+            record = self._record(job, {})
+            ended = Ended("failed", str(error), 0.0, error.exit_status)
+            record.stages[TRAIN] = self._ended(job, TRAIN, ended)
+            _settle_summary(job, record.stages[TRAIN])
+        record.write(job.directory)
+        return record
+
+    def skip(self, job: Job, like: Stage) -> Record:
+        """Write down that `job` cannot be run on this machine, as another one of its row could not."""
+        job.clear()
+        command = shlex.join([*PROGRAM, *job.commands[TRAIN]])
+        record = self._record(job, {TRAIN: like.model_copy(update={"command": command, "seconds": 0.0})})
+        _settle_summary(job, record.stages[TRAIN])
+        record.write(job.directory)
+        return record
+
+    def _record(self, job: Job, stages: dict[str, Stage]) -> Record:
+        row = job.row
+        return Record(
+            label=row.label,
+            number=job.number,
+            row=row.identity(),
+            machine=self.machine,
+            attempt=self.attempt,
+            stages=stages,
+        )
+
+    def _stage(self, job: Job, record: Record, name: str) -> Ended:
+        """Run one command; `record` says so while it runs, and then how it ended."""
+        command = shlex.join([*PROGRAM, *job.commands[name]])
+        record.stages[name] = Stage(key=job.keys[name], command=command, status="running", ended=records.moment())
+        job.directory.mkdir(parents=True, exist_ok=True)
+        record.write(job.directory)
+        there = _summary_of(job)
+        log = job.directory.with_name(f"{job.directory.name}.{name}.log") if self.unfinished == "retrain" else None
+        ended = fresh_process.run(job.commands[name], log, self.timeout, self.stop, self.cwd)
+        if ended.how == "done" and (changed := job.row.changed()):
+            ended = replace(ended, how="failed", reason=changed)
+        if ended.traceback is not None:
+            atomic.write_bytes(job.directory / ERROR_LOG, ended.traceback.encode("utf-8", "backslashreplace"))
+            told = f"{ended.reason} (an error in the program; its traceback is in {job.directory / ERROR_LOG})"
+            ended = replace(ended, reason=told)
+        record.stages[name] = self._ended(job, name, ended)
+        is_ours = job.run.is_empty() or _summary_of(job) != there  # else what was refused leaves it as it was
+        if ended.how != "done" and is_ours and not is_held(job.directory):  # else another trains there
+            _settle_summary(job, record.stages[name])
+        return ended
+
+    def _ended(self, job: Job, name: str, ended: Ended) -> Stage:
+        status: dict[str, Status] = {
+            "done": "completed",
+            "unavailable": "skipped" if self.unfinished == "retrain" else "failed",
+            "failed": "failed",
+            "interrupted": "interrupted",
+        }
+        return Stage(
+            key=job.keys[name],
+            command=shlex.join([*PROGRAM, *job.commands[name]]),
+            status=status[ended.how],
+            reason=ended.reason,
+            exit_status=ended.exit_status,
+            seconds=ended.seconds,
+            ended=records.moment(),
+        )
+
+
+def _holds_run(job: Job) -> bool:
+    return not job.run.is_empty()
+
+
+def _summary_of(job: Job) -> Summary | None:
+    return summary.read_if_whole(job.run.summary)
+
+
+def _settle_summary(job: Job, stage: Stage) -> None:
+    """Have the run's `summary.json` say how it ended, where the process itself could not, or was refused.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    said = _summary_of(job) or Summary.begin(stage.command, job.seed)
+    if said.status in ("completed", "stopped"):  # training itself was well: a later step was not
+        return
+    assert stage.status in ("failed", "skipped", "interrupted")
+    said.status, said.reason = stage.status, stage.reason
+    job.directory.mkdir(parents=True, exist_ok=True)
+    said.write(job.run.summary)
