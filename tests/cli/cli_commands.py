@@ -140,7 +140,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.calls: list[tuple[dict[str, Any], Path, str]] = []
-        self.goes_on: list[bool] = []
+        self.resumable: list[bool] = []
         self.error: Callable[[dict[str, Any]], BaseException | None] = lambda config: None
 
     def __call__(
@@ -151,13 +151,18 @@ class StandIn:
         console: object,
         command: str,
         started_at: float | None,
-        goes_on: bool,
+        resumable: bool,
+        record: dict[str, str],
     ) -> Summary:
         self.calls.append((config, run_dir, command))
-        self.goes_on.append(goes_on)
+        self.resumable.append(resumable)
         done = Summary.begin(command, config["seed"])
         if (error := self.error(config)) is not None:
             raise error
         done.status = "completed"
-        done.write(RunDirectory(run_dir).summary)
+        run = RunDirectory(run_dir)
+        done.write(run.summary)
+        run.config.parent.mkdir()
+        for name, text in record.items():
+            (run.config.parent / name).write_text(text)
         return done

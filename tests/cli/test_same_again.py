@@ -5,7 +5,7 @@ from cli_commands import Here, StandIn
 
 
 @pytest.mark.parametrize(
-    ("typed", "goes_on"),
+    ("typed", "resumable"),
     [
         ("resume=auto hydra.run.dir=runs/big", True),
         ("resume=force hydra.run.dir=runs/big", True),
@@ -16,13 +16,13 @@ from cli_commands import Here, StandIn
         ("resume=auto hydra.sweep.dir=swept", False),
     ],
 )
-def test_a_run(typed: str, goes_on: bool, stand_in: StandIn, here: Here) -> None:
+def test_a_run(typed: str, resumable: bool, stand_in: StandIn, here: Here) -> None:
     assert here("train", *typed.split()).status == 0
-    assert stand_in.goes_on == [goes_on]
+    assert stand_in.resumable == [resumable]
 
 
 @pytest.mark.parametrize(
-    ("typed", "goes_on"),
+    ("typed", "resumable"),
     [
         ("hydra.sweep.dir=swept", True),
         ("hydra.sweep.dir=swept resume=auto", True),
@@ -33,7 +33,7 @@ def test_a_run(typed: str, goes_on: bool, stand_in: StandIn, here: Here) -> None
         ("", False),
     ],
 )
-def test_a_sweeps_jobs(typed: str, goes_on: bool, stand_in: StandIn, here: Here) -> None:
+def test_a_sweeps_jobs(typed: str, resumable: bool, stand_in: StandIn, here: Here) -> None:
     """Each is a command of its own, which would be queued again in the sweep's place."""
     assert here("train", "-m", "seed=1,2", *typed.split()).status == 0
-    assert stand_in.goes_on == [goes_on] * 2
+    assert stand_in.resumable == [resumable] * 2
