@@ -1,21 +1,28 @@
 """A run that is killed again and again and resumed each time, beside one that nobody disturbs."""
 
-import json
+import os
 import random
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from forked import at_step, die, start, watch_files
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn.modules.module import register_module_forward_hook
 
 import lstm_lm
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
 
-SCRIPT = Path(__file__).with_name("doomed_run.py")
+PLACES = {
+    "step": "between forward and backward",
+    "write": "in a checkpoint write",
+    "validation": "in a validation",
+    "start": "at start-up",
+}
 NOT_COMPARED = ("seconds", "step_ms", "tokens_per_second", "system/")
 """Columns that tell of the machine, not of the training."""
 
@@ -46,6 +53,7 @@ class Kill:
     """One of them: where, and at which optimizer step."""
 
     moment: str
+    """Of PLACES: the first that comes once that step is done; "start": before this process takes one."""
     step: int
 
 
@@ -57,7 +65,7 @@ class Report:
     resumed_from: list[int] = field(default_factory=list)
     """The step at which each process but the first began to train."""
     places: list[str] = field(default_factory=list)
-    """Where each was killed, from its log."""
+    """Where each was killed."""
     partial_files: int = 0
     """Half-written files that were found after a kill."""
     rows: int = 0
@@ -86,25 +94,16 @@ def compare(config: dict[str, Any], folder: Path, kills: list[Kill]) -> Report:
     """Train `config` undisturbed and killed; `config` must say resume=auto."""
     report = Report(kills)
     whole, doomed = RunDirectory(folder / "whole"), RunDirectory(folder / "doomed")
+    output = folder / "output.log"
     lstm_lm.train(config, whole.path)
-    log = folder / "kills.log"
-    for kill in [*kills, Kill("never", 0)]:
-        order = {
-            "config": config,
-            "run_dir": str(doomed.path),
-            "log": str(log),
-            "moment": kill.moment,
-            "step": kill.step,
-        }
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT), json.dumps(order)], capture_output=True, text=True, timeout=300
-        )
-        expected = 0 if kill.moment == "never" else -signal.SIGKILL
-        assert done.returncode == expected, done.stderr[-2000:]
+    for kill in [*kills, None]:
+        resumed = checkpoint_file.load(doomed.last)["global_step"] if doomed.last.exists() else 0
+        if resumed:
+            report.resumed_from.append(resumed)
+        child = start(partial(_train, config, doomed, kill, resumed), output)
+        assert child.wait() == (0 if kill is None else -signal.SIGKILL), child.said[-2000:]
+        report.places += [] if kill is None else [PLACES[kill.moment]]
         report.partial_files += len([*doomed.path.rglob(".*.tmp")])
-    notes = [json.loads(line) for line in log.read_text().splitlines()]
-    report.places = [note["where"] for note in notes if note["what"] == "killed"]
-    report.resumed_from = [note["step"] for note in notes if note["what"] == "began"][1:]
     rows = [metrics_file.read(run.metrics) for run in (whole, doomed)]
     report.rows = len(rows[0])
     report.differing_rows = abs(len(rows[0]) - len(rows[1])) + sum(
@@ -124,6 +123,40 @@ def compare(config: dict[str, Any], folder: Path, kills: list[Kill]) -> Report:
         for name, weight in ends[0]["state_dict"].items()
     )
     return report
+
+
+def _train(config: dict[str, Any], run: RunDirectory, kill: Kill | None, resumed: int) -> None:
+    """Continue from step `resumed`, until the moment comes."""
+    reached = kill is not None and kill.step <= resumed
+    whole_backward = torch.Tensor.backward
+
+    def reach() -> None:
+        nonlocal reached
+        reached = True
+
+    def backward(*arguments: Any, **named: Any) -> None:
+        if reached:
+            die()
+        whole_backward(*arguments, **named)
+
+    def write(kind: str, file: str) -> None:
+        if reached and kind == "fsync" and "ckpt" in file:
+            os.truncate(run.path / file, os.path.getsize(run.path / file) // 2)  # what a slower disk would have by now
+            die()
+
+    def forward(module: torch.nn.Module, *_: Any) -> None:
+        if kill is not None and (kill.moment == "start" or (reached and not module.training)):
+            die()
+
+    if kill is not None:
+        at_step(max(1, kill.step - resumed), reach)
+        if kill.moment == "step":
+            torch.Tensor.backward = backward  # type: ignore[method-assign]
+        elif kill.moment == "write":
+            watch_files(run.path, write)
+        else:
+            register_module_forward_hook(forward)
+    lstm_lm.train(config, run.path)
 
 
 def _points(run: RunDirectory) -> dict[str, list[tuple[int, float]]]:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from kills import EVERY_DROPOUT, ON_A_KERNEL, TRANSFORMER, Kill, Report, compare, plan
 
+pytestmark = pytest.mark.linux
+
 Config = Callable[..., dict[str, Any]]
 Keep = Callable[..., None]
 
