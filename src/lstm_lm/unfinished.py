@@ -7,6 +7,8 @@ that somebody has open cannot be removed: there that is the test. It has not bee
 import hashlib
 import importlib
 import os
+import re
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -25,8 +27,16 @@ SECONDS_TO_BE_FORGOTTEN = 24 * 3600.0
 """Without a change, after which another machine's file is taken to be abandoned: not every lock reaches another one."""
 
 
+_WRITER = re.compile(r"(?P<host>[0-9a-f]{8})[0-9a-f]{8}\.[a-z]+$")
+
+
+def unique() -> str:
+    """16 hexadecimal digits for the end of a file's name, before its suffix: they tell its writer's machine."""
+    return f"{this_host()}{secrets.token_hex(4)}"
+
+
 def this_host() -> str:
-    """Eight hexadecimal digits for the name of a file, by which the machine that writes it is known."""
+    """The first eight of those."""
     return hashlib.sha256(socket.gethostname().encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
@@ -60,13 +70,16 @@ def _mark(file: BufferedRandom) -> int | None:
     return mark
 
 
-def remove_if_abandoned(path: Path, *, by_this_host: bool) -> bool:
-    """Remove a file whose writer has ended; whether it was. A file of another machine must have been still for a day.
+def remove_if_abandoned(path: Path) -> bool:
+    """Remove a file whose writer has ended; whether it was.
 
-    Never raises: what cannot be looked at or removed stays.
+    One whose name, by `unique`, is not of this machine must have been still for a day. Never raises: what cannot be
+    looked at or removed stays.
     """
+    writer = _WRITER.search(path.name)
+    from_here = writer is not None and writer["host"] == this_host()
     try:
-        if not by_this_host and time.time() - path.stat().st_mtime < SECONDS_TO_BE_FORGOTTEN:
+        if not from_here and time.time() - path.stat().st_mtime < SECONDS_TO_BE_FORGOTTEN:
             return False
         if fcntl is None:
             path.unlink()

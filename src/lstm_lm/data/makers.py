@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ def only_maker(entry: Path) -> Iterator[Path]:
     except Timeout:
         log.warning("waiting for %s, which prepares this text: %s", _maker(entry), printable(str(entry.parent)))
         lock.acquire()
-    building = entry.with_name(f"{entry.name}.{unfinished.this_host()}{secrets.token_hex(4)}.building")
+    building = entry.with_name(f"{entry.name}.{unfinished.unique()}.building")
     marker = building.with_suffix(".maker")
     try:
         _remove_abandoned(entry.parent)
@@ -67,7 +66,6 @@ def _maker(entry: Path) -> str:
 
 
 def _remove_abandoned(store: Path) -> None:
-    here = unfinished.this_host()
     for marker in store.glob("*.maker"):
-        if unfinished.remove_if_abandoned(marker, by_this_host=marker.suffixes[-2].startswith(f".{here}")):
+        if unfinished.remove_if_abandoned(marker):
             shutil.rmtree(marker.with_suffix(".building"), ignore_errors=True)

@@ -3,7 +3,6 @@
 import glob
 import hashlib
 import os
-import secrets
 import stat
 import sys
 from pathlib import Path
@@ -93,8 +92,8 @@ def _spool(folder: Path, key: str) -> Path:
     with writing_below(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("*.part"):
-            unfinished.remove_if_abandoned(left, by_this_host=left.name.startswith(unfinished.this_host()))
-        temporary = folder / f"{unfinished.this_host()}{secrets.token_hex(4)}.part"
+            unfinished.remove_if_abandoned(left)
+        temporary = folder / f"{unfinished.unique()}.part"
         try:
             with unfinished.new_file(temporary) as copy:
                 while chunk := stream.buffer.read(PIECE_BYTES):

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
@@ -15,7 +14,7 @@ from lstm_lm.errors import RunError
 from lstm_lm.renaming import rename
 
 ANOTHER_FOLDER = "another folder: hydra.run.dir=DIR"
-_PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})[0-9a-f]{8}\.tmp")
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.tmp")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_PERMISSION = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -36,7 +35,7 @@ def replacing(
         RunError: the operating system refused (full disk, missing permission, ...); names the path and the cause.
     """
     remove_partial(path.parent, path.name)
-    temporary = path.with_name(f".{path.name}.{unfinished.this_host()}{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{unfinished.unique()}.tmp")
     try:
         with unfinished.new_file(temporary) as file:
             yield file
@@ -67,8 +66,7 @@ def remove_partial(folder: Path, *names: str) -> int:
         for path in sorted(folder.glob(".*.tmp")):
             found = _PARTIAL.fullmatch(path.name)
             if found and (not names or found["name"] in names):
-                here = found["host"] == unfinished.this_host()
-                removed += unfinished.remove_if_abandoned(path, by_this_host=here)
+                removed += unfinished.remove_if_abandoned(path)
     return removed
 
 

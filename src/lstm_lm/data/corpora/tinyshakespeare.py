@@ -60,7 +60,7 @@ def _download(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f"{FILE_NAME}.lock"):
             for left in folder.glob("tmp????????"):  # what pooch calls the file that it downloads to
-                unfinished.remove_if_abandoned(left, by_this_host=False)
+                unfinished.remove_if_abandoned(left)
             try:
                 # Downloads to a temporary file and renames it once the checksum is right; removes it where it is wrong.
                 pooch.retrieve(URL, known_hash=f"sha256:{SHA256}", fname=FILE_NAME, path=folder, progressbar=True)
