@@ -16,3 +16,12 @@ def flat_keys(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
+
+
+def at(node: object, key: str) -> Any:
+    """The value at a dotted key of a nested mapping; None where there is none."""
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node

@@ -7,12 +7,12 @@ its line, and never the others theirs. No checkpoint is opened.
 import contextlib
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from lstm_lm.errors import UserError
+from lstm_lm.flat_keys import at
 from lstm_lm.runs import metrics_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.json_file import read_json
@@ -83,7 +83,7 @@ def entry_of(run: RunDirectory, runs_dir: Path) -> Entry:
     if status == RUNNING and not is_held(run.path):
         status = DIED
     values = _Values(found)
-    live = _Values(_from_metrics(run) if values.number("val", "loss") is None else {})
+    live = _Values(_from_metrics(run) if values.number("val.loss") is None else {})
     config = _config_names(run) if found is None else {}
     below = run.path.relative_to(runs_dir) if run.path.is_relative_to(runs_dir) else run.path
     return Entry(
@@ -91,20 +91,20 @@ def entry_of(run: RunDirectory, runs_dir: Path) -> Entry:
         path=run.path,
         status=status,
         reason=values.text("reason"),
-        data=values.text("data", "name") or config.get("data"),
-        model=values.text("model", "name") or config.get("model"),
-        parameters=values.whole("model", "parameters"),
-        loss=_first(values.number("val", "loss"), live.number("val/loss")),
-        perplexity=_first(values.number("val", "perplexity"), live.number("val/perplexity")),
-        bits_per_byte=_first(values.number("val", "bits_per_byte"), live.number("val/bits_per_byte")),
-        train_loss=_first(values.number("train", "loss"), live.number("train/loss")),
-        steps=_first(values.whole("train", "steps"), live.whole("step")),
-        seconds=values.number("train", "seconds"),
-        tokens_per_second=_first(values.number("train", "tokens_per_second"), live.number("train/tokens_per_second")),
-        step_ms=_first(values.number("train", "step_ms"), live.number("train/step_ms")),
-        device=values.text("runtime", "device"),
-        precision=values.text("runtime", "precision"),
-        forward=values.text("runtime", "forward"),
+        data=values.text("data.name") or config.get("data"),
+        model=values.text("model.name") or config.get("model"),
+        parameters=values.whole("model.parameters"),
+        loss=_first(values.number("val.loss"), live.number("val/loss")),
+        perplexity=_first(values.number("val.perplexity"), live.number("val/perplexity")),
+        bits_per_byte=_first(values.number("val.bits_per_byte"), live.number("val/bits_per_byte")),
+        train_loss=_first(values.number("train.loss"), live.number("train/loss")),
+        steps=_first(values.whole("train.steps"), live.whole("step")),
+        seconds=values.number("train.seconds"),
+        tokens_per_second=_first(values.number("train.tokens_per_second"), live.number("train/tokens_per_second")),
+        step_ms=_first(values.number("train.step_ms"), live.number("train/step_ms")),
+        device=values.text("runtime.device"),
+        precision=values.text("runtime.precision"),
+        forward=values.text("runtime.forward"),
         seed=values.whole("seed"),
         command=values.text("command"),
         modified=modified or time.time(),
@@ -113,7 +113,7 @@ def entry_of(run: RunDirectory, runs_dir: Path) -> Entry:
 
 def training_tokens(run: RunDirectory) -> int | None:
     """Tokens of the training split; None where that is not known."""
-    return _Values(_summary(run)[0]).whole("data", "tokens")
+    return _Values(_summary(run)[0]).whole("data.tokens")
 
 
 def _first(told: _Value | None, logged: _Value | None) -> _Value | None:
@@ -126,23 +126,17 @@ class _Values:
 
     document: object
 
-    def text(self, *path: str) -> str | None:
-        value = self._at(path)
+    def text(self, key: str) -> str | None:
+        value = at(self.document, key)
         return value if isinstance(value, str) else None
 
-    def number(self, *path: str) -> float | None:
-        value = self._at(path)
+    def number(self, key: str) -> float | None:
+        value = at(self.document, key)
         return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
-    def whole(self, *path: str) -> int | None:
-        value = self._at(path)
+    def whole(self, key: str) -> int | None:
+        value = at(self.document, key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-    def _at(self, path: tuple[str, ...]) -> Any:
-        value: Any = self.document
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
 
 
 def _summary(run: RunDirectory) -> tuple[object, str]:
@@ -182,7 +176,7 @@ def _config_names(run: RunDirectory) -> dict[str, str]:
     with contextlib.suppress(UserError):
         config = _Values(read_config(run))
         for section in ("data", "model"):
-            if (name := config.text(section, "name")) is not None:
+            if (name := config.text(f"{section}.name")) is not None:
                 names[section] = name
     return names
 

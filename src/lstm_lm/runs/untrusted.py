@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create
 from torch import Tensor
 
 from lstm_lm.errors import UserError
+from lstm_lm.flat_keys import at
 
 DEEPEST = 40
 """Sections within sections; a run's own has about ten."""
@@ -268,11 +269,8 @@ def require(checkpoint: Mapping[str, Any], path: Path, *names: str) -> None:
         UserError: says which.
     """
     for name in names:
-        node: Any = checkpoint
-        for key in name.split("."):
-            if key not in node:
-                raise misfit(path, f"it has no {name}")
-            node = node[key]
+        if at(checkpoint, name) is None:
+            raise misfit(path, f"it has no {name}")
 
 
 def misfit(path: Path, what: str) -> UserError:

@@ -3,13 +3,14 @@
 `saved` is what a checkpoint holds under "lstm_lm", `config` a whole plain configuration.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from lightning.pytorch.callbacks import Timer
 
 from lstm_lm.data.text_digests import digest_differences, text_digests
+from lstm_lm.flat_keys import at, flat_keys
 from lstm_lm.runs.code_version import code_differences, code_version
 from lstm_lm.training.tuning.choice import chosen_config, of_before
 
@@ -64,7 +65,7 @@ def result_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[
         for name, line in _how(then, now)
         if not is_incidental(name)
         and name not in {f"trainer.{limit}" for limit in LIMITS}  # see `beyond`
-        and not (_at(then, name) == AUTO and _at(now, name) in _typed(resolved, name))
+        and not (at(then, name) == AUTO and at(now, name) in _typed(resolved, name))
     ]
     return [*_what(then, now), *how, *_tuning(saved, config), *code_differences(saved["code"], code_version())]
 
@@ -149,20 +150,19 @@ def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
 
 def _what(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    names = [("seed",)] + [("trainer", key) for key in COMPUTATION_KEYS_OF_TRAINER]
+    names = ["seed", *(f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER)]
     for section in COMPUTATION_KEYS:
-        names += [(section, key) for key in sorted({*saved[section], *config[section]})]
+        names += [f"{section}.{key}" for key in sorted({*saved[section], *config[section]})]
     found: list[str] = []
-    for path in names:
-        name = ".".join(path)
-        then, now = (_value(section, path) for section in (saved, config))
+    for name in names:
+        then, now = at(saved, name), at(config, name)
         if name not in LOCATION_KEYS and then != now:
             found.append(f"{name}: {then!r} then, {now!r} now")
     return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
 
 
 def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    then, now = (_leaves({name: part[name] for name in EXECUTION_KEYS if name in part}) for part in (saved, config))
+    then, now = (flat_keys({name: part[name] for name in EXECUTION_KEYS if name in part}) for part in (saved, config))
     what = {f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER}
     return [
         (name, f"{name}: {then[name]} then, {value} now")
@@ -179,26 +179,3 @@ def is_incidental(name: str) -> bool:
 def is_below(name: str, key: str) -> bool:
     """Whether `name` is `key`, or a key of that section."""
     return name == key or name.startswith(f"{key}.")
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            found |= _leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
-def _at(config: Mapping[str, Any], name: str) -> Any:
-    return _value(config, name.split("."))
-
-
-def _value(config: Mapping[str, Any], path: Sequence[str]) -> Any:
-    value: Any = config
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            return None
-        value = value[key]
-    return value
