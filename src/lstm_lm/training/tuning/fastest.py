@@ -2,73 +2,51 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lstm_lm.training.tuning.candidates import EAGER, Candidate
-from lstm_lm.training.tuning.options import SpeedOptions
-from lstm_lm.training.tuning.race import Deadline, Race, Result, Start
+from lstm_lm.training.tuning.race import Race, Result
 
 REACH = 1.5
 """A strategy this many times slower than the fastest may still win once it is compiled."""
 
 
-@dataclass
-class Found:
-    """What was measured, and the winner: None where nothing could be measured."""
-
-    results: list[Result]
-    winner: Result | None
-    reference: Candidate
-    """What would run without tuning."""
-
-    @property
-    def speedup(self) -> float | None:
-        """Speed of the winner against the reference; None where one of them was not measured."""
-        before = next((result.seconds for result in self.results if result.candidate == self.reference), None)
-        after = self.winner.seconds if self.winner is not None else None
-        return before / after if before and after else None
-
-
 def find_fastest(
-    candidates: Sequence[Candidate],
-    modes: Sequence[str],
-    options: SpeedOptions,
-    reference: Candidate,
-    planned_steps: int | None,
-    start: Start,
-    deadline: Deadline,
-) -> Found:
-    """Time the candidates, and choose.
+    race: Race, candidates: Sequence[Candidate], modes: Sequence[str], planned_steps: int | None
+) -> tuple[list[Result], Result | None]:
+    """Time the candidates, and choose: what was measured, and the winner, None where nothing could be measured.
 
     Args:
+        race: times them.
         candidates: what is sensible here; all compiled, or none.
         modes: of torch.compile, to try on the fastest of candidates that are not compiled.
-        options: the `tune` section.
-        reference: what would run without tuning.
         planned_steps: optimizer steps of the whole run; None: no limit is known.
-        start: makes a candidate ready to be timed.
-        deadline: when to end.
     """
     if any(candidate.compile != EAGER for candidate in candidates):
-        results = _one_by_one(candidates, options, start, deadline)
-        return Found(results, _best(results, options.margin), reference)
-    results = Race(options, start, deadline).run(candidates)
-    winner = _best(results, options.margin)
+        results = _one_by_one(race, candidates)
+        return results, _best(results, race.options.margin)
+    results = race.run(candidates)
+    winner = _best(results, race.options.margin)
     if winner is not None:
-        compiled = _try_compiled(results, winner, modes, options, planned_steps, start, deadline)
+        compiled = _try_compiled(race, _near(results, winner), winner, modes, planned_steps)
         results += compiled
-        winner = _paying(compiled, winner, options.margin, planned_steps)
-    return Found(results, winner, reference)
+        winner = _paying(compiled, winner, race.options.margin, planned_steps)
+    return results, winner
 
 
-def _one_by_one(
-    candidates: Sequence[Candidate], options: SpeedOptions, start: Start, deadline: Deadline
-) -> list[Result]:
+def speedup(results: Sequence[Result], winner: Result | None, reference: Candidate) -> float | None:
+    """Speed of the winner against the reference; None where one of them was not measured."""
+    before = next((result.seconds for result in results if result.candidate == reference), None)
+    after = winner.seconds if winner is not None else None
+    return before / after if before and after else None
+
+
+def _one_by_one(race: Race, candidates: Sequence[Candidate]) -> list[Result]:
     """Compiled candidates: making one ready forgets what was compiled for the others, so none waits for them."""
     results: list[Result] = []
     for candidate in candidates:
         fastest = min([timing for result in results for timing in result.timings], default=math.inf)
-        results += Race(options, start, deadline, fastest).run([candidate])
+        results += race.run([candidate], to_beat=fastest)
     return results
 
 
@@ -79,27 +57,31 @@ def _best(results: list[Result], margin: float) -> Result | None:
     return next((it for it, seconds in measured if seconds is not None and seconds <= fastest * (1 + margin)), None)
 
 
-def _try_compiled(
-    results: list[Result],
-    winner: Result,
-    modes: Sequence[str],
-    options: SpeedOptions,
-    planned_steps: int | None,
-    start: Start,
-    deadline: Deadline,
-) -> list[Result]:
-    """The winner, and others that are near it, compiled: each timed side by side with the winner as it is."""
+def _near(results: list[Result], winner: Result) -> list[Candidate]:
+    """Of each strategy its fastest candidate, the fastest first, as far as it is within reach of the winner."""
     assert winner.seconds is not None
-    compiled: list[Result] = []
-    for candidate in [replace(near, compile=mode) for near in _near(results, winner.seconds) for mode in modes]:
-        if planned_steps is not None and planned_steps * winner.seconds < options.compile_reserve:
+    timed = [(result.seconds, result.candidate) for result in results if result.seconds is not None]
+    by_strategy: dict[str, Candidate] = {}
+    for seconds, candidate in sorted(timed, key=lambda pair: pair[0]):
+        if seconds <= REACH * winner.seconds:
+            by_strategy.setdefault(candidate.forward, candidate)
+    return list(by_strategy.values())
+
+
+def _try_compiled(
+    race: Race, near: list[Candidate], winner: Result, modes: Sequence[str], planned_steps: int | None
+) -> list[Result]:
+    """What is near the winner, compiled: each timed side by side with the winner as it is."""
+    assert winner.seconds is not None
+    reserve, compiled = race.options.compile_reserve, list[Result]()
+    for candidate in [replace(each, compile=mode) for each in near for mode in modes]:
+        if planned_steps is not None and planned_steps * winner.seconds < reserve:
             note = f"too short a run: {planned_steps * winner.seconds:.0f} s"
             return [*compiled, Result(candidate, note=note)]
-        if deadline.left < options.compile_reserve:
+        if race.deadline.left < reserve:
             compiled.append(Result(candidate, note="too little time was left"))
             continue
-        duel = options.model_copy(update={"finalists": 2})
-        eager, result = Race(duel, start, deadline).run([winner.candidate, candidate])
+        eager, result = race.run([winner.candidate, candidate], finalists=2)
         if result.timings and eager.seconds is None:
             result.outcome, result.note = "failed", f"nothing to compare it with: {eager.note}"
             result.timings.clear()
@@ -108,16 +90,6 @@ def _try_compiled(
             result.timings = [seconds * winner.seconds / eager.seconds for seconds in result.timings]
         compiled.append(result)
     return compiled
-
-
-def _near(results: list[Result], fastest: float) -> list[Candidate]:
-    """Of each strategy its fastest candidate, the fastest first, as far as it is within reach."""
-    timed = [(result.seconds, result.candidate) for result in results if result.seconds is not None]
-    by_strategy: dict[str, Candidate] = {}
-    for seconds, candidate in sorted(timed, key=lambda pair: pair[0]):
-        if seconds <= REACH * fastest:
-            by_strategy.setdefault(candidate.forward, candidate)
-    return list(by_strategy.values())
 
 
 def _paying(compiled: list[Result], winner: Result, margin: float, planned_steps: int | None) -> Result:

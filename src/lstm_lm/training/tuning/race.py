@@ -69,38 +69,47 @@ class Deadline:
 
 
 class Race:
-    """One race of some candidates."""
+    """Races of some candidates each, one race after the other."""
 
-    def __init__(self, options: SpeedOptions, start: Start, deadline: Deadline, to_beat: float = math.inf) -> None:
-        """`start` makes a candidate ready; `to_beat`: seconds of a step elsewhere that candidates must come near."""
-        self._options, self._start, self._deadline, self._to_beat = options, start, deadline, to_beat
+    def __init__(self, options: SpeedOptions, start: Start, deadline: Deadline) -> None:
+        """`start` makes a candidate ready."""
+        self.options, self.deadline, self._start = options, deadline, start
         self._running: dict[Result, Trial] = {}
+        self._to_beat = math.inf
 
-    def run(self, candidates: Sequence[Candidate]) -> list[Result]:
+    def run(
+        self, candidates: Sequence[Candidate], *, finalists: int | None = None, to_beat: float = math.inf
+    ) -> list[Result]:
         """Time them; whatever fails is noted and the others continue. The results are in the order of `candidates`.
+
+        Args:
+            candidates: what is timed.
+            finalists: how many may stay; None: as the options say.
+            to_beat: seconds of a step elsewhere that candidates must come near.
 
         Raises:
             RunError: the disk is full, say.
         """
+        self._to_beat, finalists = to_beat, finalists or self.options.finalists
         results = [Result(candidate) for candidate in candidates]
         try:
             for result in results:
                 self._look_at(result)
-                self._drop_the_slow()
-            for number in range(1, self._options.rounds):
+                self._drop_the_slow(finalists)
+            for number in range(1, self.options.rounds):
                 entrants = list(self._running)
                 first = number % max(1, len(entrants))  # nobody always goes first
                 for result in [*entrants[first:], *entrants[:first]]:
-                    if self._deadline.left:
+                    if self.deadline.left:
                         self._time(result)
-                self._drop_the_slow()
+                self._drop_the_slow(finalists)
         finally:
             for result in list(self._running):
                 self._leave(result)
         return results
 
     def _look_at(self, result: Result) -> None:
-        if not self._deadline.left:
+        if not self.deadline.left:
             result.note = "no time was left"
             return
         try:
@@ -115,8 +124,8 @@ class Race:
             return
         result.outcome, result.compile_seconds = "measured", trial.compile_seconds
         self._time(result, steps=1)
-        hopeless = max(HOPELESS, self._options.drop) * self._fastest
-        if result.timings and self._deadline.left and result.timings[0] < hopeless:
+        hopeless = max(HOPELESS, self.options.drop) * self._fastest
+        if result.timings and self.deadline.left and result.timings[0] < hopeless:
             result.timings.clear()  # a single step is no measure
             for _ in range(LOOKS):
                 self._time(result)
@@ -125,16 +134,16 @@ class Race:
         if result not in self._running:  # it has failed meanwhile
             return
         try:
-            result.timings.append(self._running[result].time(steps or self._options.steps))
+            result.timings.append(self._running[result].time(steps or self.options.steps))
         except Exception as error:  # as above
             result.outcome, result.note = "failed", first_line(error)
             result.timings.clear()
             self._leave(result)
 
-    def _drop_the_slow(self) -> None:
+    def _drop_the_slow(self, finalists: int) -> None:
         """Those clearly behind the fastest, and those beyond the number of finalists, by each one's shortest timing."""
         shortest = sorted(min(result.timings) for result in self._running)
-        slowest_kept = min([self._options.drop * self._fastest, *shortest[: self._options.finalists][-1:]])
+        slowest_kept = min([self.options.drop * self._fastest, *shortest[:finalists][-1:]])
         for result in list(self._running):
             if min(result.timings) > slowest_kept:
                 result.outcome, result.note = "dropped", "fell behind"

@@ -14,9 +14,9 @@ from lstm_lm.training.processes.team import ALONE
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine, Variant, compile_modes, sensible
 from lstm_lm.training.tuning.choice import as_typed, chosen_config, is_open
-from lstm_lm.training.tuning.fastest import Found, find_fastest
+from lstm_lm.training.tuning.fastest import find_fastest, speedup
 from lstm_lm.training.tuning.options import SpeedOptions
-from lstm_lm.training.tuning.race import Deadline, Result
+from lstm_lm.training.tuning.race import Deadline, Race, Result
 from lstm_lm.training.tuning.trial import StepTrial
 
 TIMINGS = 40
@@ -27,7 +27,8 @@ def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[
     """What is found, as plain data: what tuning.json and checkpoints hold.
 
     `name`, `device` (its type), `chosen` (keys of the configuration and values), `typed` (the same for the command
-    line), `seconds` (that it took), `speedup` (see `Found`) and `table` (one mapping a candidate, the fastest first).
+    line), `seconds` (that it took), `speedup` (against what would run without tuning) and `table` (one mapping a
+    candidate, the fastest first).
 
     Raises:
         UserError, RunError: as `lstm_lm.training.build.build`.
@@ -62,9 +63,9 @@ def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[
     reference = Candidate(machine.native_precision, parts.choice.name, compiled, threads)
     modes = compile_modes(options, machine) if is_open(config.plain, "compile.mode") else []
     candidates, unable = sensible(config.plain, options, machine, resolve, variants)
-    found = find_fastest(candidates, modes, options, reference, parts.total_steps, start, deadline)
-    found.results += [Result(candidate, "unable", reason) for candidate, reason in unable]
-    settings = {} if found.winner is None else found.winner.candidate.settings()
+    results, winner = find_fastest(Race(options, start, deadline), candidates, modes, parts.total_steps)
+    results += [Result(candidate, "unable", reason) for candidate, reason in unable]
+    settings = {} if winner is None else winner.candidate.settings()
     chosen = {key: value for key, value in settings.items() if is_open(config.plain, key)}
     signals.check()
     return {
@@ -73,8 +74,8 @@ def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[
         "chosen": chosen,
         "typed": as_typed(chosen),
         "seconds": options.max_seconds - deadline.left,
-        "speedup": found.speedup,
-        "table": [_row(result, found) for result in sorted(found.results, key=_order)],
+        "speedup": speedup(results, winner, reference),
+        "table": [_row(result, result is winner, reference) for result in sorted(results, key=_order)],
     }
 
 
@@ -82,7 +83,7 @@ def _order(result: Result) -> tuple[bool, float]:
     return result.seconds is None, result.seconds or 0.0
 
 
-def _row(result: Result, found: Found) -> dict[str, Any]:
+def _row(result: Result, is_chosen: bool, reference: Candidate) -> dict[str, Any]:
     candidate, seconds = result.candidate, result.seconds
     return {
         "precision": candidate.precision,
@@ -93,6 +94,6 @@ def _row(result: Result, found: Found) -> dict[str, Any]:
         "compile_seconds": result.compile_seconds if candidate.compile != EAGER and seconds is not None else None,
         "outcome": result.outcome,
         "note": result.note,
-        "chosen": result is found.winner,
-        "untuned": candidate == found.reference,
+        "chosen": is_chosen,
+        "untuned": candidate == reference,
     }
