@@ -1,6 +1,5 @@
 """Whatever ends a process ends those that it started, with what those have started."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,8 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lstm_lm import lifeline, process_group
-from lstm_lm.training.compiler_processes import CompilerProcesses
+from lstm_lm import process_group
 
 SLEEPS = "import time; time.sleep(60)"
 PARENT = """
@@ -73,16 +71,6 @@ def test_a_family_is_ended_across_groups() -> None:
         apart = int(child.stdout.readline())
         process_group.end_family(child)
     assert ended([child.pid, apart])
-
-
-@pytest.mark.posix
-def test_compilers_of_a_process_that_ends_with_another_stay_in_its_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They could not be reached otherwise once it is killed; a terminal's Ctrl-C does not reach it, nor them."""
-    asked = [sys.executable, "-c", "import os; print(os.getpgrp())"]
-    for tied, in_this_group in [(True, True), (False, False)]:
-        monkeypatch.setattr(lifeline, "is_tied", lambda tied=tied: tied)
-        group = int(CompilerProcesses().run(asked, stdout=subprocess.PIPE).stdout)
-        assert (group == os.getpgrp()) == in_this_group
 
 
 @pytest.mark.posix

@@ -9,48 +9,37 @@ from rich.console import Console
 from rich.text import Text
 
 from lstm_lm.errors import RunError
-from lstm_lm.runs.writer import NoWriter
-from lstm_lm.training import compiling
-from lstm_lm.training.compilation import Compilation
-from lstm_lm.training.compiled_share import CompiledShare
-from lstm_lm.training.observers.clock import WARM_UP_STEPS, StepClock
+from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
+from lstm_lm.training.compile.compilation import Compilation
+from lstm_lm.training.compile.fraction import CompiledFraction
+from lstm_lm.training.compile.parts import counts
 
 WATCHED_STEPS = range(WARM_UP_STEPS - 2, WARM_UP_STEPS + 1)
-"""Steps of this process, from 1, in which the compiled share is measured: warm, but in no median of the clock's."""
+"""Steps of this process, from 1, in which the compiled fraction is measured: warm, but in no median of step times."""
 
 
 class CompileFigures(NamedTuple):
-    """What `summary.json` says about torch.compile."""
+    """What `summary.json` says about torch.compile, by its names there."""
 
-    graphs: int = 0
+    compile_graphs: int = 0
     """Compiled graphs that the training step runs; in a run too short to be measured, all that its steps compiled."""
-    breaks: int = 0
+    graph_breaks: int = 0
     recompiles: int = 0
     """Graphs compiled in training after the first epoch, or in a validation after the first one."""
-    seconds: float = 0.0
+    compile_seconds: float = 0.0
     """Wall time spent compiling."""
-    share: float | None = 0.0
-    """Of the training step, 0 to 1, inside compiled graphs; None where the run was too short to measure it."""
+    compiled_fraction: float | None = 0.0
+    """Of the training step's time, 0 to 1, inside compiled graphs; None where the run was too short to measure it."""
 
 
 class CompileWatch(pl.Callback):
     """Counts and times what torch.compile does in a run, and ends one in which it does nothing."""
 
-    def __init__(
-        self,
-        compilation: Compilation,
-        clock: StepClock | None = None,
-        logger: NoWriter | None = None,
-        console: Console | None = None,
-    ) -> None:
-        """Without `clock`, nothing is measured: in the processes that train along."""
+    def __init__(self, compilation: Compilation, console: Console | None = None) -> None:
         self._compilation = compilation
-        self._clock = clock
-        self._logger = logger
         self._console = console
-        self._measured = CompiledShare()
+        self._measured = CompiledFraction()
         self._watching = ExitStack()
-        self._told = False
         self._steps = 0
         self._epochs = 0
         self._validations = 0
@@ -61,31 +50,28 @@ class CompileWatch(pl.Callback):
     @property
     def figures(self) -> CompileFigures:
         """As far as they are known."""
-        share = self._measured.share
+        fraction = self._measured.fraction
         return CompileFigures(
-            graphs=self._compiled if share is None else len(self._measured.graphs),
-            breaks=compiling.counts().breaks,
+            compile_graphs=self._compiled if fraction is None else len(self._measured.graphs),
+            graph_breaks=counts().breaks,
             recompiles=self._recompiles,
-            seconds=self._compilation.seconds,
-            share=share,
+            compile_seconds=self._compilation.seconds,
+            compiled_fraction=fraction,
         )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """From here on everything counts; the first step will take its time."""
-        self._compilation.listen()
+        """The first step will take its time."""
         self._say("compiling: may take minutes on a slow machine")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """A window begins."""
-        self._before = compiling.counts().graphs
+        self._before = counts().graphs
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._steps += 1
-            if pl_module.device.type == "cuda":
-                _begin_cuda_graphs()
-        if self._clock is not None and self._steps in WATCHED_STEPS:
-            self._clock.pause()
+            _begin_cuda_graphs(pl_module.device)
+        if self._steps in WATCHED_STEPS and trainer.is_global_zero:
             self._watching.enter_context(self._measured.watch(pl_module.device))
 
     def on_train_batch_end(
@@ -97,16 +83,15 @@ class CompileWatch(pl.Callback):
             RunError: nothing was compiled, or compiling took too long.
         """
         self._watching.close()
-        new = compiling.counts().graphs - self._before
+        first, new = not self._compiled, counts().graphs - self._before
         self._compiled += new
         self._compilation.check_time()
         if not self._compiled:
             raise RunError(
-                f"compile={self._compilation.mode}: no graph was compiled in the first training step: "
+                f"compile={self._compilation.options.mode}: no graph was compiled in the first training step: "
                 "all of it runs eagerly\nuse compile=none, or another model= or forward="
             )
-        if not self._told:
-            self._told = True
+        if first:
             self._say(f"compiled in {self._compilation.seconds:.1f} s")
         if self._epochs:
             self._note_recompiles(new, "training", trainer)
@@ -117,33 +102,35 @@ class CompileWatch(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Without gradients other graphs run: those of the first validation are due."""
-        self._before = compiling.counts().graphs
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Those of later ones are not."""
-        if trainer.sanity_checking:
-            return
-        self._compilation.check_time()
-        if self._validations:
-            self._note_recompiles(compiling.counts().graphs - self._before, "validation", trainer)
-        self._validations += 1
+        self._before = counts().graphs
 
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """As for a training step."""
-        if pl_module.device.type == "cuda":
-            _begin_cuda_graphs()
+        """A window of a validation begins."""
+        _begin_cuda_graphs(pl_module.device)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """No later validation needs other graphs than the first one.
+
+        Raises:
+            RunError: compiling took too long.
+        """
+        if trainer.sanity_checking:
+            return
+        self._compilation.check_time()
+        if self._validations:
+            self._note_recompiles(counts().graphs - self._before, "validation", trainer)
+        self._validations += 1
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record it with the last step's row."""
-        if self._logger is None:
-            return
+        """Log it with the last step's row."""
         figures = self.figures
-        values = {"runtime/compile_seconds": figures.seconds, "runtime/compile_graphs": float(figures.graphs)}
-        if figures.share is not None:
-            values["runtime/compiled_share"] = figures.share
-        self._logger.row(trainer.global_step, values)
+        values = {"runtime/compile_seconds": figures.compile_seconds, "runtime/compile_graphs": figures.compile_graphs}
+        if figures.compiled_fraction is not None:
+            values["runtime/compiled_fraction"] = figures.compiled_fraction
+        for logger in trainer.loggers:
+            logger.log_metrics(values, trainer.global_step)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """A step that failed ends its measurement too."""
@@ -160,6 +147,7 @@ class CompileWatch(pl.Callback):
         self._recompiles += graphs
 
 
-def _begin_cuda_graphs() -> None:
+def _begin_cuda_graphs(device: torch.device) -> None:
     """What CUDA graphs gave in the last step may be overwritten from here on."""
-    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+    if device.type == "cuda":
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]

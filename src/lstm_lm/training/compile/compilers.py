@@ -1,52 +1,33 @@
-"""`compile=`: torch.compile where it takes effect.
+"""The compilers that torch.compile calls: whether they are here, and how they are ended with a run that fails."""
 
-TorchDynamo refuses the vendor's LSTM, so a model compiled as a whole runs eagerly without saying so. What lies around
-the stack of layers compiles, each such part as one full graph, and so does what a forward strategy hands over. What
-has no chance of being compiled here is refused before training.
-"""
+import contextlib
+import sys
+import time
 
-from typing import NamedTuple
-
+import psutil
 import torch
-from torch._dynamo.utils import counters
 
 from lstm_lm.errors import Unavailable, UserError
-from lstm_lm.models.interface import LanguageModel
-from lstm_lm.training.objectives.interface import Objective
+from lstm_lm.training.config import CompileOptions
+
+MOST_LOOKS, SECONDS_BETWEEN_LOOKS = 100, 0.05
+"""For compilers that are to end: a thread that was about to start one does so once more."""
 
 
-class CompileCounts(NamedTuple):
-    """What TorchDynamo has done since `reset`."""
-
-    graphs: int
-    breaks: int
-
-
-def compile_parts(model: LanguageModel, objective: Objective, mode: str) -> None:
-    """Compile, in place, every part of both that can be one graph; names in the state dict stay as they are.
-
-    Raises:
-        UserError: the model has no such part: all of it would run eagerly.
-    """
-    objective.compile(mode)
-    if not model.compile_parts(mode):
-        raise UserError(
-            f"compile={mode}: this model has no part that torch.compile can take: nothing of it would be compiled\n"
-            "use compile=none, or another model= or forward="
-        )
-
-
-def check_possible(mode: str, device: torch.device, *, profiler: str | None = None) -> None:
+def check_possible(options: CompileOptions, device: torch.device, *, profiler: str | None = None) -> None:
     """Refuse what could only fail, or do nothing, on this machine.
 
     Args:
-        mode: torch.compile's mode.
+        options: nothing is refused where they are not enabled.
         device: where the model runs.
         profiler: Lightning's, by its name.
 
     Raises:
         UserError: torch.compile is switched off, has no compiler here, or does not go with the device or profiler.
     """
+    if not options.enabled:
+        return
+    mode = options.mode
     if profiler == "pytorch":
         raise UserError(
             f"compile={mode} and trainer.profiler=pytorch exclude each other: its hooks on every module cannot be "
@@ -67,17 +48,6 @@ def check_possible(mode: str, device: torch.device, *, profiler: str | None = No
         _check_cpp_compiler(mode)
     elif device.type == "cuda":
         _check_triton(mode)
-
-
-def reset() -> None:
-    """Forget compiled code and counts: a sweep's next job starts from nothing."""
-    torch._dynamo.reset()
-    counters.clear()
-
-
-def counts() -> CompileCounts:
-    """Graphs compiled and graph breaks met since `reset`."""
-    return CompileCounts(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))
 
 
 def _check_cpp_compiler(mode: str) -> None:
@@ -104,3 +74,36 @@ def _check_triton(mode: str) -> None:
             f"compile={mode}: needs Triton and a GPU of compute capability 7.0 or more\n"
             "install the package triton (triton-windows on Windows), or use compile=none"
         )
+
+
+def end_compilers() -> None:
+    """End the C++ compilers that this process has started; start none of those that wait for their turn.
+
+    TorchInductor's threads wait for them, and the end of a process waits for the threads: as long as a compiler likes.
+    """
+    inductor = sys.modules.get("torch._inductor.async_compile")  # where it is not loaded, nothing was compiled
+    if inductor is None or not inductor.AsyncCompile.pool.cache_info().currsize:
+        return
+    inductor.AsyncCompile.pool().shutdown(wait=False, cancel_futures=True)
+    inductor.AsyncCompile.pool.cache_clear()  # a later run in this process gets another one
+    for _ in range(MOST_LOOKS):
+        compilers = _running_compilers()
+        if not compilers:
+            return
+        for process in compilers:
+            with contextlib.suppress(psutil.Error):  # it has ended
+                process.kill()
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _running_compilers() -> list[psutil.Process]:
+    """With what they have started: g++ is a driver of others."""
+    from torch._inductor import cpp_builder
+
+    compiler, found = cpp_builder.get_cpp_compiler(), []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if compiler in child.cmdline():
+                child.suspend()  # so that it starts nothing more
+                found += [*child.children(recursive=True), child]
+    return found

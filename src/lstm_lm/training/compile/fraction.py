@@ -1,4 +1,4 @@
-"""How much of a training step is spent inside compiled graphs, as torch.profiler sees it.
+"""Which fraction of a training step is spent inside compiled graphs, as torch.profiler sees it.
 
 On a CPU: the wall time inside the regions that TorchDynamo compiled and inside their backward passes, of the step's
 wall time. On a GPU, which runs behind the program that feeds it: the time of the kernels that were launched in there,
@@ -19,12 +19,10 @@ REGION = "Torch-Compiled Region"
 """How TorchDynamo names, to the profiler, a call of a compiled graph; its number follows."""
 BACKWARD = "CompiledFunctionBackward"
 """The node of the autograd graph that runs a compiled graph's backward pass."""
-_LOG_LEVEL = "KINETO_LOG_LEVEL"
-_SILENT = "6"
 
 
 @dataclass
-class CompiledShare:
+class CompiledFraction:
     """What was seen in the steps that were watched."""
 
     inside: float = 0.0
@@ -35,7 +33,7 @@ class CompiledShare:
     """Names of the compiled graphs that ran."""
 
     @property
-    def share(self) -> float | None:
+    def fraction(self) -> float | None:
         """From 0 to 1; None before there is anything to divide."""
         return min(1.0, self.inside / self.total) if self.total > 0 else None
 
@@ -47,16 +45,16 @@ class CompiledShare:
             return
         on_gpu = device.type == "cuda"
         activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_gpu else [ProfilerActivity.CPU]
-        with quiet_kineto(), profile(activities=activities) as profiler:
+        quiet_kineto()
+        with profile(activities=activities) as profiler:
             began = time.perf_counter()
             yield
             if on_gpu:
                 torch.cuda.synchronize(device)
             seconds = time.perf_counter() - began
         events = [event for event in profiler.events() or () if event.device_type.name == "CPU"]
-        compiled = [event for event in events if is_compiled(event)]
-        self.graphs |= {event.name for event in compiled if event.name.startswith(REGION)}
-        outermost = [event for event in compiled if not has_compiled_caller(event)]
+        self.graphs |= {event.name for event in events if event.name.startswith(REGION)}
+        outermost = [event for event in events if _is_compiled(event) and not any(map(_is_compiled, _callers(event)))]
         if on_gpu:
             self.inside += sum(event.device_time_total for event in outermost) / 1e6
             self.total += sum(event.device_time_total for event in events if event.cpu_parent is None) / 1e6
@@ -65,28 +63,16 @@ class CompiledShare:
             self.total += seconds
 
 
-def is_compiled(event: FunctionEvent) -> bool:
-    """Whether the event is a call of a compiled graph, or of its backward pass."""
+def quiet_kineto() -> None:
+    """Keep the profiler's notes of starting and stopping off standard error; it looks at its first start."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+
+
+def _is_compiled(event: FunctionEvent) -> bool:
     return event.name == BACKWARD or event.name.startswith(REGION)
 
 
-def has_compiled_caller(event: FunctionEvent) -> bool:
-    """Whether an event around this one counts already."""
-    caller = event.cpu_parent
-    while caller is not None:
-        if is_compiled(caller):
-            return True
-        caller = caller.cpu_parent
-    return False
-
-
-@contextmanager
-def quiet_kineto() -> Iterator[None]:
-    """Its notes of starting and stopping go to standard error, which is the user's; read by it at its first start."""
-    before = os.environ.get(_LOG_LEVEL)
-    os.environ.setdefault(_LOG_LEVEL, _SILENT)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_LOG_LEVEL]
+def _callers(event: FunctionEvent) -> Iterator[FunctionEvent]:
+    while event.cpu_parent is not None:
+        event = event.cpu_parent
+        yield event
