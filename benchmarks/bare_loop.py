@@ -12,8 +12,8 @@ from torch import Tensor
 
 from lstm_lm.data.streams import Batch
 from lstm_lm.models.state import detach
-from lstm_lm.training import compiling
 from lstm_lm.training.build import Parts, build
+from lstm_lm.training.compile.parts import compile_parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.plan import Plan
@@ -28,8 +28,7 @@ def training_steps(config: TrainConfig, parts: Parts | None = None) -> Iterator[
     """
     parts = parts or build(Plan.new(config))
     task, machine, device = parts.task, parts.hardware, parts.hardware.device
-    if config.compile.enabled:
-        compiling.compile_parts(parts.model, task.objective, config.compile.mode)
+    compile_parts(config.compile, parts.model, task.objective)
     in_cuda_graphs = config.compile.enabled and device.type == "cuda"
     accumulate = int(config.trainer["accumulate_grad_batches"])
     clip = config.trainer["gradient_clip_val"], config.trainer["gradient_clip_algorithm"]

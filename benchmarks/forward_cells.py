@@ -18,7 +18,7 @@ import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.forward.choose import SelectedStrategy
 from lstm_lm.models.build import build_model
-from lstm_lm.training import compiling
+from lstm_lm.training.compile.parts import reset
 
 VOCABULARY = 65
 CHARGED = "plain, fused"
@@ -65,7 +65,7 @@ def measure(grid: str, kinds: tuple[str, ...], device: torch.device, rounds: int
 
 def _variant(variant: str, case: Case, device: torch.device, rounds: int, compiled: tuple[str, ...]) -> dict[str, Any]:
     """Every way of running it, beside the plain cell on the vendor's kernel."""
-    compiling.reset()
+    reset()
     contenders = [_contender(CHARGED, (), "fused", None, case, device)]
     refused: dict[str, str] = {}
     for name in ("fused", *COMPILED):

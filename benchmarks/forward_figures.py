@@ -9,7 +9,7 @@ from rounds import Contender, Turns, take_turns
 from shapes import DEEP, DEEP_SMALL_BATCH, HEADLINE, MODES, Case, Shape
 from stacks import COMPILED, ONE_CORE, VENDOR, NotComparable, Stacks
 
-from lstm_lm.training import compiling
+from lstm_lm.training.compile.parts import counts, reset
 
 MANY_CORES = 8
 ASKED_OF_ONE_CORE, ASKED_OF_ALL_CORES, ASKED_OF_MANY_CORES = 1.7, 1.0, 3.0
@@ -108,12 +108,12 @@ def _loops(case: Case, device: torch.device, rounds: int) -> list[dict[str, Any]
 
 def _compiled(name: str, case: Case, device: torch.device, rounds: int) -> list[dict[str, Any]]:
     """A strategy compiled, against the same eager."""
-    compiling.reset()  # limits on recompilation count the whole process
+    reset()  # limits on recompilation count the whole process
     stacks = Stacks(case, device)
     compiled = stacks.strategy(name, mode=COMPILE_MODE)
     turns = _run([stacks.strategy(name), compiled], device, rounds)
-    counts = compiling.counts()
+    compiled_so_far = counts()
     row = _row(f"{name}, compile={COMPILE_MODE} against eager", turns, compiled.name, name, case, ASKED_OF_COMPILE)
     row["first_call_seconds"] = spread([turns.first_call[compiled.name]])["median"]
-    row["graphs"], row["graph_breaks"] = counts.graphs, counts.breaks
+    row["graphs"], row["graph_breaks"] = compiled_so_far.graphs, compiled_so_far.breaks
     return [row]

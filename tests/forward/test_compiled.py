@@ -14,16 +14,15 @@ from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward import diagonals
 from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.forward.strategies.wavefront import Wavefront
-from lstm_lm.training import compiling
 
 
 @pytest.fixture(autouse=True)
 def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Of 3 diagonals: quick to compile; and nothing of them is left."""
     monkeypatch.setattr(diagonals, "CHUNK", 3)
-    compiling.reset()
+    reset()
     yield
-    compiling.reset()
+    reset()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +51,7 @@ def test_compiled_is_eager_for_windows_of_any_length(
         assert_close(found, expected, bound(stack.spec, given[0], reference=torch.float32))
         if not number:
             assert_close(found, exact, bound(stack.spec, given[0]))
-        assert compiling.counts() == (1, 0)
+        assert counts() == (1, 0)
 
 
 def test_scoring_and_sampling_with_a_compiled_strategy() -> None:
@@ -63,14 +62,14 @@ def test_scoring_and_sampling_with_a_compiled_strategy() -> None:
     stack.strategy = Wavefront()
     assert stack.compile_strategy("default")
     stack(x, state)[0].sum().backward()
-    assert compiling.counts() == (1, 0), "one graph, though the first part of a window has a state without gradient"
+    assert counts() == (1, 0), "one graph, though the first part of a window has a state without gradient"
     with torch.no_grad():
         for steps in (8, 7):
             y, ended = stack(x[:steps], state)
             assert_close(Results((y,)), Results((expected[:steps],)), allowed)
             if steps == 8:
                 assert_close(values(y, ended), values(expected, after), allowed)
-        assert compiling.counts() == (2, 0)
+        assert counts() == (2, 0)
         y, _ = stack(x[:1], state)
     assert_close(Results((y,)), Results((expected[:1],)), allowed)
-    assert compiling.counts() == (2, 0)
+    assert counts() == (2, 0)

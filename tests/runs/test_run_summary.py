@@ -37,7 +37,7 @@ FIELDS = {
         "warnings",
         "compile_graphs",
         "graph_breaks",
-        "compiled_share",
+        "compiled_fraction",
         "compile_seconds",
         "recompiles",
         "settings",

@@ -79,7 +79,7 @@ class SplitSummary(_Section):
 class RuntimeSummary(_Section):
     """On what and how it ran. `forward`: the strategy that ran; `compile_graphs`: those the training step runs.
 
-    `compiled_share`: 0 to 1, of the step's time, spent in them; `recompiles`: compilations after the first epoch;
+    `compiled_fraction`: 0 to 1, of the step's time, spent in them; `recompiles`: compilations after the first epoch;
     `compile_seconds`: wall time spent compiling;
     `warnings`: what the user was told before the first step about settings that cost time;
     `settings`: those of the process that were in force, by the names of the `runtime` section, defaults resolved.
@@ -92,7 +92,7 @@ class RuntimeSummary(_Section):
     warnings: list[str] | None = None
     compile_graphs: int | None = None
     graph_breaks: int | None = None
-    compiled_share: float | None = None
+    compiled_fraction: float | None = None
     compile_seconds: float | None = None
     recompiles: int | None = None
     settings: dict[str, bool | int | str | None] | None = None

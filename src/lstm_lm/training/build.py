@@ -24,8 +24,9 @@ from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
-from lstm_lm.training import compiling
 from lstm_lm.training.averaging import build_averaging
+from lstm_lm.training.compile.compilers import check_possible
+from lstm_lm.training.compile.parts import compile_parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.identity import text_differences
 from lstm_lm.training.length import check_validation_interval, total_steps_of, windows_per_epoch
@@ -157,12 +158,9 @@ def prepare(plan: Plan, team: Team, data: TextDataModule | None = None) -> Parts
     Raises:
         UserError, RunError: as `build`; nothing of it can be compiled here.
     """
-    compiling.reset()
     parts, config = build(plan, team, data), plan.config
-    if config.compile.enabled:
-        device, profiler = parts.hardware.device, config.trainer.get("profiler")
-        compiling.check_possible(config.compile.mode, device, profiler=profiler)
-        compiling.compile_parts(parts.model, parts.task.objective, config.compile.mode)
+    check_possible(config.compile, parts.hardware.device, profiler=config.trainer.get("profiler"))
+    compile_parts(config.compile, parts.model, parts.task.objective)
     return parts
 
 

@@ -180,11 +180,11 @@ def _next(summary: Summary, run: str) -> str:
 
 
 def _compiled(runtime: RuntimeSummary) -> str:
-    share = "" if runtime.compiled_share is None else f", {runtime.compiled_share:.0%} of a step"
+    fraction = "" if runtime.compiled_fraction is None else f", {runtime.compiled_fraction:.0%} of a step"
     again = f", {runtime.recompiles} compiled again after the first epoch" if runtime.recompiles else ""
     graphs = "1 graph" if runtime.compile_graphs == 1 else f"{runtime.compile_graphs} graphs"
     breaks = "1 break" if runtime.graph_breaks == 1 else f"{runtime.graph_breaks} breaks"
-    return f"compile: {graphs}, {breaks}{share}, {runtime.compile_seconds or 0:.1f} s to compile{again}"
+    return f"compile: {graphs}, {breaks}{fraction}, {runtime.compile_seconds or 0:.1f} s to compile{again}"
 
 
 def _cells(scores: SplitSummary) -> list[str]:

@@ -9,7 +9,7 @@ from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs.summary import SplitSummary, Summary
 from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.build import Parts
-from lstm_lm.training.compile_watch import CompileFigures, CompileWatch
+from lstm_lm.training.compile.watch import CompileFigures, CompileWatch
 from lstm_lm.training.control import Control
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
@@ -66,8 +66,8 @@ class Results:
         ):  # no step was left to take; whoever took the last may not have lived to sum up
             train.loss = self.plan.resumed.row.get("train/loss", train.loss)
         compiled = CompileFigures() if self.watch is None else self.watch.figures
-        runtime.compile_graphs, runtime.graph_breaks = compiled.graphs, compiled.breaks
-        runtime.compiled_share, runtime.compile_seconds = compiled.share, compiled.seconds
+        runtime.compile_graphs, runtime.graph_breaks = compiled.compile_graphs, compiled.graph_breaks
+        runtime.compiled_fraction, runtime.compile_seconds = compiled.compiled_fraction, compiled.compile_seconds
         runtime.recompiles = compiled.recompiles
         runtime.peak_memory_bytes = peak_memory(self.parts.hardware.device)
         if clock.first_step_at is not None:

@@ -23,8 +23,8 @@ from lstm_lm.runs.summary import Summary, read, read_if_whole
 from lstm_lm.runs.writer import NoWriter, RunWriter
 from lstm_lm.training import requeue
 from lstm_lm.training.build import building
-from lstm_lm.training.compilation import Compilation
-from lstm_lm.training.compile_watch import CompileWatch
+from lstm_lm.training.compile.compilation import Compilation
+from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.console import say_complete, show_interrupted, show_plan, show_results, warn
 from lstm_lm.training.control import Control, RunCheckpointIO
@@ -155,8 +155,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
                 total_steps=parts.total_steps,
                 system=config.callbacks.monitor.system,
             )
-            measured = clock if team.rank == 0 else None
-            watch = CompileWatch(compilation, measured, writer, console) if compilation.enabled else None
+            watch = CompileWatch(compilation, writer, console) if compilation.enabled else None
             control = Control(plan, writer, signals, team)
             if parts.task.nonfinite is not None:
                 parts.task.nonfinite.checkpoint = control.newest

@@ -13,7 +13,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
 from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.build import Parts
-from lstm_lm.training.compile_watch import CompileWatch
+from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.control import Control, RunCheckpointIO
 from lstm_lm.training.early_stopping import PatientStopping
 from lstm_lm.training.observers.clock import StepClock

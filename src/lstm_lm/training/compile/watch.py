@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from lstm_lm.errors import RunError
-from lstm_lm.training.callbacks.clock import WARM_UP_STEPS
+from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.compile.fraction import CompiledFraction
 from lstm_lm.training.compile.parts import counts
+from lstm_lm.training.observers.clock import WARM_UP_STEPS
 
 WATCHED_STEPS = range(WARM_UP_STEPS - 2, WARM_UP_STEPS + 1)
 """Steps of this process, from 1, in which the compiled fraction is measured: warm, but in no median of step times."""
@@ -35,8 +36,9 @@ class CompileFigures(NamedTuple):
 class CompileWatch(pl.Callback):
     """Counts and times what torch.compile does in a run, and ends one in which it does nothing."""
 
-    def __init__(self, compilation: Compilation, console: Console | None = None) -> None:
+    def __init__(self, compilation: Compilation, writer: NoWriter, console: Console | None = None) -> None:
         self._compilation = compilation
+        self._writer = writer
         self._console = console
         self._measured = CompiledFraction()
         self._watching = ExitStack()
@@ -129,8 +131,7 @@ class CompileWatch(pl.Callback):
         values = {"runtime/compile_seconds": figures.compile_seconds, "runtime/compile_graphs": figures.compile_graphs}
         if figures.compiled_fraction is not None:
             values["runtime/compiled_fraction"] = figures.compiled_fraction
-        for logger in trainer.loggers:
-            logger.log_metrics(values, trainer.global_step)
+        self._writer.row(trainer.global_step, values)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """A step that failed ends its measurement too."""

@@ -14,7 +14,7 @@ from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from lstm_lm.errors import RunError
 from lstm_lm.runs.atomic import write_error
-from lstm_lm.training.compiled_share import quiet_kineto
+from lstm_lm.training.compile.fraction import quiet_kineto
 
 
 class _InRunDirectory(Profiler):
@@ -47,8 +47,8 @@ class _Advanced(_InRunDirectory, AdvancedProfiler):
 
 class _PyTorch(_InRunDirectory, PyTorchProfiler):
     def start(self, action_name: str) -> None:
-        with quiet_kineto():
-            super().start(action_name)
+        quiet_kineto()
+        super().start(action_name)
 
 
 PROFILERS: dict[str, type[Any]] = {"simple": _Simple, "advanced": _Advanced, "pytorch": _PyTorch}

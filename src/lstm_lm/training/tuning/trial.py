@@ -11,7 +11,7 @@ from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import RunError
 from lstm_lm.synchronize import synchronize
 from lstm_lm.training.build import prepare
-from lstm_lm.training.compilation import Compilation
+from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.team import ALONE
@@ -53,8 +53,6 @@ class StepTrial:
                 compilation = undo.enter_context(Compilation(config.compile))
                 self._parts = prepare(plan, ALONE, data)
                 undo.callback(self._give_back)
-                if compilation.enabled:
-                    compilation.listen()
                 self.time(1)
                 self._undo = undo.pop_all()
         except RunError as error:
