@@ -6,6 +6,8 @@ import lightning.pytorch as pl
 
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.evaluation.scores import Scores
+from lstm_lm.models.interface import LanguageModel
+from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.runs.summary import SplitSummary, Summary
 from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.build import Parts
@@ -139,7 +141,22 @@ def describe(summary: Summary, plan: Plan, parts: Parts) -> None:
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
     summary.tuning = table.summary(config.tuned)
     busy = [config.threads_warning] if config.threads_warning else []
-    summary.runtime.warnings = [*plan.warnings, *busy, *memory_advice.warnings_before(parts)]
+    summary.runtime.warnings = [
+        *plan.warnings,
+        *busy,
+        *memory_advice.warnings_before(parts),
+        *_off_the_kernel(parts.model),
+    ]
+
+
+def _off_the_kernel(model: LanguageModel) -> list[str]:
+    """A line where a setting keeps the model off the vendor's kernel; its figure is a measured one."""
+    if not isinstance(model, RecurrentLanguageModel) or not model.stack.spec.deviations:
+        return []
+    return [
+        f"not on the vendor's kernel: {', '.join(model.stack.spec.deviations)}; such layers took 2 to 5 times as long "
+        "on two CPU cores (docs/benchmarks.md: What a cell costs that no vendor computes)"
+    ]
 
 
 def split_summary(scores: Scores) -> SplitSummary:
