@@ -8,7 +8,7 @@ from lstm_lm.cells.interface import Cell
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.cells.rnn import RNN
 from lstm_lm.forward.interface import StackSpec
-from lstm_lm.forward.vendor_limits import in_one_call, persistent_limit, persistent_neighbour
+from lstm_lm.forward.vendor_limits import in_one_call, persistent_limit
 
 FLOAT16, FLOAT32, FLOAT64 = torch.float16, torch.float32, torch.float64
 AMPERE, A40, HOPPER, VOLTA, TURING = (8, 0), (8, 6), (9, 0), (7, 0), (7, 5)
@@ -67,26 +67,6 @@ def test_everything_that_does_not_hold_is_named() -> None:
     found = str(persistent_limit(spec(200, 200, inputs=100), 20, FLOAT32, HOPPER))
     for name in ("float32", "num_layers=2", "hidden_size=200", "embedding_size=100", "batch_size=20"):
         assert name in found
-
-
-@pytest.mark.parametrize("stack", [spec(200, 200, inputs=100), spec(256), spec(130, 900)])
-@pytest.mark.parametrize("batch", [1, 64, 100])
-def test_the_neighbour_is_larger_and_has_no_limit(stack: StackSpec, batch: int) -> None:
-    neighbour = persistent_neighbour(stack, batch)
-    assert neighbour is not None
-    larger, more = neighbour
-    assert persistent_limit(larger, more, FLOAT16, HOPPER) is None
-    assert more >= batch
-    assert larger.input_size >= stack.input_size
-    assert all(after >= before for before, after in zip(stack.hidden_sizes, larger.hidden_sizes, strict=True))
-
-
-def test_beyond_the_largest_there_is_no_neighbour() -> None:
-    assert persistent_neighbour(spec(1025), 8) is None
-    assert persistent_neighbour(spec(256), 129) is None
-    assert persistent_neighbour(spec(200, cell=GRU), 8) is None
-    assert persistent_neighbour(spec(800, cell=RNN), 96) is None
-    assert persistent_neighbour(spec(800, cell=RNN), 80) is not None
 
 
 def test_layers_of_unequal_width_or_with_dropout_between_are_calls_of_their_own() -> None:

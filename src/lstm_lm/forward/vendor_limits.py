@@ -78,21 +78,5 @@ def persistent_by_layer(spec: StackSpec, batch_size: int, dtype: torch.dtype, de
     )
 
 
-def persistent_neighbour(spec: StackSpec, batch_size: int) -> tuple[StackSpec, int] | None:
-    """The next larger stack and batch that the persistent kernel takes, layer by layer; None where there is none."""
-
-    def up(number: int, multiple: int) -> int:
-        return -(-number // multiple) * multiple
-
-    if spec.cell.name == "gru":
-        return None
-    sizes = tuple(up(width, PERSISTENT_MULTIPLE) for width in spec.hidden_sizes)
-    batch = up(batch_size, BATCH_MULTIPLE)
-    if max(sizes) > PERSISTENT_WIDEST or batch > BATCH_LARGEST:
-        return None
-    larger = StackSpec(spec.cell, up(spec.input_size, PERSISTENT_MULTIPLE), sizes, layer_dropout=True)
-    return None if _too_large_for_rnn(larger, batch) else (larger, batch)
-
-
 def _too_large_for_rnn(spec: StackSpec, batch_size: int) -> bool:
     return spec.cell.gates == 1 and batch_size >= RNN_BATCH and max(spec.hidden_sizes) >= RNN_WIDE
