@@ -19,8 +19,6 @@ TIED = {"LSTM_LM_TIED": "1"}
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
-_TIED_NOW = threading.Event()
-
 
 def tie_if_asked() -> None:
     """End with the parent from now on, where the environment has TIED, which is taken out of it.
@@ -37,7 +35,6 @@ def tie_if_asked() -> None:
 
 def tie(pipe: int) -> None:
     """End with whoever holds the other end of `pipe`, a file descriptor to read from."""
-    _TIED_NOW.set()
     threading.Thread(target=_end_after, args=(pipe,), name="lifeline", daemon=True).start()
 
 
@@ -47,11 +44,6 @@ def tie_without_pipe(parent: int) -> None:
     if os.getppid() != parent or any(thread.name == name for thread in threading.enumerate()):
         return
     threading.Thread(target=_end_after_process, args=(parent,), name=name, daemon=True).start()
-
-
-def is_tied() -> bool:
-    """Whether this process ends with another one: then it leads a group, out of reach of a terminal's Ctrl-C."""
-    return _TIED_NOW.is_set()
 
 
 def _end_after(pipe: int) -> None:
