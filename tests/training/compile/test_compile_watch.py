@@ -50,7 +50,7 @@ def test_jobs_of_one_process_that_compile_and_do_not_stay_apart(small_config: Co
         assert (runtime.compile_seconds, runtime.compiled_fraction) == (0, 0)
 
 
-def test_what_compiles_again_after_the_first_epoch_is_told(
+def test_what_compiles_again_after_the_first_epoch_is_reported(
     small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forget(task: LanguageModelTask) -> None:
