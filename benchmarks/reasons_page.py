@@ -33,7 +33,7 @@ def bound(*, training: bool, call: float = 1.0) -> float:
     one_call = costs.vendor_call(layer, workload)
     extra = call * one_call / step
     alone = layers * (steps + extra)
-    return alone / schedule.makespan(schedule.plan(steps, layers, 2, extra), layers, 2, extra)
+    return alone / schedule.makespan(schedule.best_chunking(steps, layers, 2, extra), layers, 2, extra)
 
 
 def _pipelined() -> str:

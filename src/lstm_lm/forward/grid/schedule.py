@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-Cell = tuple[int, int]
+GridCell = tuple[int, int]
 """(layer, chunk)."""
 
 MOST_CHUNKS = 32
@@ -24,23 +24,23 @@ RAMPS = (4, 8, 12, 16, 24, 32, 48, 64)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How one window is run."""
+class Chunking:
+    """How one window is cut, and in which order its cells run."""
 
     lengths: tuple[int, ...]
     """Steps of each chunk."""
     chunk_first: bool
     """Of two cells that are ready, take the earlier chunk's; else the one on the earlier anti-diagonal."""
 
-    def priority(self, cell: Cell) -> tuple[int, int]:
+    def priority(self, cell: GridCell) -> tuple[int, int]:
         """Cells that are ready run in the order of this."""
         layer, chunk = cell
         return (chunk, layer) if self.chunk_first else (layer + chunk, layer)
 
 
 @lru_cache(maxsize=256)
-def plan(steps: int, layers: int, workers: int, extra: float) -> Plan:
-    """The cut and order that end first with so many workers, where a call costs `extra` steps more than its steps."""
+def best_chunking(steps: int, layers: int, workers: int, extra: float) -> Chunking:
+    """The chunks and order that end first with so many workers, where a call costs `extra` steps beside its own."""
     layers = min(layers, MOST_LAYERS)
     best = min(
         (makespan(candidate, layers, workers, extra), len(candidate.lengths), number, candidate)
@@ -49,25 +49,25 @@ def plan(steps: int, layers: int, workers: int, extra: float) -> Plan:
     return best[-1]
 
 
-def fixed(steps: int, chunk: int) -> Plan:
+def equal_chunks(steps: int, chunk: int) -> Chunking:
     """Chunks of `chunk` steps, the last one shorter where they do not go into T."""
     lengths = [chunk] * (steps // chunk)
-    return Plan((*lengths, steps % chunk) if steps % chunk else tuple(lengths), chunk_first=False)
+    return Chunking((*lengths, steps % chunk) if steps % chunk else tuple(lengths), chunk_first=False)
 
 
-def makespan(plan: Plan, layers: int, workers: int, extra: float) -> float:
+def makespan(chunking: Chunking, layers: int, workers: int, extra: float) -> float:
     """When the last cell ends, in steps, if a cell of n steps takes n + `extra`."""
-    grid = Dependencies(layers, len(plan.lengths))
-    ready = [(plan.priority(cell), cell) for cell in grid.first()]
-    running: list[tuple[float, Cell]] = []
+    grid = Dependencies(layers, len(chunking.lengths))
+    ready = [(chunking.priority(cell), cell) for cell in grid.first()]
+    running: list[tuple[float, GridCell]] = []
     now = 0.0
     while ready or running:
         while ready and len(running) < workers:
             _, cell = heapq.heappop(ready)
-            heapq.heappush(running, (now + plan.lengths[cell[1]] + extra, cell))
+            heapq.heappush(running, (now + chunking.lengths[cell[1]] + extra, cell))
         now, cell = heapq.heappop(running)
         for freed in grid.done(cell):
-            heapq.heappush(ready, (plan.priority(freed), freed))
+            heapq.heappush(ready, (chunking.priority(freed), freed))
     return now
 
 
@@ -80,11 +80,11 @@ class Dependencies:
         """Cells that have not ended."""
         self._missing = {cell: (cell[0] > 0) + (cell[1] > 0) for cell in product(range(layers), range(chunks))}
 
-    def first(self) -> list[Cell]:
+    def first(self) -> list[GridCell]:
         """What may run at the start."""
         return [(0, 0)]
 
-    def done(self, cell: Cell) -> Iterator[Cell]:
+    def done(self, cell: GridCell) -> Iterator[GridCell]:
         """Note that `cell` has ended; gives those that may run now because of it."""
         self.left -= 1
         layer, chunk = cell
@@ -95,7 +95,7 @@ class Dependencies:
                     yield freed
 
 
-def anti_diagonals(layers: int, chunks: int, last: Sequence[bool]) -> Iterator[Cell]:
+def anti_diagonals(layers: int, chunks: int, last: Sequence[bool]) -> Iterator[GridCell]:
     """All cells, anti-diagonal by anti-diagonal: an order in which a single caller can issue them.
 
     On each diagonal the layers for which `last` is true come last.
@@ -111,17 +111,17 @@ def mirrored(cell: Callable[[int, int], None], layers: int, chunks: int) -> Call
     return lambda layer, chunk: cell(layers - 1 - layer, chunks - 1 - chunk)
 
 
-def _candidates(steps: int, workers: int) -> Iterator[Plan]:
+def _candidates(steps: int, workers: int) -> Iterator[Chunking]:
     most = min(steps, MOST_CHUNKS)
     for chunk_first in (False, True):
         for count in range(1, most + 1):
-            yield Plan(_even(steps, count), chunk_first)
+            yield Chunking(_even(steps, count), chunk_first)
         for ramp in RAMPS:
             middle = steps - 2 * ramp
             if middle < ramp:
                 break
             for count in range(1, min(most - 2, 2 * workers + 2, middle) + 1):
-                yield Plan((ramp, *_even(middle, count), ramp), chunk_first)
+                yield Chunking((ramp, *_even(middle, count), ramp), chunk_first)
 
 
 def _even(steps: int, count: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from lstm_lm.forward.grid.schedule import Cell, Plan, anti_diagonals, mirrored
+from lstm_lm.forward.grid.schedule import Chunking, GridCell, anti_diagonals, mirrored
 
 
 class Streams:
@@ -23,9 +23,9 @@ class Streams:
             for device in devices
         ]
 
-    def run(self, plan: Plan, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
+    def run(self, chunking: Chunking, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
         """Issue `cell(layer, chunk)` for every cell; the caller's streams continue after all of them."""
-        chunks = len(plan.lengths)
+        chunks = len(chunking.lengths)
         issued = mirrored(cell, layers, chunks) if backward else cell
         streams = list(reversed(self._streams)) if backward else self._streams
         own = [stream for stream in streams if stream is not None]
@@ -33,7 +33,7 @@ class Streams:
         for stream in own:
             for caller in callers:
                 stream.wait_stream(caller)
-        ended: dict[Cell, torch.cuda.Event] = {}
+        ended: dict[GridCell, torch.cuda.Event] = {}
         for layer, chunk in anti_diagonals(layers, chunks, last=[stream is None for stream in streams]):
             needed, here = ended.get((layer - 1, chunk)), streams[layer]
             if here is None:

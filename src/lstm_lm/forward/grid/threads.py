@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import torch
 
 from lstm_lm.forward.grid import openmp
-from lstm_lm.forward.grid.schedule import Cell, Dependencies, Plan, mirrored
+from lstm_lm.forward.grid.schedule import Chunking, Dependencies, GridCell, mirrored
 
 NAME = "lstm-lm-pipeline"
 """Beginning of the worker threads' names."""
@@ -32,7 +32,7 @@ class Workers:
         self._places = places
         self._pool: ThreadPoolExecutor | None = None
 
-    def run(self, plan: Plan, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
+    def run(self, chunking: Chunking, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
         """Run `cell(layer, chunk)` for every cell, each after those it depends on; `backward`: in the mirrored order.
 
         Raises:
@@ -40,9 +40,9 @@ class Workers:
         """
         places = self._places
         if backward:
-            cell = mirrored(cell, layers, len(plan.lengths))
+            cell = mirrored(cell, layers, len(chunking.lengths))
             places = places and tuple(range(layers - place.stop, layers - place.start) for place in places)
-        queue = _Queue(plan, layers, places)
+        queue = _Queue(chunking, layers, places)
         inference = torch.is_inference_mode_enabled()  # a mode belongs to a thread
 
         def work(worker: int) -> None:
@@ -99,16 +99,16 @@ class Workers:
 class _Queue:
     """The cells of one grid, handed out as they become ready."""
 
-    def __init__(self, plan: Plan, layers: int, places: tuple[range, ...] | None) -> None:
-        self._plan = plan
-        self._grid = Dependencies(layers, len(plan.lengths))
+    def __init__(self, chunking: Chunking, layers: int, places: tuple[range, ...] | None) -> None:
+        self._chunking = chunking
+        self._grid = Dependencies(layers, len(chunking.lengths))
         self._change = threading.Condition()
         self._stopped = False
         self._place = [
             next(number for number, place in enumerate(places) if layer in place) if places else 0
             for layer in range(layers)
         ]
-        self._ready: list[list[tuple[tuple[int, int], Cell]]] = [[] for _ in (places or [None])]
+        self._ready: list[list[tuple[tuple[int, int], GridCell]]] = [[] for _ in (places or [None])]
         self._one_place = places is None
         with self._change:
             self._add(self._grid.first())
@@ -116,7 +116,7 @@ class _Queue:
     def work(self, cell: Callable[[int, int], None], worker: int) -> None:
         """One worker's part: cells until there are none left."""
         mine = self._ready[0 if self._one_place else worker]
-        ended: Cell | None = None
+        ended: GridCell | None = None
         try:
             while True:
                 with self._change:
@@ -138,8 +138,8 @@ class _Queue:
             self._stopped = True
             self._change.notify_all()
 
-    def _add(self, cells: Iterable[Cell]) -> None:
+    def _add(self, cells: Iterable[GridCell]) -> None:
         """Called with the lock held."""
         for cell in cells:
-            heapq.heappush(self._ready[self._place[cell[0]]], (self._plan.priority(cell), cell))
+            heapq.heappush(self._ready[self._place[cell[0]]], (self._chunking.priority(cell), cell))
         self._change.notify_all()

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.profiler import record_function
 
 from lstm_lm.forward.grid.kernels import Ended, Kernel
-from lstm_lm.forward.grid.schedule import Plan
+from lstm_lm.forward.grid.schedule import Chunking
 from lstm_lm.forward.interface import LayerWeights, Masks, StackState, steps_of
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ PARAMETERS = len(LayerWeights._fields)
 class Executor(Protocol):
     """What runs the cells of a grid in an order that respects what they depend on."""
 
-    def run(self, plan: Plan, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
+    def run(self, chunking: Chunking, layers: int, cell: Callable[[int, int], None], *, backward: bool = False) -> None:
         """Run `cell(layer, chunk)` for every cell; on return all have ended, or are in the caller's stream."""
 
 
@@ -40,7 +40,7 @@ class MakeKernel(Protocol):
 class Setting:
     """How a window is to be run."""
 
-    plan: Plan
+    chunking: Chunking
     executor: Executor
     kernel: MakeKernel
     masks: Masks
@@ -69,7 +69,7 @@ class _Window(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, setting: Setting, x: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
         grid = _Grid(setting, x, flat)
-        setting.executor.run(setting.plan, grid.layers, grid.forward)
+        setting.executor.run(setting.chunking, grid.layers, grid.forward)
         ctx.set_materialize_grads(False)
         ctx.grid = grid
         return grid.results()
@@ -81,7 +81,7 @@ class _Window(torch.autograd.Function):
         if grid is None:
             raise RuntimeError("forward=pipelined frees a window's graph in its first backward pass; use forward=fused")
         grid.start_backward(gradients)
-        grid.setting.executor.run(grid.setting.plan, grid.layers, grid.backward, backward=True)
+        grid.setting.executor.run(grid.setting.chunking, grid.layers, grid.backward, backward=True)
         found = grid.gradients()
         ctx.grid = None  # free what the forward pass kept
         return None, *found
@@ -97,9 +97,9 @@ class _Grid:
         self._given = (x, *flat)
         each = setting.state_tensors
         states, weights = flat[: each * layers], flat[each * layers :]
-        self._chunks = x.detach().split_with_sizes(list(setting.plan.lengths))
+        self._chunks = x.detach().split_with_sizes(list(setting.chunking.lengths))
         starts = [0]
-        for length in setting.plan.lengths:
+        for length in setting.chunking.lengths:
             starts.append(starts[-1] + length)
         self._starts = starts
         self._states = list(batched([tensor.detach() for tensor in states], each))
@@ -110,7 +110,7 @@ class _Grid:
         self._from_above: dict[tuple[int, int], Tensor | None] = {}
         self._from_later: dict[tuple[int, int], tuple[Tensor | None, ...]] = {}
         self._of_weights: list[list[Tensor] | None] = [None] * layers
-        self._last = len(setting.plan.lengths) - 1
+        self._last = len(setting.chunking.lengths) - 1
         # the cells write their part of what is given back: joining it afterwards would have to wait for the last one
         steps, batch = x.shape[:2]
         width, place = self._weights[-1].weight_hh.shape[1], setting.devices[-1]
@@ -147,7 +147,7 @@ class _Grid:
     def start_backward(self, gradients: tuple[Tensor | None, ...]) -> None:
         """`gradients` are those of `results`; None: zero."""
         of_y, of_states, dtype = gradients[0], gradients[1:], self.setting.dtype
-        lengths = list(self.setting.plan.lengths)
+        lengths = list(self.setting.chunking.lengths)
         of_chunks = [None] * len(lengths) if of_y is None else of_y.to(dtype).split_with_sizes(lengths)
         for chunk, gradient in enumerate(of_chunks):
             self._from_above[self.layers - 1, chunk] = gradient
@@ -216,11 +216,11 @@ class _Grid:
 
     def _part(self, whole: Tensor, chunk: int) -> Tensor:
         """The steps of `chunk`."""
-        return whole.narrow(0, self._starts[chunk], self.setting.plan.lengths[chunk])
+        return whole.narrow(0, self._starts[chunk], self.setting.chunking.lengths[chunk])
 
     def _mask(self, layer: int, chunk: int) -> Tensor | None:
         between = self.setting.masks.between
         if not between:
             return None
-        mask = steps_of(between[layer - 1], self._starts[chunk], self.setting.plan.lengths[chunk])
+        mask = steps_of(between[layer - 1], self._starts[chunk], self.setting.chunking.lengths[chunk])
         return mask.to(self.setting.devices[layer], self.setting.dtype)

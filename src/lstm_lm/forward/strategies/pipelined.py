@@ -88,9 +88,9 @@ class Pipelined(Strategy):
         if device.type != "cpu" or workload.steps == 1 or workers == 1:
             return math.inf  # not chosen by auto: cuDNN overlaps layers too; one step or worker has nothing to overlap
         workload = replace(workload, dtype=trials.computed_in(spec.cell, [device], workload.dtype))
-        plan, (step, call) = self._plan(spec, workload, workers), _most_expensive(spec, workload)
+        chunking, (step, call) = self._chunking(spec, workload, workers), _most_expensive(spec, workload)
         passes = 2 if workload.training else 1
-        return passes * costs.GRID + step * schedule.makespan(plan, spec.num_layers, workers, call / step)
+        return passes * costs.GRID + step * schedule.makespan(chunking, spec.num_layers, workers, call / step)
 
     def place(self, spec: StackSpec, root: torch.device) -> tuple[torch.device, ...]:
         if self._named is None:
@@ -105,9 +105,9 @@ class Pipelined(Strategy):
         threads = self._workers(spec) if self._named is None else len(self._named)
         said = trials.said(spec.cell, places, workload.dtype)
         workload = replace(workload, dtype=trials.computed_in(spec.cell, places, workload.dtype))
-        plan = self._plan(spec, workload, spec.num_layers if streams else threads)
+        chunking = self._chunking(spec, workload, spec.num_layers if streams else threads)
         how = "CUDA streams" if streams else f"{threads} {'worker' if threads == 1 else 'workers'}"
-        text = f"{how}, chunks of {max(plan.lengths)} steps" + (f", {said}" if said else "")
+        text = f"{how}, chunks of {max(chunking.lengths)} steps" + (f", {said}" if said else "")
         if self._named is None:
             return text
         runs = zip(self._named, balanced(spec, len(self._named)), strict=True)
@@ -132,11 +132,11 @@ class Pipelined(Strategy):
         dtype = trials.computed_in(stack.spec.cell, devices, asked_of(x))
         executor = self._executor(devices, stack.spec)
         workers = executor.count if isinstance(executor, Workers) else stack.spec.num_layers
-        plan = self._plan(stack.spec, Workload(batch, steps, dtype, training), workers)
+        chunking = self._chunking(stack.spec, Workload(batch, steps, dtype, training), workers)
         setting = window.Setting(
-            plan=plan,
+            chunking=chunking,
             executor=executor,
-            kernel=_kernel(stack.spec.cell, devices, dtype, len(plan.lengths)),
+            kernel=_kernel(stack.spec.cell, devices, dtype, len(chunking.lengths)),
             masks=masks,
             state_tensors=stack.spec.cell.state_tensors,
             dtype=dtype,
@@ -154,11 +154,11 @@ class Pipelined(Strategy):
                 executor.close()
         self._executors.clear()
 
-    def _plan(self, spec: StackSpec, workload: Workload, workers: int) -> schedule.Plan:
+    def _chunking(self, spec: StackSpec, workload: Workload, workers: int) -> schedule.Chunking:
         if self._chunk is not None:
-            return schedule.fixed(workload.steps, self._chunk)
+            return schedule.equal_chunks(workload.steps, self._chunk)
         step, call = _most_expensive(spec, workload)
-        return schedule.plan(workload.steps, spec.num_layers, workers, round(call / step, 2))
+        return schedule.best_chunking(workload.steps, spec.num_layers, workers, round(call / step, 2))
 
     def _workers(self, spec: StackSpec) -> int:
         """Threads where all layers are on the CPU."""

@@ -44,26 +44,28 @@ def pipelined() -> Iterator[Pipelined]:
 
 @given(st.integers(1, 300), st.integers(1, 12), st.integers(1, 9), st.floats(0, 200))
 @settings(max_examples=60, deadline=None)
-def test_a_plan_covers_the_window_and_never_loses_to_no_plan(steps: int, layers: int, count: int, extra: float) -> None:
-    plan = schedule.plan(steps, layers, count, extra)
-    assert sum(plan.lengths) == steps
-    assert min(plan.lengths) >= 1
+def test_a_chunking_covers_the_window_and_never_loses_to_one_chunk(
+    steps: int, layers: int, count: int, extra: float
+) -> None:
+    chunking = schedule.best_chunking(steps, layers, count, extra)
+    assert sum(chunking.lengths) == steps
+    assert min(chunking.lengths) >= 1
     alone = layers * (steps + extra)
-    taken = schedule.makespan(plan, layers, count, extra)
+    taken = schedule.makespan(chunking, layers, count, extra)
     assert taken <= alone + 1e-6
     assert taken >= alone / count - layers * extra - 1e-6  # no more than `count` at once; sums are rounded
 
 
 def test_calls_that_cost_nothing_are_cut_finely_and_dear_ones_not_at_all() -> None:
-    assert len(schedule.plan(64, 8, 8, 0.0).lengths) > len(schedule.plan(64, 8, 8, 20.0).lengths)
-    assert schedule.plan(64, 8, 8, 10_000.0).lengths == (64,)
-    assert schedule.plan(64, 8, 1, 5.0).lengths == (64,)
+    assert len(schedule.best_chunking(64, 8, 8, 0.0).lengths) > len(schedule.best_chunking(64, 8, 8, 20.0).lengths)
+    assert schedule.best_chunking(64, 8, 8, 10_000.0).lengths == (64,)
+    assert schedule.best_chunking(64, 8, 1, 5.0).lengths == (64,)
 
 
 def test_a_chunk_that_is_asked_for_is_taken() -> None:
-    assert schedule.fixed(10, 4).lengths == (4, 4, 2)
-    assert schedule.fixed(8, 4).lengths == (4, 4)
-    assert schedule.fixed(3, 4).lengths == (3,)
+    assert schedule.equal_chunks(10, 4).lengths == (4, 4, 2)
+    assert schedule.equal_chunks(8, 4).lengths == (4, 4)
+    assert schedule.equal_chunks(3, 4).lengths == (3,)
 
 
 # Order
@@ -85,7 +87,7 @@ def test_cells_run_once_each_and_after_those_they_need(count: int, backward: boo
         ended.add((layer, chunk))
 
     pool = Workers(count)
-    pool.run(schedule.fixed(chunks, 1), layers, cell, backward=backward)
+    pool.run(schedule.equal_chunks(chunks, 1), layers, cell, backward=backward)
     pool.close()
     assert not late
     assert len(ended) == layers * chunks
@@ -96,7 +98,7 @@ def test_a_layer_stays_on_its_place() -> None:
     pool = Workers(2, (range(3), range(3, 4)))
     for backward in (False, True):
         pool.run(
-            schedule.fixed(6, 1),
+            schedule.equal_chunks(6, 1),
             4,
             lambda layer, chunk: seen[layer].add(threading.current_thread().name),
             backward=backward,
@@ -210,7 +212,7 @@ def test_the_callers_number_of_threads_stays(pipelined: Pipelined) -> None:
 def test_workers_have_one_thread_each() -> None:
     seen: list[int] = []
     pool = Workers(3)
-    pool.run(schedule.fixed(6, 1), 3, lambda layer, chunk: seen.append(torch.get_num_threads()))
+    pool.run(schedule.equal_chunks(6, 1), 3, lambda layer, chunk: seen.append(torch.get_num_threads()))
     pool.close()
     assert set(seen) == {1}
 
@@ -249,7 +251,7 @@ def test_a_failure_only_other_threads_meet_reaches_the_caller() -> None:
 
     pool = Workers(2, (range(1), range(1, 2)))
     with pytest.raises(Planted):
-        pool.run(schedule.fixed(4, 1), 2, cell)
+        pool.run(schedule.equal_chunks(4, 1), 2, cell)
     pool.close()
 
 
@@ -263,7 +265,7 @@ def test_an_interruption_ends_the_workers_work() -> None:
 
     pool = Workers(2)
     with pytest.raises(KeyboardInterrupt):
-        pool.run(schedule.fixed(50, 1), 4, cell)
+        pool.run(schedule.equal_chunks(50, 1), 4, cell)
     pool.close()
     assert len(done) < 200
 
