@@ -16,6 +16,8 @@ from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.forward.strategies.wavefront import Wavefront
 from lstm_lm.training.compile.parts import counts, reset
 
+MATRIX = pytest.mark.matrix
+
 
 @pytest.fixture(autouse=True)
 def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -30,9 +32,9 @@ def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ("strategy", "cell", "inside"),
     [
         pytest.param(Wavefront, LSTM, False, id="wavefront"),
-        pytest.param(Stepwise, LSTM, False, id="stepwise"),
-        pytest.param(Wavefront, CELLS["gru"], True, id="wavefront, a state of one tensor"),
-        pytest.param(Wavefront, CELLS["all"], True, id="wavefront, every variant and every mask"),
+        pytest.param(Stepwise, LSTM, False, id="stepwise", marks=MATRIX),
+        pytest.param(Wavefront, CELLS["gru"], True, id="wavefront, a state of one tensor", marks=MATRIX),
+        pytest.param(Wavefront, CELLS["all"], True, id="wavefront, every variant and every mask", marks=MATRIX),
     ],
 )
 def test_compiled_is_eager_for_windows_of_any_length(
@@ -55,6 +57,7 @@ def test_compiled_is_eager_for_windows_of_any_length(
         assert counts() == (1, 0)
 
 
+@pytest.mark.matrix
 def test_scoring_and_sampling_with_a_compiled_strategy() -> None:
     """Without gradients there is one more graph; a single step runs eagerly."""
     stack, (x, state, _) = custom(LSTM, Shape(8, 2, 4, (4, 4)), inside=False, dtype=torch.float32)
