@@ -1,5 +1,6 @@
 """What tests share: a small text, and configurations composed from the real `conf/` that train in about a second."""
 
+import copy
 import os
 
 # Before torch is imported, and for processes that tests start: workers that share cores must not each use all of them,
@@ -10,13 +11,23 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hydra
 import hypothesis
 import pytest
+from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 
-import lstm_lm
+from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.free_text import FREE_TEXT
+from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.quoting import quote_overrides
 
 # Started in a shell's background, a process ignores Ctrl-C, and so would those that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -113,7 +124,33 @@ def small_config(tmp_path: Path, small_file: Path) -> Callable[..., dict[str, An
     """Composes `conf/train.yaml` for a model that trains in about a second; takes further overrides."""
 
     def make(*overrides: str) -> dict[str, Any]:
-        paths = (f"data.path='{small_file}'", f"data.cache_dir='{tmp_path / 'cache'}'")
-        return lstm_lm.compose(*SMALL, *paths, *overrides)
+        config = copy.deepcopy(_composed(*overrides))
+        for key, path in (("path", small_file), ("cache_dir", tmp_path / "cache")):
+            if config["data"].get(key) == ANOTHER:
+                config["data"][key] = str(path)
+        return config
 
     return make
+
+
+ANOTHER = "in each test another"
+
+
+@cache
+def _composed(*overrides: str) -> dict[str, Any]:
+    """As `lstm_lm.compose`; that asks Hydra for all of it, which takes longer than most runs here."""
+    paths = (f"data.path='{ANOTHER}'", f"data.cache_dir='{ANOTHER}'")
+    typed = quote_overrides((*SMALL, *paths, *overrides), FREE_TEXT["train"], multirun=False)
+    options = tuple(line for line in typed if "." not in line.partition("=")[0])
+    config = copy.deepcopy(_of_options(options))
+    values = [line for line in typed if line not in options]
+    ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(values), config)
+    return plain_config(config)
+
+
+@cache
+def _of_options(options: tuple[str, ...]) -> DictConfig:
+    """What Hydra makes of one choice of options."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return hydra.compose("train", overrides=list(options))
