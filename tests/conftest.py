@@ -47,8 +47,8 @@ PROCESSOR = (
 """Where tests lie whose outcome the processor may decide: its instructions, and what libraries choose by them."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, for a second run on a processor that is told to be another (.ci/run)."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark them, for a second run on a processor that is told to be another (.ci/run); and what the matrix repeats."""
     here = Path(__file__).parent
     if missing := [place for place in PROCESSOR if not (here / place).exists()]:
         raise pytest.UsageError(f"PROCESSOR in tests/conftest.py names what is not there: {', '.join(missing)}")
@@ -56,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         where = item.path.relative_to(here)
         if any(where.is_relative_to(place) for place in PROCESSOR):
             item.add_marker("processor")
+        if in_matrix(config) and getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("matrix")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -66,8 +68,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("/proc, /dev/full")
 
 
-hypothesis.settings.register_profile("project", deadline=None, database=None)
-hypothesis.settings.load_profile("project")
+hypothesis.settings.register_profile("default", deadline=None, database=None, max_examples=20)
+hypothesis.settings.register_profile("matrix", deadline=None, database=None, max_examples=200)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw few inputs for what is tried by default, and many for the same tests in the matrix."""
+    hypothesis.settings.load_profile("matrix" if in_matrix(config) else "default")
+
+
+def in_matrix(config: pytest.Config) -> bool:
+    """Whether what is asked for is more than the default run."""
+    return "not matrix" not in config.option.markexpr
+
 
 SMALL = (
     "data=text",

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizer_texts import ANY_TEXT, CUTS, SOME_TEXT, cut
 
@@ -228,7 +228,6 @@ JUNK = st.one_of(
 
 
 @every_tokenizer
-@settings(max_examples=150)
 @given(data=st.data())
 def test_damaged_data_is_refused_or_is_a_whole_tokenizer(fit, name, data):
     """Something is replaced, removed or added somewhere inside: a `UserError`, or a tokenizer that works."""
