@@ -1,6 +1,7 @@
 """Strategies whose steps torch.compile has made into graphs: the same numbers, and no graph for each other window."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -20,9 +21,12 @@ MATRIX = pytest.mark.matrix
 
 
 @pytest.fixture(autouse=True)
-def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Of 3 diagonals: quick to compile; and nothing of them is left."""
+def small_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of 3 diagonals: quick to compile; by default without machine code. Nothing of them is left."""
     monkeypatch.setattr(diagonals, "CHUNK", 3)
+    if not request.node.get_closest_marker("matrix"):
+        captured = partial(torch.compile, diagonals.joined, backend="aot_eager", fullgraph=True, dynamic=False)
+        monkeypatch.setattr(diagonals, "compiled", lambda mode: captured())
     reset()
     yield
     reset()
@@ -31,7 +35,8 @@ def small_graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("strategy", "cell", "inside"),
     [
-        pytest.param(Wavefront, LSTM, False, id="wavefront"),
+        pytest.param(Wavefront, LSTM, False, id="wavefront, captured"),
+        pytest.param(Wavefront, LSTM, False, id="wavefront", marks=MATRIX),
         pytest.param(Stepwise, LSTM, False, id="stepwise", marks=MATRIX),
         pytest.param(Wavefront, CELLS["gru"], True, id="wavefront, a state of one tensor", marks=MATRIX),
         pytest.param(Wavefront, CELLS["all"], True, id="wavefront, every variant and every mask", marks=MATRIX),
@@ -57,7 +62,6 @@ def test_compiled_is_eager_for_windows_of_any_length(
         assert counts() == (1, 0)
 
 
-@pytest.mark.matrix
 def test_scoring_and_sampling_with_a_compiled_strategy() -> None:
     """Without gradients there is one more graph; a single step runs eagerly."""
     stack, (x, state, _) = custom(LSTM, Shape(8, 2, 4, (4, 4)), inside=False, dtype=torch.float32)
