@@ -143,7 +143,9 @@ def test_figures_say_where_they_are_from(name: str) -> None:
     [
         ["generation.py", "--rounds", "1", "--tokens", "20"],
         ["dropout.py", "--rounds", "1"],
-        ["overhead.py", "--rounds", "1", "--steps", "14", "--shapes", "default"],
+        pytest.param(
+            ["overhead.py", "--rounds", "1", "--steps", "14", "--shapes", "default"], marks=pytest.mark.matrix
+        ),
     ],
     ids=lambda command: command[0],
 )
@@ -154,12 +156,14 @@ def test_a_script_runs_and_writes_its_figures(command: list[str], tmp_path: Path
     assert written.keys() == figures(Path(name).stem).keys()
 
 
+@pytest.mark.matrix
 def test_the_evaluation_script_runs_on_any_run(small_config: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
     written = run(tmp_path / "out.json", "evaluation.py", str(tmp_path / "run"), "--rounds", "1")
     assert written.keys() == figures("evaluation").keys()
 
 
+@pytest.mark.matrix
 def test_strategies_are_compared_shown_and_drawn(
     page: ModuleType, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -186,6 +190,7 @@ def test_strategies_are_compared_shown_and_drawn(
     assert "images/forward-training.png" in text
 
 
+@pytest.mark.matrix
 def test_sections_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
     out = tmp_path / "forward.json"
     before = run(out, "forward.py", "--grid", "tiny", "--rounds", "1", "--sections", "scaling")
@@ -194,6 +199,7 @@ def test_sections_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
     assert "held_out" in after
 
 
+@pytest.mark.matrix
 def test_a_whole_step_is_compared_with_todays_loop_shown_and_drawn(
     page: ModuleType, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

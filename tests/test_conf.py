@@ -61,7 +61,15 @@ def test_every_option_composes_and_is_accepted(option: tuple[str, str], tmp_path
     TrainConfig.parse(config)
 
 
-@pytest.mark.parametrize("option", [option for option in OPTIONS if option not in NEEDS_TEXT], ids=ids)
+@pytest.mark.parametrize(
+    "option",
+    [
+        pytest.param(option, marks=() if option[0] in ("model", "precision") else pytest.mark.matrix)
+        for option in OPTIONS
+        if option not in NEEDS_TEXT
+    ],
+    ids=ids,
+)
 def test_every_option_that_can_run_here_takes_a_step(
     option: tuple[str, str], small_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
