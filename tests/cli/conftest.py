@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_commands import TINY, Here, Said, StandIn, apart, as_in_a_process
+from cli_commands import TINY, Here, Said, StandIn, as_in_a_process
 from omegaconf import OmegaConf
 
 from lstm_lm.cli.main import main
@@ -61,8 +61,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -> Path:
-    """The folder in which `python train.py` has left a run."""
+    """The folder in which `train` has left a run."""
     folder = tmp_path_factory.mktemp("trained")
-    said = apart("train.py", *TINY, *corpus, cwd=folder)
-    assert said.status == 0, said.err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["train", *TINY, *corpus]) == 0
     return folder

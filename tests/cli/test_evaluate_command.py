@@ -179,6 +179,7 @@ def test_the_same_from_python(run: Path) -> None:
         lstm_lm.evaluate(loaded, splitz=["test"])
 
 
+@pytest.mark.matrix
 def test_in_a_process_of_its_own(run: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lstm_lm", "evaluate", "device=cpu"],

@@ -17,43 +17,47 @@ def said(config: dict[str, Any], key: str) -> Any:
     return value
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "value"),
-    [
-        ("trainer.max_steps", "3", 3),
-        ("trainer.max_epochs", "-1", -1),
-        ("trainer.min_steps", "2", 2),
-        ("trainer.accumulate_grad_batches", "2", 2),
-        ("trainer.log_every_n_steps", "7", 7),
-        ("trainer.limit_train_batches", "0.5", 0.5),
-        ("trainer.limit_val_batches", "2", 2),
-        ("trainer.overfit_batches", "2", 2),
-        ("trainer.val_check_interval", "0.25", 0.25),
-        ("trainer.check_val_every_n_epoch", "2", 2),
-        ("trainer.num_sanity_val_steps", "1", 1),
-        ("trainer.gradient_clip_val", "null", None),
-        ("trainer.detect_anomaly", "True", True),
-        ("seed", "17", 17),
-        ("data.batch_size", "4", 4),
-        ("data.validation_fraction", ".2", 0.2),
-        ("model.hidden_size", "16", 16),
-        ("model.dropout", "0", 0),
-        ("optimizer.lr", "1e-3", 1e-3),
-        ("scheduler.warmup", "0.1", 0.1),
-        ("runtime.threads", "2", 2),
-        ("callbacks.samples.length", "0", 0),
-        ("callbacks.checkpoint.every_n_minutes", "1", 1),
-        ("logger.tensorboard", "false", False),
-    ],
-)
-def test_a_number_of_the_environment_is_a_number(
-    key: str, text: str, value: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FROM_OUTSIDE", text)
-    for line in (f"{key}=${{oc.env:FROM_OUTSIDE}}", f"{key}=${{oc.env:NOT_SET_ANYWHERE,{text}}}"):
-        found = said(config := lstm_lm.compose(line), key)
-        assert (found, type(found)) == (value, type(value))
-        TrainConfig.parse(config)
+NUMBERS = {
+    "trainer.max_steps": ("3", 3),
+    "trainer.max_epochs": ("-1", -1),
+    "trainer.min_steps": ("2", 2),
+    "trainer.accumulate_grad_batches": ("2", 2),
+    "trainer.log_every_n_steps": ("7", 7),
+    "trainer.limit_train_batches": ("0.5", 0.5),
+    "trainer.limit_val_batches": ("2", 2),
+    "trainer.overfit_batches": ("2", 2),
+    "trainer.val_check_interval": ("0.25", 0.25),
+    "trainer.check_val_every_n_epoch": ("2", 2),
+    "trainer.num_sanity_val_steps": ("1", 1),
+    "trainer.gradient_clip_val": ("null", None),
+    "trainer.detect_anomaly": ("True", True),
+    "seed": ("17", 17),
+    "data.batch_size": ("4", 4),
+    "data.validation_fraction": (".2", 0.2),
+    "model.hidden_size": ("16", 16),
+    "model.dropout": ("0", 0),
+    "optimizer.lr": ("1e-3", 1e-3),
+    "scheduler.warmup": ("0.1", 0.1),
+    "runtime.threads": ("2", 2),
+    "callbacks.samples.length": ("0", 0),
+    "callbacks.checkpoint.every_n_minutes": ("1", 1),
+    "logger.tensorboard": ("false", False),
+}
+"""By key: what the environment says, and what it stands for."""
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_a_number_of_the_environment_is_a_number(default: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = []
+    for number, (key, (text, _)) in enumerate(NUMBERS.items()):
+        monkeypatch.setenv(f"FROM_OUTSIDE_{number}", text)
+        asked = f"NOT_SET_ANYWHERE,{text}" if default else f"FROM_OUTSIDE_{number}"
+        lines.append(f"{key}=${{oc.env:{asked}}}")
+    config = lstm_lm.compose(*lines)
+    for key, (_, value) in NUMBERS.items():
+        found = said(config, key)
+        assert (found, type(found)) == (value, type(value)), key
+    TrainConfig.parse(config)
 
 
 def test_what_goes_through_other_keys_is_a_number_too(monkeypatch: pytest.MonkeyPatch) -> None:

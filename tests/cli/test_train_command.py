@@ -185,8 +185,10 @@ def test_an_error_of_the_program_keeps_its_traceback_and_its_place(stand_in: Sta
     assert "Error executing job" not in said.err, "Hydra's own handler has no part in it"
 
 
-def test_the_real_thing_leaves_a_run(trained: Path) -> None:
-    [folder] = (trained / "outputs").iterdir()
+def test_the_real_thing_leaves_a_run(own_folder: Path, corpus: list[str]) -> None:
+    said = apart("train.py", *TINY, *corpus, cwd=own_folder)
+    assert said.status == 0, said.err
+    [folder] = (own_folder / "outputs").iterdir()
     run = RunDirectory(folder)
     done = summary.read(run.summary)
     assert done.status == "completed"
@@ -196,27 +198,29 @@ def test_the_real_thing_leaves_a_run(trained: Path) -> None:
     assert run.config.is_file()
 
 
-def test_a_text_that_is_missing(own_folder: Path) -> None:
-    said = apart("train.py", *TINY, "data.path=not there (yet).txt", cwd=own_folder)
+def test_a_text_that_is_missing(here: Here, own_folder: Path) -> None:
+    said = here("train", *TINY, "data.path=not there (yet).txt")
     assert "not there (yet).txt" in said.refused()
     assert list(own_folder.iterdir()) == [], "nothing is left"
 
 
-def test_a_text_that_is_too_short_does_not_block_the_corrected_command(own_folder: Path, corpus: list[str]) -> None:
+def test_a_text_that_is_too_short_does_not_block_the_corrected_command(
+    here: Here, own_folder: Path, corpus: list[str]
+) -> None:
     (own_folder / "runs").mkdir()
     command = [*TINY, *corpus, "hydra.run.dir=runs/deep/mine"]
-    said = apart("train.py", *command, "data.batch_size=5000", cwd=own_folder)
+    said = here("train", *command, "data.batch_size=5000")
     assert "too short" in said.refused()
     assert list(own_folder.rglob("*")) == [own_folder / "runs"], "nothing is left of what was made"
-    assert apart("train.py", *command, cwd=own_folder).status == 0
+    assert here("train", *command).status == 0
     before = {path: path.read_bytes() for path in own_folder.rglob("*") if path.is_file()}
-    said = apart("train.py", *command, "data.path=gone.txt", "resume=force", "trainer.max_steps=9", cwd=own_folder)
+    said = here("train", *command, "data.path=gone.txt", "resume=force", "trainer.max_steps=9")
     assert "gone.txt" in said.refused()
     assert {path: path.read_bytes() for path in own_folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_precision_that_a_cpu_does_not_have(own_folder: Path, corpus: list[str]) -> None:
-    said = apart("train.py", *TINY, *corpus, "precision=16-mixed", cwd=own_folder)
+def test_a_precision_that_a_cpu_does_not_have(here: Here, own_folder: Path, corpus: list[str]) -> None:
+    said = here("train", *TINY, *corpus, "precision=16-mixed")
     assert "bf16-mixed" in said.refused()
     assert list(own_folder.iterdir()) == []
 
@@ -258,8 +262,11 @@ def test_a_strategy_that_cannot_run_the_model_is_refused_before_training(
 @pytest.mark.posix
 @pytest.mark.parametrize(
     ("number", "status", "forward"),
-    [(signal.SIGINT, 130, ()), (signal.SIGTERM, 143, ()), (signal.SIGINT, 130, PIPELINED)],
-    ids=["Ctrl-C", "SIGTERM", "Ctrl-C while workers run"],
+    [
+        pytest.param(signal.SIGINT, 130, (), id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, (), id="SIGTERM", marks=pytest.mark.matrix),
+        pytest.param(signal.SIGINT, 130, PIPELINED, id="Ctrl-C while workers run", marks=pytest.mark.matrix),
+    ],
 )
 def test_a_signal_ends_a_run_with_a_checkpoint(
     number: signal.Signals, status: int, forward: tuple[str, ...], own_folder: Path, corpus: list[str]
