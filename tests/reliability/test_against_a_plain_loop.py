@@ -23,7 +23,7 @@ import lstm_lm
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.data.window_lengths import bounds
 
-DEFAULT, MORE = 20, 320
+DEFAULT, TRIED, MORE = 6, 20, 320
 
 
 @cache
@@ -112,17 +112,23 @@ def check(number: int, folder: Path) -> None:
 
 
 def test_every_value_of_every_setting_is_among_the_draws_that_are_always_tried() -> None:
-    tried = [draws.draw(number) for number in range(DEFAULT)]
+    tried = [draws.draw(number) for number in range(TRIED)]
     for key, values in draws.VALUES.items():
         assert set(map(repr, values)) == {repr(drawn[key]) for drawn in tried}, key
 
 
-@pytest.mark.parametrize("number", [pytest.param(number, id=f"draw-{number}-") for number in range(DEFAULT)])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, id=f"draw-{number}-", marks=() if number < DEFAULT else pytest.mark.matrix)
+        for number in range(TRIED)
+    ],
+)
 def test_a_run_is_what_a_plain_loop_makes_of_its_settings(number: int, tmp_path: Path) -> None:
     check(number, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [pytest.param(number, id=f"draw-{number}-") for number in range(DEFAULT, MORE)])
+@pytest.mark.parametrize("number", [pytest.param(number, id=f"draw-{number}-") for number in range(TRIED, MORE)])
 def test_many_runs_are_what_a_plain_loop_makes_of_their_settings(number: int, tmp_path: Path) -> None:
     check(number, tmp_path)

@@ -10,6 +10,7 @@ import pytest
 from counted import counted, refused_well
 from hypothesis import strategies as st
 from odd_values import ANYTHING, NUMBERS, WORDS
+from tiers import first
 
 import lstm_lm
 from lstm_lm.errors import RunError, UserError
@@ -106,7 +107,7 @@ def _is_large(value: Any) -> bool:
     return isinstance(value, (int, float)) and not abs(value) <= LARGEST_TRAINED
 
 
-@pytest.mark.parametrize("model", ["lstm", "gru", "rnn", "transformer", "ffn"])
+@pytest.mark.parametrize("model", first(["lstm", "gru", "rnn", "transformer", "ffn"]))
 def test_any_value_in_any_field_is_taken_or_refused_by_name(model: str, small_config: Config) -> None:
     config = small_config(f"model={model}", "model.num_layers=1") if model != "lstm" else small_config()
     counts = check(config, 400)
@@ -121,20 +122,20 @@ def test_what_is_taken_trains(small_config: Config, tmp_path: Path, monkeypatch:
 
 
 def test_a_section_that_is_missing_or_of_another_kind_is_refused(small_config: Config) -> None:
+    config = small_config()
     for section in SECTIONS:
         for value in (None, [], "x", 3):
-            message = tried(changed(small_config(), (section,), value))
+            message = tried(changed(config, (section,), value))
             assert message is not None
             assert section in message
-        config = small_config()
-        del config[section]
         with pytest.raises(UserError, match=section):
-            TrainConfig.parse(config)
+            TrainConfig.parse({name: value for name, value in config.items() if name != section})
 
 
 def test_an_unknown_key_is_refused_by_name_in_every_section(small_config: Config) -> None:
+    config = small_config()
     for section in SECTIONS:
-        message = tried(changed(small_config(), (section, "nonsense"), 1))
+        message = tried(changed(config, (section, "nonsense"), 1))
         assert message is not None, section
         assert "nonsense" in message
 

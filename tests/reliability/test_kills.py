@@ -42,8 +42,13 @@ def check(config: dict[str, Any], folder: Path, kills: list[Kill], steps: int = 
     return report
 
 
+def test_a_run_that_is_killed_ends_as_if_it_had_not_been(small_config: Config, tmp_path: Path) -> None:
+    check(small_config(*SETTINGS, *MODELS["lstm"]), tmp_path, [Kill("write", 16), Kill("validation", 30)])
+
+
+@pytest.mark.matrix
 @pytest.mark.parametrize("model", ["lstm", "transformer"])
-def test_a_run_that_is_killed_ends_as_if_it_had_not_been(model: str, small_config: Config, tmp_path: Path) -> None:
+def test_wherever_it_is_killed(model: str, small_config: Config, tmp_path: Path) -> None:
     kills = [Kill("step", 7), Kill("write", 16), Kill("start", 0), Kill("validation", 30), Kill("step", 45)]
     check(small_config(*SETTINGS, *MODELS[model]), tmp_path, kills)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiers import smallest
 
 import lstm_lm
 
@@ -81,7 +82,7 @@ def check_training(text: Path, cache: Path, folder: Path, steps: int, most_growt
 
 
 @linux
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("tokenizer", smallest(TOKENIZERS, "char"))
 def test_encoding_takes_little_more_memory_than_the_imports(tokenizer: str, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     write_text(text, 16)
@@ -89,6 +90,7 @@ def test_encoding_takes_little_more_memory_than_the_imports(tokenizer: str, tmp_
 
 
 @linux
+@pytest.mark.matrix
 def test_training_takes_no_more_memory_the_longer_it_lasts(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     write_text(text, 4)
