@@ -1,6 +1,7 @@
 """A finished study without a single run: rows of the real `conf/study`, and figures that a test makes up."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import lstm_lm
 from lstm_lm.sweeps.options import StudyOptions
 from lstm_lm.sweeps.records import Record, Stage, Status
 from lstm_lm.sweeps.results import Outcome, Results
-from lstm_lm.sweeps.rows import Row, make_plan
+from lstm_lm.sweeps.rows import Plan, Row, make_plan
 from lstm_lm.sweeps.study import Study
 
 Figures = Callable[[Row, int], dict[str, Any] | str]
@@ -21,7 +22,7 @@ def results(
     figures: Figures,
     *,
     arms: list[str] | None = None,
-    typed: dict[str, list[str]] | None = None,
+    device: str | None = None,
 ) -> Results:
     """The results of `study=NAME` with three repetitions.
 
@@ -30,17 +31,25 @@ def results(
         folder: its folder; nothing is written into it.
         figures: of each run.
         arms: the only ones that there are; None: all.
-        typed: overrides of the command line, by key.
+        device: the one that was typed for all of them.
     """
-    section = lstm_lm.compose(f"study={name}")["study"]
-    section["arms"] = {arm: rows for arm, rows in section["arms"].items() if arms is None or arm in arms}
-    options = StudyOptions.read(section)
-    plan = make_plan(
-        options, typed or {}, lambda lines, config_name="train": lstm_lm.compose(*lines, config_name=config_name)
-    )
+    plan = _plan(name, arms and tuple(arms), device)
     study = Study(folder, plan.rows, 3, 1, 60.0, "a made-up machine")
     outcomes = [_outcome(study, row, number, figures(row, number)) for row in plan.rows for number in (1, 2, 3)]
     return Results(study, plan, outcomes)
+
+
+@cache
+def _plan(name: str, arms: tuple[str, ...] | None, device: str | None) -> Plan:
+    """Of a study's rows, which take seconds to compose."""
+    section = lstm_lm.compose(f"study={name}")["study"]
+    section["arms"] = {arm: rows for arm, rows in section["arms"].items() if arms is None or arm in arms}
+    typed = {"device": [f"device={device}"]} if device else {}
+    return make_plan(
+        StudyOptions.read(section),
+        typed,
+        lambda lines, config_name="train": lstm_lm.compose(*lines, config_name=config_name),
+    )
 
 
 def _outcome(study: Study, row: Row, repetition: int, found: dict[str, Any] | str) -> Outcome:

@@ -85,8 +85,7 @@ def test_tuning_tells_what_differs_what_does_not_and_what_cannot(tmp_path: Path)
 
 
 def test_tuning_calls_a_gpus_setting_idle_on_a_cpu(tmp_path: Path) -> None:
-    typed = {"device": ["device=cpu"]}
-    found = results("tuning", tmp_path, tuned, arms=["default", "cudnn_benchmark"], typed=typed)
+    found = results("tuning", tmp_path, tuned, arms=["default", "cudnn_benchmark"], device="cpu")
     text = "\n".join(find_report("tuning").findings(found))
     assert "- `runtime.cudnn_benchmark=true`: `runtime.cudnn_benchmark` means nothing on a CPU" in text
 
