@@ -38,7 +38,7 @@ def command_of(launcher: str, *more: str) -> list[str]:
     return ["-m", *LAUNCHERS[launcher], *more, "hydra.sweep.dir=swept"]
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_a_launcher_may_run_the_jobs_in_other_processes(launcher: str, own_folder: Path, corpus: list[str]) -> None:
     """Side by side; table and exit status tell of all of them, and the same again does what is missing."""
@@ -59,7 +59,7 @@ def test_a_launcher_may_run_the_jobs_in_other_processes(launcher: str, own_folde
     assert summary.read(own_folder / "swept" / "1_precision=32-true" / "summary.json") == good
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_what_an_earlier_sweep_has_left_is_not_taken_for_this_ones(
     here: Here, own_folder: Path, corpus: list[str]
 ) -> None:
@@ -78,7 +78,7 @@ def test_what_an_earlier_sweep_has_left_is_not_taken_for_this_ones(
         assert "was trained with other settings" in said.err
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.posix
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_job_that_is_killed_leaves_the_others_alone(launcher: str, own_folder: Path, corpus: list[str]) -> None:
@@ -103,7 +103,7 @@ def logged_by(folder: Path, words: str) -> int:
     return sum(log.read_text().count(words) for log in folder.glob("swept/.submitit/**/*_log.out"))
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.posix
 def test_a_worker_of_joblib_that_is_killed_ends_the_sweep_with_a_word(own_folder: Path, corpus: list[str]) -> None:
     with Underway(command_of("joblib", *TINY, *corpus, *LONG, "seed=1,2"), own_folder) as sweep:
@@ -120,7 +120,7 @@ def test_a_worker_of_joblib_that_is_killed_ends_the_sweep_with_a_word(own_folder
     assert "hydra.sweep.dir=swept does what is missing" in told[1]
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.posix
 def test_a_job_that_submitit_is_told_to_pre_empt_is_started_again_and_goes_on(
     own_folder: Path, corpus: list[str]
@@ -150,7 +150,7 @@ def test_a_sweep_whose_jobs_have_not_even_begun_is_no_success(
     assert err.splitlines()[1] == "error: job 2: its process has ended before the job began"
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.posix
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_sweep_that_is_ended_leaves_no_job_at_work(
