@@ -41,14 +41,14 @@ ARMS: dict[str, Any] = {
 BASELINES = {"float32": {"model.num_layers": None}}
 
 
-def plant(monkeypatch: pytest.MonkeyPatch) -> None:
+def plant(monkeypatch: pytest.MonkeyPatch, arms: dict[str, Any] = ARMS) -> None:
     """Give the study other arms."""
 
     def planted(*lines: str, config_name: str = "train") -> dict[str, Any]:
         config = compose(*lines, config_name=config_name)
         if "study" in config:
             settings = {**config["study"]["settings"], "forward": "stepwise"}
-            config["study"] |= {"arms": ARMS, "baselines": BASELINES, "settings": settings}
+            config["study"] |= {"arms": arms, "baselines": BASELINES, "settings": settings}
         return config
 
     monkeypatch.setattr(study_command, "compose", planted)
@@ -91,6 +91,20 @@ def in_process(argv: list[str]) -> Said:
     return Said(status, out.getvalue(), err.getvalue())
 
 
+def test_a_study_of_two_rows_ends_in_a_report_a_table_and_a_picture(
+    own_folder: Path, corpus: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, {"plain": ARMS["plain"]})
+    said = in_process([*("study.repetitions=1" if "repetitions" in line else line for line in ROWS), *corpus])
+    assert said.status == 0, said
+    assert "1 completed, 1 skipped" in said.out
+    assert {"report.md", "results.csv", "precision_compile.png"} <= {path.name for path in FOLDER.iterdir()}
+    [done, skipped] = table(own_folder)
+    assert float(done["train.loss"]) == summaries(own_folder)[0]["train"]["loss"]
+    assert "a CPU has no float16 mixed precision" in skipped["reason"]
+
+
+@pytest.mark.matrix
 def test_it_ends_in_a_report_a_table_and_a_picture(done: tuple[Path, Said]) -> None:
     folder, said = done
     assert said.status == 1, said  # a row has failed
@@ -104,6 +118,7 @@ def completed(folder: Path, arm: str) -> list[dict[str, str]]:
     return [line for line in table(folder) if line["status"] == "completed" and line["arm"] == arm]
 
 
+@pytest.mark.matrix
 def test_the_report_and_the_table_hold_the_figures_of_the_runs(done: tuple[Path, Said]) -> None:
     folder, _ = done
     speeds = []
@@ -118,6 +133,7 @@ def test_the_report_and_the_table_hold_the_figures_of_the_runs(done: tuple[Path,
     assert f"{sum(speeds) / 2:,.0f} ({min(speeds):,.0f}..{max(speeds):,.0f})" in page(folder)
 
 
+@pytest.mark.matrix
 def test_a_row_that_cannot_run_here_is_skipped_with_its_reason(done: tuple[Path, Said]) -> None:
     folder, _ = done
     skipped = [line for line in table(folder) if line["status"] == "skipped"]
@@ -129,6 +145,7 @@ def test_a_row_that_cannot_run_here_is_skipped_with_its_reason(done: tuple[Path,
     assert all(summary["reason"] == skipped[0]["reason"] for summary in said)
 
 
+@pytest.mark.matrix
 def test_a_row_that_fails_is_listed_with_its_error(done: tuple[Path, Said]) -> None:
     folder, _ = done
     failed = [line for line in table(folder) if line["status"] == "failed"]
@@ -137,6 +154,7 @@ def test_a_row_that_fails_is_listed_with_its_error(done: tuple[Path, Said]) -> N
     assert re.search(r"## Failed\n\n- `.*optimizer.lr=-1.0", page(folder))
 
 
+@pytest.mark.matrix
 def test_a_slow_row_shows_as_slow(done: tuple[Path, Said]) -> None:
     folder, _ = done
     speeds = {
@@ -150,6 +168,7 @@ def test_a_slow_row_shows_as_slow(done: tuple[Path, Said]) -> None:
     assert f"- {told}\n" in page(folder)
 
 
+@pytest.mark.matrix
 def test_the_report_gives_the_command_that_runs_a_row_again(done: tuple[Path, Said], here: Here) -> None:
     folder, _ = done
     first = completed(folder, "plain")[0]
@@ -164,6 +183,7 @@ def test_the_report_gives_the_command_that_runs_a_row_again(done: tuple[Path, Sa
     assert json.loads((run / "summary.json").read_text())["train"]["loss"] == float(first["train.loss"])
 
 
+@pytest.mark.matrix
 def test_run_again_it_does_only_what_is_missing(
     done: tuple[Path, Said], corpus: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +204,7 @@ def test_run_again_it_does_only_what_is_missing(
     assert "4 completed, 2 failed, 2 skipped" in said.out
 
 
+@pytest.mark.matrix
 @pytest.mark.posix
 def test_a_signal_ends_it_with_a_report_and_run_again_it_finishes_the_rest(tmp_path: Path, corpus: list[str]) -> None:
     argv = [*ROWS, *corpus, "precision=32-true,64-true", "compile=none", "study.repetitions=1"]
