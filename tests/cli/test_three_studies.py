@@ -12,6 +12,8 @@ from cli_commands import Here, Said
 from lstm_lm.cli import study as study_command
 from lstm_lm.cli.compose import compose
 
+pytestmark = pytest.mark.matrix
+
 TINY = [
     "data=text",
     "data.batch_size=2",
