@@ -1,6 +1,7 @@
 """Every study of `conf/study`, in both sizes: its rows are accepted, and its comparisons find their rows."""
 
 import pytest
+from tiers import first
 
 import lstm_lm
 from lstm_lm.cli.groups import options_of
@@ -11,7 +12,7 @@ from lstm_lm.sweeps.rows import make_plan
 from lstm_lm.training.config import TrainConfig
 
 
-@pytest.mark.parametrize("size", ["small", "full"])
+@pytest.mark.parametrize("size", first(["small", "full"]))
 @pytest.mark.parametrize("name", options_of("study"))
 def test_every_row_is_accepted_and_every_baseline_is_found(name: str, size: str) -> None:
     study = StudyOptions.read(lstm_lm.compose(f"study={name}", f"study.size={size}")["study"])
