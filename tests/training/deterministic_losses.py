@@ -46,8 +46,8 @@ def exact_weights(model: RecurrentLanguageModel) -> None:
         parameter.data.copy_(torch.tensor(drawn).view_as(parameter))
 
 
-def train(forward: str, precision: str, folder: Path) -> list[float]:
-    """The losses of 50 steps, nats per token; the run lies in `folder`/run."""
+def train(forward: str, precision: str, folder: Path, steps: int = 50) -> list[float]:
+    """The loss of each step, nats per token; the run lies in `folder`/run."""
     text = folder / "synthetic.txt"
     text.write_text(synthetic_text())
     config = lstm_lm.compose(
@@ -62,8 +62,8 @@ def train(forward: str, precision: str, folder: Path) -> list[float]:
             "optimizer.betas=[0.9,0.99]",
             "optimizer.weight_decay=0.01",
         ),
-        *("trainer.max_steps=50", "trainer.max_epochs=-1", "device=cpu", "runtime.threads=2", "deterministic=true"),
-        *(f"forward={forward}", f"precision={precision}"),
+        *(f"trainer.max_steps={steps}", "trainer.max_epochs=-1"),
+        *("device=cpu", "runtime.threads=2", "deterministic=true", f"forward={forward}", f"precision={precision}"),
     )
     exact = patch.object(RecurrentLanguageModel, "reset_parameters", exact_weights)
     with exact if precision == "64-true" else nullcontext():
