@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from tiers import first
 
 import lstm_lm
 from lstm_lm.data.module import TextDataModule
@@ -54,7 +55,7 @@ def config(small_config: Config) -> Config:
     return lambda *overrides: small_config(*TWO_EPOCHS, *TIED, *overrides)
 
 
-@pytest.mark.parametrize("how", [EMA, ASGD], ids=["ema", "asgd"])
+@pytest.mark.parametrize("how", first([EMA, ASGD]), ids=["ema", "asgd"])
 def test_a_resumed_run_ends_with_the_very_weights_and_average_of_the_whole_run(
     how: tuple[str, ...], config: Config, tmp_path: Path
 ) -> None:
@@ -76,8 +77,11 @@ def first_setback(run: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     ("how", "stop"),
-    [(EMA, 43), (EMA, 70), (ASGD, None)],
-    ids=["at an epoch's end", "after training", "within an epoch"],
+    [
+        pytest.param(EMA, 43, id="at an epoch's end"),
+        pytest.param(EMA, 70, id="after training", marks=pytest.mark.matrix),
+        pytest.param(ASGD, None, id="within an epoch", marks=pytest.mark.matrix),
+    ],
 )
 def test_continued_from_the_best_it_takes_the_same_steps(
     how: tuple[str, ...], stop: int | None, config: Config, tmp_path: Path
