@@ -61,6 +61,7 @@ def test_a_forward_strategy_is_refused_before_data_is_read(name: str, small_conf
     assert len(str(caught.value).splitlines()) <= 2
 
 
+@pytest.mark.matrix
 @each
 def test_compiled_it_takes_the_same_steps_in_few_graphs(name: str, small_config: Config, tmp_path: Path) -> None:
     """43 windows are an epoch, the last one shorter: it must not compile again."""
