@@ -12,6 +12,7 @@ import pytest
 import torch
 from rounding import bound, of_losses
 from test_runtime import changed, everything
+from tiers import first, smallest
 
 import lstm_lm
 from lstm_lm.cells.gru import GRU
@@ -78,6 +79,7 @@ def test_fifty_steps_are_the_same_under_every_strategy(small_config: Config, tmp
         assert validated[way] == pytest.approx(validated["fused"], rel=0, abs=allowed), way
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("cell", ["model=gru", "model=rnn", "model=rnn model.activation=relu"])
 def test_fifty_steps_of_other_cells_are_the_same_under_every_strategy(
     cell: str, small_config: Config, tmp_path: Path
@@ -94,7 +96,7 @@ def test_fifty_steps_of_other_cells_are_the_same_under_every_strategy(
         assert each == pytest.approx(found["fused"], rel=0, abs=allowed), way
 
 
-@pytest.mark.parametrize("order", [list(WAYS), [*reversed(WAYS)]], ids=["there", "and back"])
+@pytest.mark.parametrize("order", first([list(WAYS), [*reversed(WAYS)]]), ids=["there", "and back"])
 def test_a_checkpoint_continues_under_another_strategy(order: list[str], small_config: Config, tmp_path: Path) -> None:
     """Each takes over from the one before; together they take the steps that one alone takes."""
     every = (*DEEP, "scheduler=constant")
@@ -109,7 +111,7 @@ def test_a_checkpoint_continues_under_another_strategy(order: list[str], small_c
     assert losses(tmp_path / "relay") == pytest.approx(alone, rel=0, abs=rounding_of("lstm", alone))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", smallest(WAYS, "pipelined on two devices"))
 def test_what_one_strategy_trained_every_other_loads(way: str, small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config(*DEEP, *WAYS[way], "trainer.max_steps=3"), tmp_path / "run")
     before = threads()
@@ -228,6 +230,7 @@ def test_tuning_ends_the_threads_of_what_it_tried(small_config: Config, tmp_path
     assert threads() == before
 
 
+@pytest.mark.matrix
 def test_jobs_that_alternate_strategy_and_compiling_are_what_each_is_alone(
     small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
