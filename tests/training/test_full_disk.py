@@ -151,6 +151,7 @@ lstm_lm.train(order["config"], order["run_dir"], console=Console(width=300))
 """
 
 
+@pytest.mark.matrix
 @pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="a limit on the size of files, for a disk that is full"
 )
