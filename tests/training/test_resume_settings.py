@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiers import first, smallest
 from torch import Tensor
 
 import lstm_lm
@@ -80,7 +81,7 @@ def final(run: Path) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", smallest(SETTINGS, "overfit, a share", "validation across epochs"))
 def test_the_same_windows_and_weights_to_the_bit(setting: str, small_config: Config, tmp_path: Path) -> None:
     config = small_config(*EVERY_STEP, *SETTINGS[setting])
     whole, parts = Watch(), Watch()
@@ -95,8 +96,8 @@ def test_the_same_windows_and_weights_to_the_bit(setting: str, small_config: Con
         assert torch.equal(final(tmp_path / "killed")[name], tensor), name
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("averaging", ["none", "ema"])
+@pytest.mark.parametrize("precision", smallest(PRECISIONS, "bf16-mixed"))
+@pytest.mark.parametrize("averaging", first(["ema", "none"]))
 def test_weights_keep_all_their_digits(precision: str, averaging: str, small_config: Config, tmp_path: Path) -> None:
     config = small_config(*EVERY_STEP, "trainer.max_steps=9", f"precision={precision}", f"averaging={averaging}")
     whole = lstm_lm.train(config, tmp_path / "whole")
