@@ -16,6 +16,7 @@ import pytest
 import torch
 import torch._dynamo
 import torch._inductor.config
+from tiers import first
 
 import lstm_lm
 from lstm_lm import limits
@@ -122,7 +123,7 @@ EVERY_SETTING = (
 
 
 @pytest.mark.parametrize("ends", ["well", "in a failure", "in an interruption"])
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "64-true"])
+@pytest.mark.parametrize("precision", first(["64-true", "bf16-mixed", "32-true"]))
 @pytest.mark.usefixtures("unusual")
 def test_a_run_leaves_the_process_as_it_was(
     ends: str, precision: str, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
