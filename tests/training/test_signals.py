@@ -40,7 +40,13 @@ lstm_lm.train(order["config"], order["run_dir"])
 
 
 @pytest.mark.posix
-@pytest.mark.parametrize(("prefix", "status"), [((), 129), (("nohup",), None)], ids=["alone", "with nohup"])
+@pytest.mark.parametrize(
+    ("prefix", "status"),
+    [
+        pytest.param((), 129, id="alone"),
+        pytest.param(("nohup",), None, id="with nohup", marks=pytest.mark.matrix),
+    ],
+)
 def test_a_terminal_that_is_closed_ends_a_run_with_a_checkpoint(
     prefix: tuple[str, ...], status: int | None, small_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
