@@ -37,6 +37,7 @@ except Interrupted as error:
 """
 
 
+@pytest.mark.matrix
 @pytest.mark.posix
 @pytest.mark.parametrize(
     ("number", "to_group", "status"),
