@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from tiers import smallest
 
 import lstm_lm
 from lstm_lm.data.module import TextDataModule
@@ -82,7 +83,7 @@ def test_checkpoints_load_as_plain_data_and_carry_all_that_a_resume_needs(small_
 DROPOUTS = ("model.num_layers=2", "model.dropout=0.3")
 
 
-@pytest.mark.parametrize("stopped_at", [5, 37, 43, 60])
+@pytest.mark.parametrize("stopped_at", smallest([5, 37, 43, 60], 60))
 def test_a_resumed_run_takes_the_very_steps_that_the_whole_run_takes(
     stopped_at: int, small_config: Config, tmp_path: Path
 ) -> None:
@@ -307,8 +308,8 @@ def test_the_validation_loss_is_the_sum_over_all_tokens_in_every_precision(
 
 
 def test_a_few_windows_again_and_again_are_learnt_by_heart(small_config: Config, tmp_path: Path) -> None:
-    config = small_config("trainer.overfit_batches=1", "trainer.max_epochs=300", "optimizer.lr=1e-2")
-    config["trainer"]["log_every_n_steps"] = 100
+    few = ("trainer.overfit_batches=1", "trainer.max_epochs=300", "optimizer.lr=1e-2")
+    config = small_config(*few, "trainer.log_every_n_steps=100", "trainer.check_val_every_n_epoch=100")
     assert (lstm_lm.train(config, tmp_path / "run").train.loss or 9) < 0.1
 
 
