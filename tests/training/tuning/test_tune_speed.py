@@ -99,6 +99,7 @@ def test_a_resumed_run_keeps_the_choice_and_measures_nothing(
         assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
+@pytest.mark.matrix
 def test_a_resumed_run_may_set_by_hand_what_was_chosen(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config(*QUICK, "precision=auto"), tmp_path / "run")
     config = small_config(*QUICK, "precision=64-true", "trainer.max_steps=5", "resume=auto")
