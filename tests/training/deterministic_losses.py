@@ -46,7 +46,7 @@ def exact_weights(model: RecurrentLanguageModel) -> None:
         parameter.data.copy_(torch.tensor(drawn).view_as(parameter))
 
 
-def train(forward: str, precision: str, folder: Path, steps: int = 50) -> list[float]:
+def train(forward: str, precision: str, folder: Path, *, steps: int = 50, threads: int = 1) -> list[float]:
     """The loss of each step, nats per token; the run lies in `folder`/run."""
     text = folder / "synthetic.txt"
     text.write_text(synthetic_text())
@@ -63,7 +63,13 @@ def train(forward: str, precision: str, folder: Path, steps: int = 50) -> list[f
             "optimizer.weight_decay=0.01",
         ),
         *(f"trainer.max_steps={steps}", "trainer.max_epochs=-1"),
-        *("device=cpu", "runtime.threads=2", "deterministic=true", f"forward={forward}", f"precision={precision}"),
+        *(
+            "device=cpu",
+            f"runtime.threads={threads}",
+            "deterministic=true",
+            f"forward={forward}",
+            f"precision={precision}",
+        ),
     )
     exact = patch.object(RecurrentLanguageModel, "reset_parameters", exact_weights)
     with exact if precision == "64-true" else nullcontext():

@@ -23,7 +23,7 @@ def test_the_same_run_twice_is_the_same_to_the_bit(forward: str, tmp_path: Path)
     losses = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        losses.append(train(forward, "32-true", tmp_path / name, steps=10))
+        losses.append(train(forward, "32-true", tmp_path / name, steps=10, threads=2))
         ends.append(checkpoint_file.load(tmp_path / name / "run" / "checkpoints" / "last.ckpt")["state_dict"])
     assert len(losses[0]) == 10
     assert losses[0] == losses[1]
