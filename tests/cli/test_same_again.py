@@ -25,12 +25,12 @@ def test_a_run(typed: str, resumable: bool, stand_in: StandIn, here: Here) -> No
     ("typed", "resumable"),
     [
         ("hydra.sweep.dir=swept", True),
-        ("hydra.sweep.dir=swept resume=auto", True),
         ("hydra.sweep.dir=swept resume=never", False),
-        ("hydra.sweep.dir=swept/${now:%H-%M}", False),
-        ("hydra.run.dir=runs/big resume=auto", False),
         ("resume=auto", False),
-        ("", False),
+        pytest.param("hydra.sweep.dir=swept resume=auto", True, marks=pytest.mark.matrix),
+        pytest.param("hydra.sweep.dir=swept/${now:%H-%M}", False, marks=pytest.mark.matrix),
+        pytest.param("hydra.run.dir=runs/big resume=auto", False, marks=pytest.mark.matrix),
+        pytest.param("", False, marks=pytest.mark.matrix),
     ],
 )
 def test_a_sweeps_jobs(typed: str, resumable: bool, stand_in: StandIn, here: Here) -> None:
