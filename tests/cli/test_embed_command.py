@@ -1,20 +1,33 @@
 """`embed` from the command line: files, what is said, and what is refused."""
 
+import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_commands import TINY, Here
 
+from lstm_lm.cli.main import main
+
 AUTOENCODER = ["experiment=autoencoder", *TINY, "model.latent_size=3", "hydra.run.dir=outputs/run"]
 
 
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -> Path:
+    folder = tmp_path_factory.mktemp("autoencoder")
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
+        patch.chdir(folder)
+        assert main(["train", *AUTOENCODER, *corpus]) == 0
+    assert "embed run=outputs/run data.path=FILE out=FILE.npy" in out.getvalue()
+    return folder
+
+
 @pytest.fixture
-def run(here: Here, corpus: list[str], own_folder: Path) -> Path:
+def run(autoencoder: Path, own_folder: Path) -> Path:
     """A trained autoencoder in `outputs/run`, and a text of four lines."""
-    said = here("train", *AUTOENCODER, *corpus)
-    assert said.status == 0, said.err
-    assert "embed run=outputs/run data.path=FILE out=FILE.npy" in said.out
+    shutil.copytree(autoencoder / "outputs", own_folder / "outputs")
     (own_folder / "lines.txt").write_text("the fox\n\nthe lazy dog jumps over\nfox, the = $\n")
     return own_folder
 

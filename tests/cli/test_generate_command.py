@@ -94,13 +94,16 @@ def test_any_prompt_reaches_the_model(prompt: str, generate: Here) -> None:
     assert said.out == f"{prompt}\n"
 
 
-def test_a_prompt_from_a_file_and_from_standard_input(trained: Path, generate: Here, tmp_path: Path) -> None:
+def test_a_prompt_from_a_file_and_from_standard_input(
+    generate: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "it's a prompt, really.txt"
     file.write_text(PROMPT)
     typed = generate(f"prompt={PROMPT}").out
     assert generate(f"prompt_file={file}").out == typed
-    piped = apart("generate.py", "prompt_file=-", "seed=1", "max_new_tokens=30", "device=cpu", cwd=trained, text=PROMPT)
-    assert piped.out == typed
+    with file.open("rb") as piped, io.TextIOWrapper(piped) as standard_input:
+        monkeypatch.setattr(sys, "stdin", standard_input)
+        assert generate("prompt_file=-").out == typed
 
 
 def test_several_texts_one_after_the_other(generate: Here) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cli_commands import ROOT, TINY, Here, StandIn, apart
 from omegaconf import OmegaConf
+from tiers import first
 
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs import summary
@@ -106,27 +107,33 @@ def test_flags_and_overrides_in_any_order(here: Here) -> None:
     ("typed", "told"),
     [
         ("model.hidden_size=0", ["model.hidden_size=0", "greater than or equal to 1"]),
-        ("model.dropout=1.5", ["model.dropout=1.5", "less than 1"]),
+        pytest.param("model.dropout=1.5", ["model.dropout=1.5", "less than 1"], marks=pytest.mark.matrix),
         ("optimizer.lr=-1", ["optimizer.lr=-1", "greater than 0"]),
-        ("optimizer.lr=nan", ["optimizer.lr=nan", "finite"]),
+        pytest.param("optimizer.lr=nan", ["optimizer.lr=nan", "finite"], marks=pytest.mark.matrix),
         ("seed=-1", ["seed=-1"]),
         ("resume=maybe", ["resume='maybe'", "never"]),
         ("trainer.max_epochs=0", ["trainer.max_epochs", "1 or more"]),
         ("ckpt_path=nothing.ckpt", ["nothing.ckpt"]),
         ("ckpt_path=last", ["last.ckpt"]),
         ("resume=auto init_from=x", ["exclude each other"]),
-        ("ckpt_path=last init_from=x", ["exclude each other"]),
+        pytest.param("ckpt_path=last init_from=x", ["exclude each other"], marks=pytest.mark.matrix),
         ("trainer.max_time=banana", ["trainer.max_time=banana"]),
         ("device=cpu precision=16-mixed", ["bf16-mixed"]),
         ("trainer.num_nodes=2", ["trainer.num_nodes=2"]),
         ("~model", ["model: missing"]),
         ("model.bidirectional=true", ["model.bidirectional"]),
         ("forward=pipelined forward.chunk=0", ["forward.chunk=0", "greater than or equal to 1"]),
-        ("forward=pipelined forward.chunk=2.5", ["forward.chunk=2.5"]),
-        ("forward=pipelined forward.workers=0", ["forward.workers=0", "greater than or equal to 1"]),
-        ("forward=pipelined forward.workers=all", ["forward.workers='all'"]),
-        ("forward=pipelined forward.devices=[]", ["forward.devices"]),
-        ("forward=pipelined forward.devices=[cuda:99]", ["forward.devices", "cuda:99"]),
+        pytest.param("forward=pipelined forward.chunk=2.5", ["forward.chunk=2.5"], marks=pytest.mark.matrix),
+        pytest.param(
+            "forward=pipelined forward.workers=0",
+            ["forward.workers=0", "greater than or equal to 1"],
+            marks=pytest.mark.matrix,
+        ),
+        pytest.param("forward=pipelined forward.workers=all", ["forward.workers='all'"], marks=pytest.mark.matrix),
+        pytest.param("forward=pipelined forward.devices=[]", ["forward.devices"], marks=pytest.mark.matrix),
+        pytest.param(
+            "forward=pipelined forward.devices=[cuda:99]", ["forward.devices", "cuda:99"], marks=pytest.mark.matrix
+        ),
         ("forward=fused forward.chunk=4", ["forward.chunk"]),
     ],
 )
@@ -140,7 +147,7 @@ def test_refused_before_anything_is_written(
     assert list(own_folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("where", ["a_file/run", "/proc/lstm-lm/run"])
+@pytest.mark.parametrize("where", first(["a_file/run", "/proc/lstm-lm/run"]))
 def test_an_output_folder_that_cannot_be_made(where: str, stand_in: StandIn, here: Here, own_folder: Path) -> None:
     (own_folder / "a_file").touch()
     message = here("train", f"hydra.run.dir={where}").refused()

@@ -206,7 +206,7 @@ if told == "told":
     kernel = trials.run_once(LSTM, torch.device("cpu"), torch.bfloat16).kernel
     assert kernel is None, f"it still has a kernel for bfloat16: {kernel}"
 for precision in ("bf16-mixed", "bf16-true", "auto"):
-    for forward in ("fused", "pipelined", "stepwise", "wavefront"):
+    for forward in ("fused", "pipelined", "wavefront"):
         run = f"{folder}/{precision}-{forward}"
         summary = lstm_lm.train(lstm_lm.compose(
             "data=text", f"data.path={text}", f"data.cache_dir={folder}/cache", f"precision={precision}",
