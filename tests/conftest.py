@@ -41,7 +41,7 @@ PROCESSOR = (
     *("test_readme.py", "test_recipes.py", "test_wheel.py", "training/objectives/test_reconstruction.py"),
     *("training/compile", "training/test_deterministic.py", "training/test_direct_models.py"),
     *("training/test_distributed.py", "training/test_every_forward.py", "training/test_nonfinite.py"),
-    *("training/test_resume.py", "training/test_runtime.py", "training/test_train.py"),
+    *("training/test_resume.py", "training/runtime", "training/test_train.py"),
     "training/tuning",
 )
 """Where tests lie whose outcome the processor may decide: its instructions, and what libraries choose by them."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from process_settings import changed, everything
 from rounding import bound, of_losses
-from test_runtime import changed, everything
 from tiers import first, smallest
 
 import lstm_lm

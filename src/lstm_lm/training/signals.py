@@ -11,7 +11,7 @@ from lstm_lm.errors import Interrupted
 from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.training import requeue
 
-STOPS_LATER = "stopping after this step, which is being compiled; Ctrl-C again: at once, without a checkpoint"
+STOPS_LATER = "stopping, once what is being compiled is done; Ctrl-C again: at once, without a checkpoint"
 
 
 class Compiler(Protocol):
