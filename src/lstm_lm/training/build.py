@@ -83,9 +83,9 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
     if checkpoint is not None and config.top.resume != "force":
         now = data.manifest.model_dump(mode="json")
         refuse_other_text(text_differences(checkpoint.section["data"], now), checkpoint.path)
-    vocabulary, kind = data.tokenizer.vocabulary_size, str(config.plain["optimizer"]["name"])
+    vocabulary, averages = data.tokenizer.vocabulary_size, config.optimizer.averages
     if config.forward.get("devices") is None:  # else layers are spread, and no one device need have room for all
-        refuse_without_room(config.top.model, vocabulary, kind, machine.parameter_dtype, machine.device)
+        refuse_without_room(config.top.model, vocabulary, averages, machine.parameter_dtype, machine.device)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, vocabulary)
     model.to(machine.parameter_dtype)  # now: Lightning does so only after a checkpoint's weights have been put in

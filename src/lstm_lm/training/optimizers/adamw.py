@@ -1,6 +1,6 @@
 """`optimizer=adamw`: Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -12,6 +12,7 @@ from lstm_lm.training.optimizers.interface import Decay, Groups, OptimizerOption
 class AdamW(OptimizerOptions):
     """torch.optim's AdamW."""
 
+    averages: ClassVar[int] = 2
     betas: Annotated[list[Decay], Field(min_length=2, max_length=2)]
     eps: Rate
 

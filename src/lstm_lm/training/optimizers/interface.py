@@ -1,7 +1,7 @@
 """What an optimizer is: the checked `optimizer` section, and how the optimizer is made that it describes."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import nn
@@ -22,6 +22,9 @@ class OptimizerOptions(Options, ABC):
     name: str
     lr: Rate
     weight_decay: NonNegative
+
+    averages: ClassVar[int] = 0
+    """Numbers that it keeps for each parameter, whatever its settings: a model is refused that has no room for them."""
 
     @property
     def leaves_out_overflows(self) -> bool:

@@ -1,5 +1,7 @@
 """`optimizer=rmsprop`: steps divided by a running root mean square of the gradients."""
 
+from typing import ClassVar
+
 import torch
 from torch.optim import Optimizer
 
@@ -9,6 +11,7 @@ from lstm_lm.training.optimizers.interface import Decay, Groups, OptimizerOption
 class RMSprop(OptimizerOptions):
     """torch.optim's RMSprop, of which there is no fused kernel."""
 
+    averages: ClassVar[int] = 1
     alpha: Decay
     eps: Rate
     momentum: Decay

@@ -9,12 +9,9 @@ from lstm_lm import limits
 from lstm_lm.errors import Unavailable
 from lstm_lm.models.build import blank_model
 
-AVERAGES = {"adamw": 2, "rmsprop": 1}
-"""Numbers that an optimizer surely keeps for each parameter; others, or their settings, may keep none."""
-
 
 def refuse_without_room(
-    section: Mapping[str, Any], vocabulary_size: int, optimizer: str, dtype: torch.dtype, device: torch.device
+    section: Mapping[str, Any], vocabulary_size: int, averages: int, dtype: torch.dtype, device: torch.device
 ) -> None:
     """Refuse a model that cannot be trained here, whatever the batch: what goes with each parameter exceeds the memory.
 
@@ -23,7 +20,7 @@ def refuse_without_room(
     Args:
         section: the configuration's `model` section.
         vocabulary_size: V.
-        optimizer: its name.
+        averages: numbers that the optimizer keeps for each parameter.
         dtype: of the parameters while training.
         device: where training computes; the weights are drawn on the CPU, as float32.
 
@@ -31,7 +28,7 @@ def refuse_without_room(
         Unavailable: names the sizes, and what would be smaller.
     """
     count = _parameters(section, vocabulary_size)
-    each = (2 + AVERAGES.get(optimizer, 0)) * dtype.itemsize  # weight, gradient, averages
+    each = (2 + averages) * dtype.itemsize  # weight, gradient, averages
     on_host = count * (each if device.type == "cpu" else torch.float32.itemsize)
     _refuse(count, on_host, min(limits.usable_memory(), limits.address_space_left()), "this process may use")
     if device.type == "cuda":
