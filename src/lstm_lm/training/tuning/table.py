@@ -91,7 +91,7 @@ def _speed_table(rows: list[dict[str, Any]]) -> Table:
             str(row["threads"]),
             "" if step is None else f"{step:.2f}",
             "" if step is None or untuned is None else f"{untuned / step:.2f}x",
-            Text("; ".join(word for word in (_outcome(row), row["note"]) if word), overflow="fold"),
+            Text("; ".join(filter(None, [_outcome(row), row["note"]])), overflow="fold"),
             style="bold" if row["chosen"] else None,
         )
     return table
@@ -121,12 +121,10 @@ def _rate_verdict(tuning: dict[str, Any]) -> str:
 
 
 def _outcome(row: dict[str, Any]) -> str:
-    words = {"unable": "cannot run here", "failed": "failed", "not tried": "not tried"}
-    return ", ".join(
-        [
-            *(["chosen"] if row["chosen"] else []),
-            *(["without tuning"] if row["untuned"] else []),
-            *([] if row["compile_seconds"] is None else [f"compiled in {row['compile_seconds']:.0f} s"]),
-            *([words[row["outcome"]]] if row["outcome"] in words else []),
-        ]
-    )
+    words = [
+        "chosen" if row["chosen"] else "",
+        "without tuning" if row["untuned"] else "",
+        "" if row["compile_seconds"] is None else f"compiled in {row['compile_seconds']:.0f} s",
+        {"unable": "cannot run here", "failed": "failed", "not tried": "not tried"}.get(row["outcome"], ""),
+    ]
+    return ", ".join(filter(None, words))
