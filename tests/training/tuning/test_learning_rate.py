@@ -91,6 +91,7 @@ def test_the_proposal_is_told_and_the_run_is_the_one_without_tuning(
     assert "Finding best" not in captured.err, "one bar is enough"
     files = {path.name for path in (tmp_path / "tuned").rglob("*") if path.is_file()}
     assert {name for name in files if "tfevents" not in name} == {
+        ".lock",
         "best.ckpt",
         "last.ckpt",
         "metrics.csv",
