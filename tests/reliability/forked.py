@@ -76,9 +76,12 @@ def start(action: Action, output: Path | None = None, descriptor: int | None = N
             traceback.print_exc()
         status = 1
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
+        try:  # as the interpreter's end does
+            sys.stdout.flush()
+        except (OSError, ValueError):
+            status = status or 120
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
         os._exit(status)
     raise AssertionError
 
