@@ -1,6 +1,6 @@
 """The errors that a user can cause and mend. Everything else keeps its traceback."""
 
-from lstm_lm.printable import printable
+from lstm_lm.printable import printable, shortened
 
 ERROR_FILE = "LSTM_LM_ERROR_FILE"
 """The environment variable that names a file: a command that fails says there, as JSON, with what error, and is silent.
@@ -56,6 +56,4 @@ class Interrupted(BaseException):
 
 
 def _line(text: str) -> str:
-    shown = printable(text)
-    half = LONGEST_LINE // 2
-    return shown if len(shown) <= LONGEST_LINE else f"{shown[:half]}...{shown[-half:]}"
+    return shortened(printable(text), LONGEST_LINE)

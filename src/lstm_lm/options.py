@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstm_lm.errors import UserError
+from lstm_lm.printable import shortened
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -59,7 +60,8 @@ def _explain(error: ValidationError, where: str, known: list[str]) -> str:
         elif not name:  # several keys that do not fit together: the message names them
             line = f"{where or 'configuration'}: {_allowed(problem['msg'])}"
         else:
-            line = f"{key}={_shown(problem['input'])}: {_allowed(_constraint(problem) or problem['msg'])}"
+            value = shortened(repr(problem["input"]), LONGEST_VALUE_SHOWN)
+            line = f"{key}={value}: {_allowed(_constraint(problem) or problem['msg'])}"
         lines.setdefault(prefix + name, line)  # of a union's alternatives, the first that was tried
     shown = list(lines.values())
     if len(shown) > MOST_PROBLEMS_SHOWN:
@@ -70,15 +72,6 @@ def _explain(error: ValidationError, where: str, known: list[str]) -> str:
 def shown_key(name: object) -> str:
     """A key that somebody has made up: as it is where it could be one."""
     return name if isinstance(name, str) and name.isidentifier() else repr(name)
-
-
-def _shown(value: object) -> str:
-    """`value` as Python writes it, its middle left out where it is long."""
-    text = repr(value)
-    if len(text) <= LONGEST_VALUE_SHOWN:
-        return text
-    half = LONGEST_VALUE_SHOWN // 2
-    return f"{text[:half]}...{text[-half:]}"
 
 
 def _constraint(problem: "ErrorDetails") -> str | None:

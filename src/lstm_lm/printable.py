@@ -9,6 +9,9 @@ _HARMLESS = {"Zs", "Co", "Cn"}
 """Categories that `isprintable` refuses, and no terminal obeys: spaces of all kinds, what fonts make of their own."""
 _JOINERS = "\u200c\u200d"
 """Which Persian, Indian scripts and pictures of several parts need."""
+LONGEST_SHOWN = 100
+"""Characters of a value that a person typed, in a message."""
+LONGEST_CAUSE = 200
 
 
 def printable(text: str) -> str:
@@ -24,6 +27,23 @@ def printable_text(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n")  # of Windows, which a terminal shows alike
     return "".join(character if _shows(character) else escaped(character) for character in text)
+
+
+def shown(text: str) -> str:
+    """A value that a person typed, for a message: on one line, and not too long."""
+    return shortened(printable(text), LONGEST_SHOWN)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, its middle left out where it has more than `most` characters."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
+
+def cause_of(error: BaseException) -> str:
+    """The first line of what an error says, or its type where it says nothing."""
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return (lines or [type(error).__name__])[0][:LONGEST_CAUSE]
 
 
 def escaped(character: str) -> str:

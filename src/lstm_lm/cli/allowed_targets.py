@@ -16,8 +16,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm.cli.resolvers import only_looking
-from lstm_lm.cli.wording import shown
 from lstm_lm.errors import UserError
+from lstm_lm.printable import cause_of, shown
 
 TARGETS = (
     "lstm_lm.cli.hydra_hooks.RefuseEarly",
@@ -158,8 +158,7 @@ def _value(node: Any, key: Any) -> Any:
     try:
         value = node[key]
     except (OmegaConfBaseException, ValueError, RecursionError) as error:
-        cause = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{shown(name)}={shown(written)}: cannot be resolved: {shown(cause)}") from None
+        raise UserError(f"{shown(name)}={shown(written)}: cannot be resolved: {shown(cause_of(error))}") from None
     if OmegaConf.is_config(value):
         raise UserError(
             f"{shown(name)}={shown(written)}: not allowed: it stands for several keys: it could run any code\n"

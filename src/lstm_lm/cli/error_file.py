@@ -6,9 +6,9 @@ import os
 import traceback
 from pathlib import Path
 
-from lstm_lm.cli.wording import shown
 from lstm_lm.device_memory import lacks_memory
 from lstm_lm.errors import ERROR_FILE, Unavailable
+from lstm_lm.printable import shown
 
 
 def write_error_file(error: Exception, text: str | None) -> bool:

@@ -19,8 +19,8 @@ from lstm_lm.cli.groups import keys_of, top_level_names
 from lstm_lm.cli.hydra_errors import check_overrides, explain
 from lstm_lm.cli.hydra_guard import only_allowed_targets
 from lstm_lm.cli.quoting import quote_overrides
-from lstm_lm.cli.wording import shown
 from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.printable import shown
 
 Task = Callable[[DictConfig], object]
 

@@ -20,8 +20,8 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from lstm_lm.cli.conf_dir import conf_dir
 from lstm_lm.cli.groups import groups_of, options_of
 from lstm_lm.cli.resolvers import key_of
-from lstm_lm.cli.wording import shown
 from lstm_lm.errors import UserError
+from lstm_lm.printable import shown
 
 MOST_LINES = 4
 MOST_SUGGESTED = 3

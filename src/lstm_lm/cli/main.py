@@ -7,9 +7,9 @@ from typing import NamedTuple, NoReturn
 
 from lstm_lm import __version__
 from lstm_lm.cli.shell import run_in_shell
-from lstm_lm.cli.wording import shown
 from lstm_lm.errors import UserError
 from lstm_lm.lifeline import tie_if_asked
+from lstm_lm.printable import shown
 
 
 class Verb(NamedTuple):

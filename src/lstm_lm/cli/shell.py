@@ -12,10 +12,10 @@ from types import FrameType
 from typing import NamedTuple
 
 from lstm_lm.cli.error_file import write_error_file
-from lstm_lm.cli.wording import shown
 from lstm_lm.device_memory import lacks_memory
 from lstm_lm.display import OutputLost, standard_streams
 from lstm_lm.errors import Interrupted, RunError, UserError
+from lstm_lm.printable import shown
 from lstm_lm.stop_signals import stop_signals
 
 MOST_LINES = 4

@@ -24,10 +24,10 @@ from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_job import run_job
 from lstm_lm.cli.sweep_lines import SweepLines
-from lstm_lm.cli.wording import shown
 from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.terminal import Terminal
+from lstm_lm.printable import shown
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.errors import UserError
+from lstm_lm.printable import cause_of
 from lstm_lm.runs import atomic
 from lstm_lm.runs.regular_file import NotRegular, open_regular
 
@@ -119,8 +120,9 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
         except Exception as error:  # a forged archive can fail anywhere in torch's reader
             if lacks_device_memory(error):
                 raise
-            cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise UserError(f"{path}: the checkpoint cannot be loaded onto {map_location}\ncause: {cause}") from error
+            raise UserError(
+                f"{path}: the checkpoint cannot be loaded onto {map_location}\ncause: {cause_of(error)}"
+            ) from error
     found = _checked(checkpoint, path)
     untrusted.check_fields(found, path, whole=False)
     return found, digest

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm.errors import UserError
 from lstm_lm.flat_keys import flat_keys
+from lstm_lm.printable import cause_of
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.regular_file import read_regular
 
@@ -58,9 +59,7 @@ def read_config(run: RunDirectory) -> dict[str, Any]:
     except FileNotFoundError:
         return _from_checkpoint(run)
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        text = str(getattr(error, "strerror", None) or error)
-        cause = (text.splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{run.config}: cannot be read: {cause}") from None
+        raise UserError(f"{run.config}: cannot be read: {cause_of(error)}") from None
     if not isinstance(plain, dict):
         raise UserError(f"{run.config}: not a configuration: it has no keys")
     return {str(key): _referred(value, plain, (key,)) for key, value in plain.items()}

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from lstm_lm.errors import UserError
 from lstm_lm.flat_keys import at
+from lstm_lm.printable import cause_of
 
 DEEPEST = 40
 """Sections within sections; a run's own has about ten."""
@@ -88,8 +89,7 @@ def check_archive(file: BufferedReader, size: int) -> None:
     except (MemoryError, OSError):
         raise
     except Exception as error:  # zipfile and pickletools raise whatever a forged archive makes them stumble over
-        cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise Forged(f"its index cannot be read: {cause}") from None
+        raise Forged(f"its index cannot be read: {cause_of(error)}") from None
 
 
 def plain(content: Any, size: int) -> Any:
