@@ -10,8 +10,8 @@ from hydra.core.utils import configure_log
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_lm.cli import hydra_guard
-from lstm_lm.cli.hydra_guard import only_allowed_targets
+from lstm_lm.cli.hydra import guard
+from lstm_lm.cli.hydra.guard import only_allowed_targets
 from lstm_lm.cli.train import TrainTask
 from lstm_lm.errors import UserError
 
@@ -65,17 +65,17 @@ def test_what_has_changed_since_it_was_checked_is_not_imported(
 
 
 def test_outside_of_it_hydra_is_as_it_was(it_ran: Path) -> None:
-    before = [getattr(owner, name) for owner, name, _ in hydra_guard._GUARDED]
+    before = [getattr(owner, name) for owner, name, _ in guard._GUARDED]
     with only_allowed_targets():
-        assert [getattr(owner, name) for owner, name, _ in hydra_guard._GUARDED] != before
-    assert [getattr(owner, name) for owner, name, _ in hydra_guard._GUARDED] == before
+        assert [getattr(owner, name) for owner, name, _ in guard._GUARDED] != before
+    assert [getattr(owner, name) for owner, name, _ in guard._GUARDED] == before
     make(OmegaConf.create({"made": {"_target_": "evil.f"}}))
     assert it_ran.exists()
 
 
 def test_processes_that_do_a_sweeps_jobs_are_guarded(it_ran: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A launcher pickles the task; to unpickle it there is all that it takes."""
-    for owner, name, _ in hydra_guard._GUARDED:
+    for owner, name, _ in guard._GUARDED:
         monkeypatch.setattr(owner, name, getattr(owner, name))  # what is done to them ends with this test
     pickle.loads(pickle.dumps(TrainTask([], ["lstm-lm", "train"])))
     with pytest.raises(UserError, match=r"made\._target_=evil\.f: not allowed"):
@@ -84,11 +84,11 @@ def test_processes_that_do_a_sweeps_jobs_are_guarded(it_ran: Path, monkeypatch: 
 
 
 def test_a_process_is_guarded_once_however_many_jobs_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    for owner, name, _ in hydra_guard._GUARDED:
+    for owner, name, _ in guard._GUARDED:
         monkeypatch.setattr(owner, name, getattr(owner, name))  # is put back
-    hydra_guard.guard_process.cache_clear()
-    hydra_guard.guard_process()
-    once = [getattr(owner, name) for owner, name, _ in hydra_guard._GUARDED]
-    hydra_guard.guard_process()
-    assert [getattr(owner, name) for owner, name, _ in hydra_guard._GUARDED] == once
-    hydra_guard.guard_process.cache_clear()
+    guard.guard_process.cache_clear()
+    guard.guard_process()
+    once = [getattr(owner, name) for owner, name, _ in guard._GUARDED]
+    guard.guard_process()
+    assert [getattr(owner, name) for owner, name, _ in guard._GUARDED] == once
+    guard.guard_process.cache_clear()

@@ -20,8 +20,8 @@ from hydra.conf import HydraConf
 from omegaconf import OmegaConf
 from tiers import first
 
-from lstm_lm.cli.allowed_targets import MADE, check_targets
-from lstm_lm.cli.compose import compose
+from lstm_lm.cli.hydra.compose import compose
+from lstm_lm.cli.hydra.guard import MADE, check_targets
 from lstm_lm.errors import UserError
 
 MODULE = """

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 import lstm_lm
-from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.hydra.conf import conf_dir
 from lstm_lm.errors import UserError
 
 

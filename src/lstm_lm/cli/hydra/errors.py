@@ -17,9 +17,8 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from lstm_lm.cli.conf_dir import conf_dir
-from lstm_lm.cli.groups import groups_of, options_of
-from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.hydra.conf import conf_dir, groups_of, options_of
+from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.errors import UserError
 from lstm_lm.printable import shown
 

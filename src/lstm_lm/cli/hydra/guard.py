@@ -3,21 +3,29 @@
 Hydra makes objects from any `_target_` in its own section, Python's logging any handler's `class` or `()`, and Hydra
 looks for YAML files in any package of `hydra.searchpath`: each would import a module that is named, and run it.
 
-`hydra_guard` asks here twice: of a configuration, as soon as it is composed, where the answer names the key; and of
-each name, as it is about to be imported, whatever it was put together from meanwhile.
+It is asked twice: of a configuration, as soon as it is composed, a sweep's jobs included, where the answer names the
+key; and of each name, as it is about to be imported, whatever an interpolation has put together meanwhile.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
+from hydra._internal import logging_config
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.instantiate import _instantiate2
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lstm_lm.cli.resolvers import only_looking
+from lstm_lm.cli.hydra.resolvers import only_looking
 from lstm_lm.errors import UserError
 from lstm_lm.printable import cause_of, shown
+
+Method = Callable[..., Any]
 
 TARGETS = (
     "lstm_lm.cli.hydra_hooks.RefuseEarly",
@@ -42,6 +50,24 @@ MADE = ("hydra.callbacks", "hydra.sweeper", "hydra.launcher", *LOGS, "hydra.verb
 
 LATE = (("runtime", "output_dir", "/run"), ("job", "id", "1"), ("job", "num", 1))
 """What Hydra fills in only as a job begins: what stands for it until then."""
+
+
+@contextmanager
+def only_allowed_targets() -> Iterator[None]:
+    """In this block a configuration makes nothing but what is listed here."""
+    with ExitStack() as undo:
+        for owner, name, around in _GUARDED:
+            original = getattr(owner, name)
+            setattr(owner, name, around(original))
+            undo.callback(setattr, owner, name, original)
+        yield
+
+
+@cache
+def guard_process() -> None:
+    """The same from now on: for a process that a launcher has started to do jobs, and that does nothing else."""
+    for owner, name, around in _GUARDED:
+        setattr(owner, name, around(getattr(owner, name)))
 
 
 def check_config(config: DictConfig) -> None:
@@ -165,3 +191,46 @@ def _value(node: Any, key: Any) -> Any:
             "write them out, or leave it out"
         )
     return value
+
+
+def _composing(compose: Method) -> Method:
+    def checked(self: ConfigLoaderImpl, *args: Any, **kwargs: Any) -> DictConfig:
+        config: DictConfig = compose(self, *args, **kwargs)
+        check_config(config)
+        return config
+
+    return checked
+
+
+def _looking_for_files(look: Method) -> Method:
+    def checked(self: ConfigRepository, config_search_path: ConfigSearchPath) -> None:
+        for entry in config_search_path.get_path():
+            check_folder(str(entry.path))
+        look(self, config_search_path)
+
+    return checked
+
+
+def _importing_a_target(find: Method) -> Method:
+    def checked(target: object, full_key: str) -> object:
+        check_target(target, full_key)
+        return find(target, full_key)
+
+    return checked
+
+
+def _importing_for_logging(find: Method) -> Method:
+    def checked(self: logging_config.HydraDictConfigurator, s: str) -> object:  # named as in logging
+        check_logging_name(s)
+        return find(self, s)
+
+    return checked
+
+
+_GUARDED: tuple[tuple[object, str, Callable[[Method], Method]], ...] = (
+    (ConfigLoaderImpl, "_load_configuration_impl", _composing),  # every way to compose ends there
+    (ConfigRepository, "initialize_sources", _looking_for_files),
+    (_instantiate2, "_resolve_target", _importing_a_target),  # every `_target_`, nested ones included
+    (logging_config.HydraDictConfigurator, "resolve", _importing_for_logging),  # `class`, `()`, `ext://`
+)
+"""Hydra's own functions (1.3.8): the last two are the only ones that import what a value names."""

@@ -42,6 +42,58 @@ class FreeText(Enum):
     """A path that Hydra fills in: `~`, `${now:%H-%M}` and other interpolations work."""
 
 
+_MODEL = {"run": FreeText.PATH, "ckpt_path": FreeText.PATH, "runs_dir": FreeText.PATH}
+_TEXTS = {
+    "data.path": FreeText.PATH,
+    "data.validation_path": FreeText.PATH,
+    "data.test_path": FreeText.PATH,
+    "data.cache_dir": FreeText.PATH,
+}
+
+FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
+    "train": {
+        **_TEXTS,
+        "ckpt_path": FreeText.PATH,
+        "init_from": FreeText.PATH,
+        "study.dir": FreeText.PATH,
+        "hydra.run.dir": FreeText.HYDRA_PATH,
+        "hydra.sweep.dir": FreeText.HYDRA_PATH,
+        "callbacks.samples.prompt": FreeText.TEXT,
+    },
+    "generate": {
+        "prompt": FreeText.TEXT,
+        "stop": FreeText.TEXTS,
+        "prompt_file": FreeText.PATH,
+        **_MODEL,
+    },
+    "evaluate": {
+        "method.prompt": FreeText.TEXT,
+        **_TEXTS,
+        **_MODEL,
+    },
+    "runs": {
+        "runs_dir": FreeText.PATH,
+        "runs": FreeText.PATH,
+        "where.status": FreeText.TEXTS,
+        "where.data": FreeText.TEXTS,
+        "where.model": FreeText.TEXTS,
+        "where.folder": FreeText.TEXTS,
+        "where.match": FreeText.TEXTS,
+        "sort": FreeText.TEXT,
+        "diff": FreeText.PATH,
+        "plot": FreeText.PATH,
+        "metric": FreeText.TEXT,
+        "title": FreeText.TEXT,
+    },
+    "embed": {
+        "data.path": FreeText.PATH,
+        "out": FreeText.PATH,
+        **_MODEL,
+    },
+}
+"""By the name of the configuration, a file at the top of `conf/`."""
+
+
 def quote_overrides(overrides: Iterable[str], keys: Mapping[str, FreeText], *, multirun: bool) -> list[str]:
     """The `overrides` with the values of `keys` quoted for Hydra; those of other keys are left as they are."""
     return [_quote_override(override, keys, multirun) for override in overrides]

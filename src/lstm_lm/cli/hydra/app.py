@@ -12,13 +12,11 @@ from hydra._internal.utils import _run_hydra, get_args_parser
 from omegaconf import DictConfig
 
 from lstm_lm import __version__
-from lstm_lm.cli import resolvers
-from lstm_lm.cli.conf_dir import conf_dir
-from lstm_lm.cli.free_text import FREE_TEXT
-from lstm_lm.cli.groups import keys_of, top_level_names
-from lstm_lm.cli.hydra_errors import check_overrides, explain
-from lstm_lm.cli.hydra_guard import only_allowed_targets
-from lstm_lm.cli.quoting import quote_overrides
+from lstm_lm.cli.hydra import resolvers
+from lstm_lm.cli.hydra.conf import conf_dir, keys_of, top_level_names
+from lstm_lm.cli.hydra.errors import check_overrides, explain
+from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
+from lstm_lm.cli.hydra.guard import only_allowed_targets
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.printable import shown
 

@@ -1,8 +1,34 @@
-"""The groups of a configuration and their options, read from the folders and files of `conf/`."""
+"""`conf/`: where it is, and which groups and options its folders and files give a configuration."""
+
+from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_A_FILE_OF_OURS = "train.yaml"
+
+
+def conf_dir(package: Path = _PACKAGE) -> Path:
+    """The folder of `conf/`; `package` is the folder of the package `lstm_lm`.
+
+    In a checkout, and in an editable install, which runs the checkout's sources, that is `conf/` beside `src/`; a
+    wheel carries it as `lstm_lm/conf`.
+
+    Raises:
+        UserError: neither is there: the installation is damaged.
+    """
+    candidates = [package / "conf"]
+    if package.parent.name == "src":  # else what lies further up belongs to someone else: lib/conf, /usr/conf, ...
+        candidates.insert(0, package.parents[1] / "conf")
+    for folder in candidates:
+        if (folder / _A_FILE_OF_OURS).is_file():
+            return folder
+    raise UserError(
+        f"the configuration files are missing: no {_A_FILE_OF_OURS} in {' or '.join(map(str, candidates))}\n"
+        "install lstm-lm again"
+    )
 
 
 def defaults_of(config_name: str) -> dict[str, str | None]:

@@ -6,12 +6,11 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from lstm_lm.cli.conf_dir import conf_dir
-from lstm_lm.cli.free_text import FREE_TEXT
-from lstm_lm.cli.hydra_errors import check_overrides, explain
-from lstm_lm.cli.hydra_guard import only_allowed_targets
-from lstm_lm.cli.plain_config import plain_config
-from lstm_lm.cli.quoting import quote_overrides
+from lstm_lm.cli.hydra.conf import conf_dir
+from lstm_lm.cli.hydra.errors import check_overrides, explain
+from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
+from lstm_lm.cli.hydra.guard import only_allowed_targets
+from lstm_lm.cli.hydra.plain_config import plain_config
 
 
 def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from lstm_lm.cli.quoting import FreeText, quote_overrides, unquote_text
+from lstm_lm.cli.hydra.free_text import FreeText, quote_overrides, unquote_text
 
 PARSER = OverridesParser.create()
 

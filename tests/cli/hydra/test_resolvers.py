@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_lm.cli.resolvers import FreshDirectories, readable_name
+from lstm_lm.cli.hydra.resolvers import FreshDirectories, readable_name
 from lstm_lm.sweeps.names import LONGEST
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lstm_lm.cli.free_text import FREE_TEXT
+from lstm_lm.cli.hydra.free_text import FREE_TEXT
 
 _TEXT_KEYS = frozenset(key for keys in FREE_TEXT.values() for key in keys)
 _ENVIRONMENT = "${oc.env:"

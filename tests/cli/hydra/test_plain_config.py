@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import lstm_lm
-from lstm_lm.cli.plain_config import plain_config
+from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.training.config import TrainConfig
 
 

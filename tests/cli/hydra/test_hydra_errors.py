@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cli_commands import Here, StandIn
 
-from lstm_lm.cli.groups import groups_of, option_table, options_of
+from lstm_lm.cli.hydra.conf import groups_of, option_table, options_of
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_lm.cli.groups import option_table
+from lstm_lm.cli.hydra.conf import option_table
 from lstm_lm.runs.directory import claim
 from lstm_lm.sweeps.names import file_name
 

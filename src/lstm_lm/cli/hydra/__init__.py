@@ -1,0 +1,1 @@
+"""Hydra, and what stands between it and this project: free text, resolvers, what may be made, errors, plain dicts."""
