@@ -87,8 +87,8 @@ ELSEWHERE = {
     "SIGTERM and Ctrl-C save and end the run; a second Ctrl-C ends it at once": ("training/test_signals.py",),
     "SLURM's warning signal queues the job again": ("training/test_requeue.py",),
     "loss or gradient not finite: stop, skip, rewind; a jump of the loss is told": ("training/test_nonfinite.py",),
-    "out of memory: the batch that fits": ("training/test_memory_advice.py",),
-    "a model larger than the memory: refused before any is taken": ("training/test_room.py",),
+    "out of memory: the batch that fits": ("training/runtime/test_memory_advice.py",),
+    "a model larger than the memory: refused before any is taken": ("training/runtime/test_room.py",),
     "several processes: single-process losses within 1e-5, a killed one ends the others, resume": (
         "training/test_distributed.py",
     ),
@@ -108,7 +108,10 @@ ELSEWHERE = {
         "sweeps/test_live_rows.py",
         "cli/test_hydra_hooks.py",
     ),
-    "no module that a configuration names is imported": ("cli/test_allowed_targets.py", "cli/test_hydra_guard.py"),
+    "no module that a configuration names is imported": (
+        "cli/hydra/test_allowed_targets.py",
+        "cli/hydra/test_hydra_guard.py",
+    ),
     "a checkpoint with a real payload is refused": ("reliability/test_fuzzed_checkpoints.py",),
     "a checkpoint with a right digest and any field of it replaced: refused in a line before the first step, or used": (
         "reliability/test_forged_checkpoints.py",

@@ -22,12 +22,11 @@ from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from lstm_lm.cli.hydra.conf_dir import conf_dir
 from omegaconf import DictConfig
 
-from lstm_lm.cli.conf_dir import conf_dir
-from lstm_lm.cli.free_text import FREE_TEXT
-from lstm_lm.cli.plain_config import plain_config
-from lstm_lm.cli.quoting import quote_overrides
+from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
+from lstm_lm.cli.hydra.plain_config import plain_config
 
 # Started in a shell's background, a process ignores Ctrl-C, and so would those that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

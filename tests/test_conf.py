@@ -10,8 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 import lstm_lm
-from lstm_lm.cli.conf_dir import conf_dir
-from lstm_lm.cli.groups import groups_of
+from lstm_lm.cli.hydra.conf import conf_dir, groups_of
 from lstm_lm.errors import UserError
 from lstm_lm.training.config import TrainConfig
 

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 import lstm_lm
-from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.hydra.conf import conf_dir
 from lstm_lm.errors import UserError
 from lstm_lm.runs import metrics_file
 

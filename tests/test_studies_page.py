@@ -101,7 +101,7 @@ def test_a_meaning_that_nobody_has_written_is_marked(generator: ModuleType, tmp_
 
 
 def test_every_study_has_its_place_in_the_page(generator: ModuleType) -> None:
-    from lstm_lm.cli.groups import options_of
+    from lstm_lm.cli.hydra.conf import options_of
 
     assert set(generator.ORDER) == set(options_of("study"))
     assert set(generator.read_meanings(ROOT / generator.MEANING)) == set(generator.ORDER)

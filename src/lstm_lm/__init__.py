@@ -11,8 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lstm_lm.cli.compose import compose
     from lstm_lm.cli.evaluate_api import evaluate
+    from lstm_lm.cli.hydra.compose import compose
     from lstm_lm.generation.api import generate
     from lstm_lm.models.loading import load
     from lstm_lm.training.train import train
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 __all__ = ["compose", "evaluate", "generate", "load", "train"]
 
 _WHERE = {
-    "compose": "lstm_lm.cli.compose",
+    "compose": "lstm_lm.cli.hydra.compose",
     "evaluate": "lstm_lm.cli.evaluate_api",
     "generate": "lstm_lm.generation.api",
     "load": "lstm_lm.models.loading",

@@ -17,7 +17,7 @@ import pytest
 from cli_commands import ROOT, TINY, Here, Said
 
 from lstm_lm.cli import study as study_command
-from lstm_lm.cli.compose import compose
+from lstm_lm.cli.hydra.compose import compose
 from lstm_lm.cli.main import main
 from lstm_lm.reports.markdown import times_as_fast
 from lstm_lm.reports.spread import paired_ratio

@@ -10,7 +10,7 @@ import torch
 from cli_commands import Here, Said
 
 from lstm_lm.cli import study as study_command
-from lstm_lm.cli.compose import compose
+from lstm_lm.cli.hydra.compose import compose
 
 pytestmark = pytest.mark.matrix
 

@@ -10,7 +10,7 @@ from rounding import bound
 from torch import Tensor, nn
 
 from lstm_lm.cells.lstm import LSTM
-from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.hydra.conf import conf_dir
 from lstm_lm.data.token_stream import ON_HOST
 from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Subject, Windows

@@ -6,7 +6,7 @@ import torch
 from evaluation_models import evaluated, rounding_of, subject
 
 import lstm_lm
-from lstm_lm.cli.groups import options_of
+from lstm_lm.cli.hydra.conf import options_of
 from lstm_lm.evaluation.methods.interface import Windows
 from lstm_lm.models.build import build_model, model_class
 from lstm_lm.models.interface import LanguageModel

@@ -6,7 +6,7 @@ import pytest
 from generation_models import char_tokenizer, lstm, lstm_section
 from omegaconf import OmegaConf
 
-from lstm_lm.cli.conf_dir import conf_dir
+from lstm_lm.cli.hydra.conf import conf_dir
 from lstm_lm.errors import UserError
 from lstm_lm.generation.api import generate
 from lstm_lm.generation.text import sample_text, sample_texts

@@ -4,7 +4,7 @@ import pytest
 from tiers import first
 
 import lstm_lm
-from lstm_lm.cli.groups import options_of
+from lstm_lm.cli.hydra.conf import options_of
 from lstm_lm.cli.main import VERBS
 from lstm_lm.sweeps.options import StudyOptions
 from lstm_lm.sweeps.page import find_report

@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 from pydantic import Field
 
 from lstm_lm.cli.device_name import device_name
-from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.hydra.app import run_app
+from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
-from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options

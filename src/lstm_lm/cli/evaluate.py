@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lstm_lm.cli.device_name import device_name
-from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.hydra.app import run_app
+from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
-from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
 from lstm_lm.terminal import Terminal

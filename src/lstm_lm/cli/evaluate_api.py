@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from lstm_lm.cli.compose import compose
+from lstm_lm.cli.hydra.compose import compose
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
 from lstm_lm.models.loading import Loaded, load

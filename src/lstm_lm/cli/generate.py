@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from lstm_lm.cli.device_name import device_name
-from lstm_lm.cli.hydra_app import run_app
+from lstm_lm.cli.hydra.app import run_app
+from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
-from lstm_lm.cli.plain_config import plain_config
 from lstm_lm.cli.text_output import note, write_text
 from lstm_lm.display import Output
 from lstm_lm.errors import UserError

@@ -10,8 +10,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from lstm_lm.cli import sweep_plan
-from lstm_lm.cli.hydra_app import Refused
-from lstm_lm.cli.quoting import quote_text
+from lstm_lm.cli.hydra.app import Refused
+from lstm_lm.cli.hydra.free_text import quote_text
 from lstm_lm.cli.submitted import wait_for_all
 from lstm_lm.errors import UserError
 from lstm_lm.runs.atomic import write_error

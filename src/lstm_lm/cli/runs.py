@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 from pydantic import BeforeValidator, Field, field_validator
 from rich.table import Table
 
-from lstm_lm.cli.hydra_app import run_app
-from lstm_lm.cli.plain_config import plain_config
-from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.hydra.app import run_app
+from lstm_lm.cli.hydra.plain_config import plain_config
+from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.text_output import note, print_lines
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.hydra.resolvers import key_of
 
 _ANOTHER_EACH_TIME = ("${now:", "${fresh_dir:")
 

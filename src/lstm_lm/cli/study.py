@@ -9,11 +9,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from lstm_lm.cli.compose import compose
-from lstm_lm.cli.free_text import FREE_TEXT
-from lstm_lm.cli.hydra_errors import check_overrides, explain
-from lstm_lm.cli.quoting import quote_overrides
-from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.hydra.compose import compose
+from lstm_lm.cli.hydra.errors import check_overrides, explain
+from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
+from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import as_typed
 from lstm_lm.errors import UserError

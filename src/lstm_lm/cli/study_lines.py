@@ -7,13 +7,13 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from lstm_lm.printable import shown
 from lstm_lm.reports.markdown import Column
 from lstm_lm.sweeps.fresh_process import MOST_LINES
 from lstm_lm.sweeps.records import Record
 from lstm_lm.sweeps.results import Results
 from lstm_lm.sweeps.schedule import Turn, remaining_seconds
 from lstm_lm.sweeps.study import Study
-from lstm_lm.printable import shown
 
 MOST_CHANGES = 3
 """Shown of what has been changed since rows of the same names were run."""

@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm.cli import same_again
-from lstm_lm.cli.free_text import FREE_TEXT
-from lstm_lm.cli.hydra_errors import explain
-from lstm_lm.cli.plain_config import plain_config
-from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.hydra.errors import explain
+from lstm_lm.cli.hydra.free_text import FREE_TEXT
+from lstm_lm.cli.hydra.plain_config import plain_config
+from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.sweep_lines import SweepLines
 from lstm_lm.cli.sweep_plan import CURRENT, as_typed
 from lstm_lm.data.text_paths import STANDARD_INPUT

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lm.cli.resolvers import key_of, readable_name
+from lstm_lm.cli.hydra.resolvers import key_of, readable_name
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
 

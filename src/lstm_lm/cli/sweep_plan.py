@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_lm.cli.quoting import unquote_text
-from lstm_lm.cli.resolvers import key_of
+from lstm_lm.cli.hydra.free_text import unquote_text
+from lstm_lm.cli.hydra.resolvers import key_of
 
 CURRENT: ContextVar["SweepPlan | None"] = ContextVar("sweep plan", default=None)
 """The plan of the sweep that this process runs. Hydra makes the hook that fills it, so it cannot be handed over."""

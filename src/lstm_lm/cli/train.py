@@ -15,19 +15,20 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from lstm_lm import lifeline
-from lstm_lm.cli import resolvers, same_again, study, sweep_plan
-from lstm_lm.cli.hydra_app import config_flags, flags_parser, only_shows, parse_flags, run_app
-from lstm_lm.cli.hydra_guard import guard_process
+from lstm_lm.cli import same_again, study, sweep_plan
+from lstm_lm.cli.hydra import resolvers
+from lstm_lm.cli.hydra.app import config_flags, flags_parser, only_shows, parse_flags, run_app
+from lstm_lm.cli.hydra.guard import guard_process
+from lstm_lm.cli.hydra.plain_config import plain_config
+from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.hydra_record import record_of
-from lstm_lm.cli.plain_config import plain_config
-from lstm_lm.cli.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_job import run_job
 from lstm_lm.cli.sweep_lines import SweepLines
 from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.terminal import Terminal
 from lstm_lm.printable import shown
+from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
