@@ -75,7 +75,7 @@ def test_the_console_script_trains_and_generates_in_an_empty_directory(
 
 
 def test_the_wheel_has_every_configuration_file(installed: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    code = "from lstm_lm.cli.hydra.conf_dir import conf_dir; print(conf_dir())"
+    code = "from lstm_lm.cli.hydra.conf import conf_dir; print(conf_dir())"
     folder = Path(run([str(installed / "python"), "-c", code], tmp_path, environment).stdout.strip())
     assert folder.is_relative_to(installed.parent)
     expected = {path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob("*.yaml")}

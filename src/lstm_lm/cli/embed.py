@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from omegaconf import DictConfig
 from pydantic import Field
 
-from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
@@ -68,22 +67,13 @@ def _embed(config: DictConfig) -> None:
     from lstm_lm.data.cache_folder import cache_folder
     from lstm_lm.data.text_paths import text_at
     from lstm_lm.embedding.embed import claim, embed
-    from lstm_lm.models.loading import load
 
     try:
         source = text_at(text.path, text.encoding, cache_folder(None))
     except LookupError:
         raise UserError(f"data.encoding={text.encoding}: no text encoding that Python knows") from None
     claim(out, source, projector=options.projector, overwrite=options.overwrite)
-    loaded = load(
-        options.run,
-        ckpt_path=options.ckpt_path,
-        runs_dir=options.runs_dir,
-        device=device_name(options.device),
-        precision=str(options.precision.get("name")),
-        forward=options.forward,
-        warn=note,
-    )
+    loaded = options.load()
     note(str(loaded.checkpoint))
     done = embed(
         loaded,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
@@ -51,7 +50,6 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 def _evaluate(config: DictConfig, command: str) -> None:
     from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
     from lstm_lm.evaluation.methods import method_of
-    from lstm_lm.models.loading import load
     from lstm_lm.reports.evaluation_picture import draw_evaluation
     from lstm_lm.reports.evaluation_table import evaluation_table
     from lstm_lm.runs import evaluation_file
@@ -66,17 +64,8 @@ def _evaluate(config: DictConfig, command: str) -> None:
         runtime = runtime.model_copy(update={"threads": threads})
         if busy is not None:
             note(f"warning: {busy}")
-    precision = str(options.precision.get("name"))
     with runtime_settings(runtime), _progress() as report:
-        loaded = load(
-            options.run,
-            ckpt_path=options.ckpt_path,
-            runs_dir=options.runs_dir,
-            device=device_name(options.device),
-            precision=precision,
-            forward=options.forward,
-            warn=note,
-        )
+        loaded = options.load()
         if loaded.run is not None:
             evaluation_file.read(loaded.run.evaluation)  # a damaged one is better found before the work
         note(_which(loaded))
@@ -85,7 +74,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
             options.method,
             options.data,
             forward=options.forward,
-            precision=precision,
+            precision=options.precision_name,
             token_stream=runtime.token_stream,
             command=command,
             report=report,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from lstm_lm.cli.device_name import device_name
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
@@ -18,7 +17,6 @@ from lstm_lm.errors import UserError
 
 if TYPE_CHECKING:
     from lstm_lm.generation.options import GenerateOptions
-    from lstm_lm.models.loading import Loaded
 
 NO_SWEEP = "generate writes one text, and has no sweeps (-m)\nfor several texts use num_samples=N"
 
@@ -70,7 +68,8 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
     if command.interactive and options.prompt_file == STANDARD_INPUT:
         raise UserError("interactive=true: standard input is for the prompts; prompt_file=- cannot have it too")
     prompt = read_prompt(options.prompt, options.prompt_file)
-    loaded = _load(command)
+    loaded = command.load()
+    note(str(loaded.checkpoint))
     settings = settings_of(options, loaded.autocast)
     count = options.max_new_tokens
     if options.num_samples > 1:
@@ -87,19 +86,3 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
         return
     pieces = session.write(prompt, max_new_tokens=count)  # has read the prompt, or refused it
     write_text(chain([prompt], pieces))
-
-
-def _load(command: CommandOptions) -> "Loaded":
-    from lstm_lm.models.loading import load
-
-    loaded = load(
-        command.run,
-        ckpt_path=command.ckpt_path,
-        runs_dir=command.runs_dir,
-        device=device_name(command.device),
-        precision=str(command.precision.get("name")),
-        forward=command.forward,
-        warn=note,
-    )
-    note(str(loaded.checkpoint))
-    return loaded
