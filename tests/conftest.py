@@ -22,9 +22,9 @@ from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from lstm_lm.cli.hydra.conf import conf_dir
 from omegaconf import DictConfig
 
+from lstm_lm.cli.hydra.conf import conf_dir
 from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.plain_config import plain_config
 

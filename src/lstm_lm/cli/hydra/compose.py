@@ -3,10 +3,8 @@
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
-from lstm_lm.cli.hydra.conf import conf_dir
+from lstm_lm.cli.hydra.conf import composing
 from lstm_lm.cli.hydra.errors import check_overrides, explain
 from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.guard import only_allowed_targets
@@ -25,9 +23,8 @@ def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:
     """
     quoted = quote_overrides(overrides, FREE_TEXT[config_name], multirun=False)
     check_overrides(config_name, quoted)
-    GlobalHydra.instance().clear()
     try:
-        with only_allowed_targets(), initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with only_allowed_targets(), composing():
             return plain_config(hydra_compose(config_name, overrides=quoted))
     except Exception as error:
         if (explained := explain(error, config_name, quoted)) is not None:

@@ -1,7 +1,11 @@
 """`conf/`: where it is, and which groups and options its folders and files give a configuration."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from lstm_lm.errors import UserError
@@ -29,6 +33,14 @@ def conf_dir(package: Path = _PACKAGE) -> Path:
         f"the configuration files are missing: no {_A_FILE_OF_OURS} in {' or '.join(map(str, candidates))}\n"
         "install lstm-lm again"
     )
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """In this block Hydra composes from `conf/`, whatever it did before."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield
 
 
 def defaults_of(config_name: str) -> dict[str, str | None]:

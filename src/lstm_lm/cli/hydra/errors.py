@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import (
@@ -17,7 +16,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from lstm_lm.cli.hydra.conf import conf_dir, groups_of, options_of
+from lstm_lm.cli.hydra.conf import composing, groups_of, options_of
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.errors import UserError
 from lstm_lm.printable import shown
@@ -154,8 +153,7 @@ def _options_with(key: str, config_name: str) -> Iterator[str]:
     group, dot, _ = key.partition(".")
     if not dot or group not in groups_of(config_name):
         return
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with composing():
         for option in options_of(group):
             with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
                 config = compose(config_name, [f"{group}={option}"])
@@ -179,8 +177,7 @@ def _known_keys(config_name: str, overrides: Sequence[str], *, with_hydra: bool)
     """All dotted keys of the configuration, with the groups' options that were asked for where they exist."""
     groups = groups_of(config_name)
     choices = [line for line in overrides if key_of(line) in groups]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with composing():
         try:
             config = compose(config_name, choices, return_hydra_config=with_hydra)
         except (HydraException, OmegaConfBaseException, ValueError):  # several things are wrong: this is about one
