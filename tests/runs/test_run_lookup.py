@@ -21,6 +21,11 @@ def checkpoint_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
+def found(resolved: tuple[Path, RunDirectory | None]) -> RunDirectory:
+    assert resolved[1] is not None
+    return resolved[1]
+
+
 class Outputs:
     """A folder of runs, each one as new as the test says."""
 
@@ -51,7 +56,7 @@ class Outputs:
         self.put(path, changed, int(path.stat().st_mtime))
 
     def find(self) -> RunDirectory:
-        return lookup.find_run(self.path, self.warnings.append)
+        return found(lookup.resolve(None, None, self.path, self.warnings.append))
 
     def resolve(self, run: str | None = None, ckpt_path: str | None = None) -> tuple[Path, RunDirectory | None]:
         return lookup.resolve(run, ckpt_path, self.path, self.warnings.append)
@@ -128,9 +133,9 @@ def test_warnings_go_to_standard_error_unless_told_otherwise(
 ) -> None:
     outputs.run("good", best=100)
     outputs.run("empty")
-    lookup.find_run(outputs.path)
+    lookup.resolve(None, None, outputs.path)
     assert capsys.readouterr().out == ""
-    lookup.find_run(outputs.path)
+    lookup.resolve(None, None, outputs.path)
     assert "empty: no best.ckpt or last.ckpt" in capsys.readouterr().err
 
 
@@ -390,7 +395,7 @@ def test_looking_for_a_run_imports_neither_torch_nor_lightning_nor_hydra(outputs
     run = outputs.run("a", best=100)
     code = (
         "import sys; from pathlib import Path; from lstm_lm.runs import lookup, summary, metrics_file\n"
-        "print(lookup.find_run(Path(sys.argv[1])).path)\n"
+        "print(lookup.resolve(None, None, Path(sys.argv[1]))[1].path)\n"
         "print([name for name in ('torch', 'lightning', 'hydra') if name in sys.modules])"
     )
     answer = subprocess.run(

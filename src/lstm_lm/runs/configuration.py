@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm.errors import UserError
-from lstm_lm.flat_keys import flat_keys
+from lstm_lm.flat_keys import at, flat_keys
 from lstm_lm.printable import cause_of
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.regular_file import read_regular
@@ -127,15 +127,12 @@ def _grouped(keys: Mapping[str, object]) -> list[str]:
 
 
 def _from_checkpoint(run: RunDirectory) -> dict[str, Any]:
-    from lstm_lm.runs import checkpoint_file, rotation  # and torch, with it
+    from lstm_lm.runs.lookup import newest_usable  # which imports torch once there is a checkpoint
 
-    for path in (*rotation.existing(run.last), run.best):
-        try:
-            config = checkpoint_file.load(path)[checkpoint_file.SECTION].get("config")
-        except UserError:
-            continue
-        if isinstance(config, dict):
-            return config
-    raise UserError(
-        f"{run.path}: no configuration there: neither {run.config.relative_to(run.path)} nor a usable checkpoint"
-    )
+    found = newest_usable(run)
+    config = None if found is None else at(found.content, "lstm_lm.config")
+    if config is None:
+        raise UserError(
+            f"{run.path}: no configuration there: neither {run.config.relative_to(run.path)} nor in a checkpoint"
+        )
+    return dict(config)

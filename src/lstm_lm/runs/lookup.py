@@ -44,15 +44,6 @@ def all_runs(runs_dir: Path) -> list[RunDirectory]:
     return [run for _, _, run in sorted(dated, key=lambda entry: entry[:2], reverse=True)]
 
 
-def find_run(runs_dir: Path, warn: Warn = to_standard_error) -> RunDirectory:
-    """The newest run below `runs_dir` that has a usable checkpoint; `warn` hears of each newer one without.
-
-    Raises:
-        UserError: there is none.
-    """
-    return _newest(runs_dir, (BEST, LAST), warn)[1]
-
-
 def resolve(
     run: str | None, ckpt_path: str | None, runs_dir: Path, warn: Warn = to_standard_error
 ) -> tuple[Path, RunDirectory | None]:
