@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+from jobs_in_process import as_in_a_process
 from rich.console import Console
 from tiers import first
 
@@ -18,6 +19,7 @@ from lstm_lm.cli.main import main
 from lstm_lm.cli.shell import run_in_shell
 from lstm_lm.display import Display, Output, for_people, never_failing, standard_streams
 from lstm_lm.runs import summary
+from lstm_lm.sweeps import fresh_process
 
 ROOT = Path(__file__).resolve().parents[1]
 Config = Callable[..., dict[str, Any]]
@@ -88,6 +90,7 @@ def test_a_run_is_trained_whatever_becomes_of_standard_output(
 
 def test_a_sweep_goes_on_too(lost: TextIO, typed: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", lost)
+    monkeypatch.setattr(fresh_process, "run", as_in_a_process)
     assert main([*typed[:-1], "trainer.max_steps=1,2", "-m", f"hydra.sweep.dir={tmp_path / 'sweep'}"]) == 0
     ends = [summary.read(path).status for path in (tmp_path / "sweep").glob("*/summary.json")]
     assert ends == ["completed", "completed"]

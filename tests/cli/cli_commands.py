@@ -1,26 +1,17 @@
 """Commands as tests run them: in a process of their own, or with a stand-in for the training."""
 
-import contextvars
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
-import pytest
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.singleton import Singleton
 
-from lstm_lm.cli.main import main
-from lstm_lm.errors import ERROR_FILE
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import Summary
-from lstm_lm.sweeps import fresh_process
-from lstm_lm.sweeps.fresh_process import Ended
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -119,20 +110,6 @@ class Underway:
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
-
-
-def as_in_a_process(arguments: Sequence[str], *_: object) -> Ended:
-    """In the place of `fresh_process.run`: the job's command, in this process, which costs no seconds of imports."""
-    error_file = Path(tempfile.mkdtemp()) / "error.json"
-    before = Singleton.get_state()
-    GlobalHydra.instance().clear()
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(ERROR_FILE, str(error_file))
-            status = contextvars.copy_context().run(main, list(arguments))
-    finally:
-        Singleton.set_state(before)
-    return fresh_process._ended(status, error_file, None, 1.0)
 
 
 class StandIn:

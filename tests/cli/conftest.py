@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_commands import TINY, Here, Said, StandIn, as_in_a_process
+from cli_commands import TINY, Here, Said, StandIn
+from jobs_in_process import as_in_a_process
 from omegaconf import OmegaConf
 
 from lstm_lm.cli.main import main

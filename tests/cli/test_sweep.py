@@ -276,3 +276,12 @@ def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:
     assert [run.status for run in bad] == ["failed"] * 3
     assert good.val is not None
     assert f"{good.val.loss:.4f}" in said.out
+
+
+@pytest.mark.slow
+def test_a_job_may_have_several_processes(own_folder: Path, corpus: list[str]) -> None:
+    arguments = [line for line in TINY if not line.startswith("device")]
+    two = ["device=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2"]
+    said = apart("train.py", "-m", *arguments, *corpus, *two, cwd=own_folder)
+    assert said.status == 0, said
+    assert [summary.read(path / "summary.json").status for path in jobs(own_folder)] == ["completed"] * 2

@@ -281,20 +281,3 @@ def test_the_others_end_with_a_first_process_that_is_killed(small_file: Path, tm
     gone, alive = psutil.wait_procs(others, timeout=20)
     assert gone
     assert not alive
-
-
-@pytest.mark.parametrize("typed", ["device=ddp seed=1,2", "device=cpu,ddp", "trainer.devices=1,2"])
-def test_a_sweep_over_several_devices_is_refused(typed: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "-m", *typed.split()],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "does not work with -m" in done.stderr
-    assert "without -m" in done.stderr
-    assert len(done.stderr.splitlines()) <= 4

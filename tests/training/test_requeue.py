@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from jobs_in_process import as_in_a_process
 from rich.console import Console
 
 import lstm_lm
 from lstm_lm.cli.main import main
 from lstm_lm.errors import Interrupted
 from lstm_lm.runs import checkpoint_file
+from lstm_lm.sweeps import fresh_process
 from lstm_lm.training import requeue
 from lstm_lm.training.module import LanguageModelTask
 
@@ -113,6 +115,7 @@ def test_a_sweep_in_a_named_folder_is_queued_again_and_continues(
     command: list[str], slurm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command += ["-m", "hydra.sweep.dir=swept", "seed=1,2"]
+    monkeypatch.setattr(fresh_process, "run", as_in_a_process)
     with monkeypatch.context() as once:
         warn_at(4, once)
         assert main(command) == 128 + signal.SIGUSR1
