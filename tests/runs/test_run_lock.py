@@ -59,7 +59,7 @@ def test_what_lies_there_stays_and_so_does_an_empty_folder_that_was_there(tmp_pa
     (tmp_path / "there").mkdir()
     with only_one(tmp_path / "there"), only_one(tmp_path / "made"):
         (tmp_path / "made" / "notes.txt").write_text("mine")
-    assert (tmp_path / "there").is_dir()
+    assert list((tmp_path / "there").iterdir()) == []
     assert (tmp_path / "made" / "notes.txt").read_text() == "mine"
 
 

@@ -41,7 +41,7 @@ def hold_run(run_dir: str | Path | None) -> Iterator[RunDirectory]:
 def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] = ()) -> Iterator[None]:
     """Hold `folder` for this process, which may hold it already; the system lets go of it if the process dies.
 
-    The folder is made where it is missing. It goes away again if nothing but the lock is in it at the end, and stays as
+    The folder is made where it is missing, and goes away again if nothing but the lock is in it at the end. It stays as
     it is where another process has the lock. The lock is the system's (`flock`): Linux takes it to other machines that
     share the disk over NFS, unless that is mounted with `local_lock`. Tried on one machine only.
 
@@ -62,7 +62,7 @@ def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] =
     try:
         yield
     finally:
-        if made and lock.lock_counter == 1 and set(os.listdir(folder)) <= {LOCK}:
+        if lock.lock_counter == 1 and set(os.listdir(folder)) <= {LOCK}:
             with suppress(OSError):
                 os.unlink(lock.lock_file)
         lock.release()
