@@ -181,13 +181,13 @@ class TextDataModule(LightningDataModule):
             self._saved_place = None
         return self._train_windows
 
-    def place(self) -> dict[str, int] | None:
-        """The place in the training text; None before training.
+    def place(self) -> Mapping[str, Any] | None:
+        """The place in the training text; None: at its beginning.
 
         Lightning saves the loader's own state too, but restores that only where it finds an epoch unfinished, and not
         where the number of steps was asked for before.
         """
-        return None if self._train_windows is None else self._train_windows.state_dict()
+        return self._saved_place if self._train_windows is None else self._train_windows.state_dict()
 
     def go_to(self, place: Mapping[str, Any] | None) -> None:
         """Continue at a place.
