@@ -39,7 +39,7 @@ PROCESSOR = (
     *("cli/test_train_command.py", "test_benchmarks.py", "test_conf.py"),
     *("test_readme.py", "test_recipes.py", "test_wheel.py", "training/objectives/test_reconstruction.py"),
     *("training/compile", "training/test_deterministic.py", "training/test_direct_models.py"),
-    *("training/test_distributed.py", "training/test_every_forward.py", "training/test_nonfinite.py"),
+    *("training/processes/test_launch.py", "training/test_every_forward.py", "training/test_nonfinite.py"),
     *("training/test_resume.py", "training/runtime", "training/test_train.py"),
     "training/tuning",
 )

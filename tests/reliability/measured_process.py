@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lstm_lm.training.callbacks.clock import StepClock
+from lstm_lm.training.observers.clock import StepClock
 
 import lstm_lm
 from lstm_lm.data.module import TextDataModule

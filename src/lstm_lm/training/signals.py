@@ -10,6 +10,7 @@ from rich.console import Console
 from lstm_lm.errors import Interrupted
 from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.training import requeue
+from lstm_lm.training.processes.started import has_agent
 
 STOPS_LATER = "stopping, once what is being compiled is done; Ctrl-C again: at once, without a checkpoint"
 
@@ -95,7 +96,7 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.received = number
         if self._rank > 0:  # rank 0 has had it too, and decides
-            signal.signal(number, signal.SIG_DFL)
+            self._end_at_the_next(number)
             return
         if not self._training:
             raise Interrupted(number)
@@ -104,4 +105,9 @@ class StopSignals:
                 raise Interrupted(number)
             if self._console is not None:
                 self._console.print(STOPS_LATER, highlight=False)
-        signal.signal(number, signal.SIG_DFL)
+        self._end_at_the_next(number)
+
+    def _end_at_the_next(self, number: int) -> None:
+        """But where a launcher's agent passes on what this process was sent too, and has its own way with a second one."""
+        if not has_agent():
+            signal.signal(number, signal.SIG_DFL)

@@ -130,7 +130,8 @@ def join(trainer: Mapping[str, Any] | None) -> Iterator[Team]:
 
 def _take_devices(team: Team, process: Started, trainer: Mapping[str, Any] | None) -> None:
     sent = team.broadcast(None if trainer is None else json.dumps(dict(trainer)).encode())
-    if not sent:  # rank 0 has nothing for the others to do
+    if not sent:
+        team.is_over = True
         return
     problem = ""
     try:

@@ -37,7 +37,8 @@ class Team:
         self.size = size
         self.device = device
         self.has_sent = False
-        """Whether the plan has been sent, or received."""
+        self.is_over = False
+        """Whether rank 0 has ended without a plan."""
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a scalar over all processes, on its device."""
@@ -61,26 +62,19 @@ class Team:
             return [value]
         written = io.BytesIO()
         torch.save(value, written)
-        mine = torch.frombuffer(bytearray(written.getvalue()), dtype=torch.uint8)
-        lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        dist.all_gather(lengths, torch.tensor([len(mine)]))
-        padded = torch.zeros(int(max(lengths)), dtype=torch.uint8)
-        padded[: len(mine)] = mine
-        parts = [torch.empty_like(padded) for _ in range(self.size)] if self.rank == 0 else None
-        dist.gather(padded, parts, dst=0)
-        return [
-            torch.load(io.BytesIO(part[: int(length)].numpy().tobytes()), map_location="cpu", weights_only=True)
-            for part, length in zip(parts or [], lengths, strict=False)
-        ]
+        parts: list[Any] = [None] * self.size if self.rank == 0 else []
+        dist.gather_object(written.getvalue(), parts or None)
+        return [torch.load(io.BytesIO(part), map_location="cpu", weights_only=True) for part in parts]
 
     def send(self, data: bytes | None) -> bytes:
         """Give all what rank 0 has for `data`, the plan, as bytes; the others, which have None, wait for it for days.
 
         They get nothing (`b""`) where rank 0 has ended without one: it was refused, or there was nothing left to do.
         """
-        received = self.broadcast(data)
+        if self.is_over:
+            return b""
         self.has_sent = True
-        return received
+        return self.broadcast(data)
 
     def broadcast(self, data: bytes | None) -> bytes:
         """What rank 0 has for `data`; the others, which have None, wait for it for days."""

@@ -18,31 +18,29 @@ from lstm_lm.training import requeue
 from lstm_lm.training.processes.started import started
 
 Outcome = Summary | BaseException | None
-"""What a process has returned or raised; None: nothing, as all but rank 0 do."""
+"""What rank 0 has returned, or any process has raised."""
 
 
 class TracebackOfWorker(Exception):
-    """The traceback of an error in another process, as text."""
-
-    def __str__(self) -> str:
-        """Below the line with its name, as a traceback stands on its own."""
-        return f"\n{self.args[0]}"
+    """The traceback of an error in another process, as text: it stands as the error's cause."""
 
 
 def main(order: dict[str, Any], outcomes: Path) -> None:
-    """Do what `order` says (see `launch`); leave the outcome in the folder `outcomes`, and exit."""
-    _end_with(order["agent"])
+    """Do what `order` says (`launch` writes it); leave the outcome in the folder `outcomes`, and exit."""
+    if os.name == "posix" and os.getppid() != order["agent"]:  # which has ended already
+        os._exit(1)
+    lifeline.tie_without_pipe(order["agent"])
     process = started()
     assert process is not None
-    outcome: Outcome = None
+    if process.rank:
+        os.dup2(2, 1)  # the terminal is rank 0's; the others may write errors there
     status = 0
     with standard_streams(), for_people():
         try:
             _listen(process.rank)
-            outcome = _work(order, process.rank)
+            outcome: Outcome = _work(order, process.rank)
         except BaseException as error:
-            outcome = error
-            status = getattr(error, "exit_status", 1)
+            outcome, status = error, getattr(error, "exit_status", 1)
         leave(outcome, outcomes / str(process.rank))
         sys.stdout.flush()
         sys.stderr.flush()
@@ -50,58 +48,47 @@ def main(order: dict[str, Any], outcomes: Path) -> None:
 
 
 def _work(order: dict[str, Any], rank: int) -> Summary | None:
-    from lstm_lm.training import train  # seconds of imports, in which a signal is heard already
+    from lstm_lm.terminal import Terminal
     from lstm_lm.training.processes.join import meet
+    from lstm_lm.training.train import run_worker, train  # seconds of imports, in which a signal is heard already
 
     with meet():
-        if rank:
-            train.run_worker()
-            return None
-        from lstm_lm.terminal import Terminal
-
-        return train.train(console=Terminal() if order["console"] else None, **order["train"])
-
-
-def leave(outcome: Outcome, path: Path) -> None:
-    """Write `outcome` to `path`; an error with its traceback as its cause, for tracebacks don't travel."""
-    if isinstance(outcome, BaseException):
-        outcome.__cause__ = TracebackOfWorker("".join(traceback.format_exception(outcome)))
-        outcome = outcome.with_traceback(None)
-        try:
-            written = pickle.dumps((outcome, outcome.__cause__))
-            pickle.loads(written)  # which not every class of errors can
-        except Exception:
-            written = pickle.dumps((RuntimeError(f"{type(outcome).__name__}: {outcome}"), outcome.__cause__))
-    else:
-        written = pickle.dumps((outcome, None))
-    path.write_bytes(written)
-
-
-def left(path: Path) -> tuple[bool, Outcome]:
-    """Whether a process has left its outcome at `path`, and which."""
-    try:
-        outcome, cause = pickle.loads(path.read_bytes())
-    except (OSError, EOFError, pickle.UnpicklingError):  # it was killed, before or meanwhile
-        return False, None
-    if isinstance(outcome, BaseException):
-        outcome.__cause__ = cause
-    return True, outcome
-
-
-def _end_with(agent: int) -> None:
-    """However the process ends that started this one, SIGKILL included."""
-    if os.name == "posix" and os.getppid() != agent:  # it has ended already
-        os._exit(1)
-    lifeline.tie_without_pipe(agent)
+        if rank == 0:
+            return train(console=Terminal() if order["console"] else None, **order["train"])
+        run_worker()
+    return None
 
 
 def _listen(rank: int) -> None:
-    """Before and after a run, which has its own way: rank 0 tidies up, the others end at once."""
+    """Before and after a run, which has its own way with signals, rank 0 tidies up, and the others end at once."""
 
     def stop(number: int, _: FrameType | None) -> None:
-        if sys.exc_info()[0] is None:  # else this process is ending already, and the agent ends all after one
+        if sys.exc_info()[0] is None:  # else it is ending already: when one process ends, the agent signals the others
             raise Interrupted(number)
 
     warning = requeue.warning_signal()
     for number in (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,))):
         signal.signal(number, signal.SIG_DFL if rank else stop)
+
+
+def leave(outcome: Outcome, path: Path) -> None:
+    """Write `outcome` to `path`; a class of errors that does not pickle becomes a RuntimeError."""
+    told = None
+    if isinstance(outcome, BaseException):
+        told = TracebackOfWorker("\n" + "".join(traceback.format_exception(outcome)))
+        try:
+            pickle.loads(pickle.dumps(outcome))
+        except Exception:
+            outcome = RuntimeError(f"{type(outcome).__name__}: {outcome}")
+    path.write_bytes(pickle.dumps((outcome, told)))
+
+
+def left(path: Path) -> Outcome:
+    """What a process has left at `path`; None: nothing, for it was killed."""
+    try:
+        outcome, told = pickle.loads(path.read_bytes())
+    except (OSError, EOFError, pickle.UnpicklingError):
+        return None
+    if isinstance(outcome, BaseException):
+        outcome.__cause__ = told
+    return outcome  # type: ignore[no-any-return]

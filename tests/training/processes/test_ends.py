@@ -1,0 +1,136 @@
+"""However a run on several processes ends, none of them is left, and one message says why."""
+
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from launched import SECONDS, Command, column, last
+
+from lstm_lm.runs import summary
+
+RUN = "hydra.run.dir=run"
+WITHOUT_END = ("trainer.max_epochs=-1", "scheduler=constant", "callbacks.checkpoint.every_n_steps=3", RUN)
+IMPATIENT = """
+from lstm_lm.cli.main import run_script
+from lstm_lm.training.processes import launch
+
+launch.SECONDS_TO_END = 3
+run_script("train")
+"""
+
+pytestmark = pytest.mark.posix
+
+
+def gone(processes: list[psutil.Process], seconds: float = 10.0) -> bool:
+    return not psutil.wait_procs(processes, timeout=seconds)[1]
+
+
+def test_a_killed_worker_ends_the_run_with_a_message_and_it_continues(small_file: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path, small_file, *WITHOUT_END)
+    workers = command.wait_for(command.run.last)
+    workers[1].kill()
+    assert gone(workers, 30.0)
+    _, err = command.process.communicate(timeout=60)
+    assert command.process.returncode == 1
+    assert err.splitlines() == [
+        "error: process 1 of 2, counted from 0, was ended by signal 9",
+        "so training stopped; continue from the last checkpoint with resume=auto and this hydra.run.dir",
+    ]
+    assert summary.read(command.run.summary).status == "failed"
+    step = last(command.run.path)["global_step"]
+    again = Command(tmp_path, small_file, *WITHOUT_END, "resume=auto", f"trainer.max_steps={step + 2}")
+    _, err = again.process.communicate(timeout=SECONDS)
+    assert (again.process.returncode, err) == (0, "")
+    assert list(column(command.run.path, "train/loss")) == list(range(1, step + 3))
+
+
+@pytest.mark.slow
+def test_a_killed_rank_0_ends_the_run_with_a_message(small_file: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path, small_file, *WITHOUT_END)
+    workers = command.wait_for(command.run.last)
+    workers[0].kill()
+    _, err = command.process.communicate(timeout=60)
+    assert command.process.returncode == 1
+    assert err.startswith("error: process 0 of 2, counted from 0, was ended by signal 9\n")
+    assert len(err.splitlines()) == 2
+    assert gone(workers)
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "everyone"),
+    [
+        pytest.param(signal.SIGINT, 130, False, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, 143, True, id="SIGTERM to all processes"),
+        pytest.param(signal.SIGINT, 130, True, id="SIGINT to all processes", marks=SLOW),
+        pytest.param(signal.SIGTERM, 143, False, id="SIGTERM", marks=SLOW),
+    ],
+)
+def test_a_signal_ends_all_with_a_checkpoint(
+    number: signal.Signals, status: int, everyone: bool, small_file: Path, tmp_path: Path
+) -> None:
+    command = Command(tmp_path, small_file, *WITHOUT_END)
+    workers = command.wait_for(command.run.metrics)
+    assert len(workers) == 2
+    for process in [*workers, command.process] if everyone else [command.process]:
+        process.send_signal(number)
+    _, err = command.process.communicate(timeout=60)
+    assert (command.process.returncode, err) == (status, "")
+    assert gone(workers)
+    assert summary.read(command.run.summary).status == "interrupted"
+    step = last(command.run.path)["global_step"]
+    assert step == max(column(command.run.path, "train/loss")), "it was written where training stopped"
+
+
+def test_a_signal_before_training_leaves_nothing(small_file: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path, small_file, *WITHOUT_END)
+    while not (workers := psutil.Process(command.process.pid).children()):
+        time.sleep(0.02)
+    command.process.terminate()
+    _, err = command.process.communicate(timeout=60)
+    assert (command.process.returncode, err) == (143, "")
+    assert gone(workers)
+    assert not command.run.last.exists()
+
+
+@pytest.mark.parametrize(
+    ("patience", "script"),
+    [(3, IMPATIENT), pytest.param(30, IMPATIENT.replace("= 3", "= 30"), marks=SLOW)],
+    ids=["short", "as it is"],
+)
+def test_a_worker_that_hangs_holds_up_nobody(patience: int, script: str, small_file: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "impatient.py"
+    mine.write_text(script)
+    command = Command(tmp_path, small_file, *WITHOUT_END, script=mine)
+    workers = command.wait_for(command.run.last)
+    workers[1].suspend()
+    command.process.terminate()
+    assert gone(workers, patience + 10)
+    _, err = command.process.communicate(timeout=60)
+    assert command.process.returncode == 143
+    assert err == "not all of 2 processes had ended after the signal, and were killed\n"
+
+
+def test_a_second_signal_ends_all_at_once(small_file: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path, small_file, *WITHOUT_END)
+    workers = command.wait_for(command.run.last)
+    workers[1].suspend()  # so that the first signal alone would take its time
+    command.process.send_signal(signal.SIGINT)
+    time.sleep(1.0)
+    assert command.process.poll() is None
+    command.process.send_signal(signal.SIGINT)
+    assert gone(workers)
+    command.process.communicate(timeout=60)
+    assert command.process.returncode == 130
+
+
+def test_workers_end_with_an_agent_that_is_killed(small_file: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path, small_file, *WITHOUT_END)
+    workers = command.wait_for(command.run.metrics)
+    command.process.kill()
+    command.process.communicate(timeout=60)
+    assert gone(workers, 20.0)

@@ -1,0 +1,179 @@
+"""Processes that the project starts on this machine: they compute what one computes, and one of them owns the run."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from launched import SECONDS, TWO, Command, column, last
+
+import lstm_lm
+from lstm_lm.errors import UserError
+from lstm_lm.runs import metrics_file
+from lstm_lm.runs.directory import RunDirectory
+
+Config = Callable[..., dict[str, Any]]
+
+DROPOUTS = ("model.num_layers=2", "model.dropout=0.3")
+NAMES = ("train/loss", "train/gradient_norm", "train/learning_rate", "val/loss", "test/loss")
+
+
+@pytest.fixture(autouse=True)
+def no_child_left() -> Iterator[None]:
+    """Whatever a test does, its processes are gone when it ends."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    assert not set(psutil.Process().children(recursive=True)) - before
+
+
+@pytest.mark.parametrize("unit", ["window", pytest.param("line", marks=pytest.mark.slow)])
+def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_path: Path) -> None:
+    text = ("data.test_fraction=0.1", f"data.unit={unit}")
+    one = lstm_lm.train(small_config(*text), tmp_path / "one")
+    two = lstm_lm.train(small_config(*text, *TWO), tmp_path / "two")
+    assert two.train.steps == one.train.steps
+    for name in NAMES:
+        assert column(tmp_path / "two", name) == pytest.approx(column(tmp_path / "one", name), abs=1e-5), name
+    weights = last(tmp_path / "two")["state_dict"]
+    for name, tensor in last(tmp_path / "one")["state_dict"].items():
+        torch.testing.assert_close(weights[name], tensor, atol=1e-5, rtol=0)
+    assert one.val is not None
+    assert two.val is not None
+    assert two.val.loss == pytest.approx(one.val.loss, abs=1e-5)
+    # each process's hidden state is in the checkpoint: together they are the one's
+    (h_alone, _), *_ = last(tmp_path / "one")["lstm_lm"]["stream_state"]
+    saved = last(tmp_path / "two")["lstm_lm"]
+    [other] = saved["other_processes"]
+    (h_first, _), *_ = saved["stream_state"]
+    (h_second, _), *_ = other["stream_state"]
+    torch.testing.assert_close(torch.cat([h_first, h_second]), h_alone, atol=1e-5, rtol=0)
+
+
+def test_a_resumed_run_takes_the_very_same_steps_and_dropout_differs_between_processes(
+    small_config: Config, tmp_path: Path
+) -> None:
+    settings = (*DROPOUTS, *TWO, "trainer.max_epochs=2", "scheduler=constant", "callbacks.samples.length=0")
+    lstm_lm.train(small_config(*settings, "trainer.max_steps=60"), tmp_path / "whole")
+    lstm_lm.train(small_config(*settings, "trainer.max_steps=25"), tmp_path / "parts")
+    lstm_lm.train(small_config(*settings, "trainer.max_steps=60", "resume=auto"), tmp_path / "parts")
+    assert column(tmp_path / "parts", "train/loss") == column(tmp_path / "whole", "train/loss")
+    weights = last(tmp_path / "parts")["state_dict"]
+    for name, tensor in last(tmp_path / "whole")["state_dict"].items():
+        assert torch.equal(weights[name], tensor), name
+    saved = last(tmp_path / "parts")["lstm_lm"]
+    first, second = saved["generators"]["masks"], saved["other_processes"][0]["generators"]["masks"]
+    assert second["seed"] == first["seed"] + 1
+    assert not torch.equal(first["bits"], second["bits"])
+
+
+@pytest.mark.slow
+def test_an_average_is_that_of_one_process_and_resumes_exactly(small_config: Config, tmp_path: Path) -> None:
+    average = ("averaging=ema", "averaging.decay=0.9", "scheduler=constant", "trainer.max_steps=12")
+    one = lstm_lm.train(small_config(*average), tmp_path / "one")
+    two = lstm_lm.train(small_config(*average, *TWO), tmp_path / "two")
+    assert one.val is not None
+    assert two.val is not None
+    assert two.val.loss == pytest.approx(one.val.loss, abs=1e-5)
+    lstm_lm.train(small_config(*average, *TWO, "trainer.max_steps=5"), tmp_path / "parts")
+    lstm_lm.train(small_config(*average, *TWO, "resume=auto"), tmp_path / "parts")
+    ours, theirs = (last(tmp_path / name)["lstm_lm"]["averaging"] for name in ("parts", "two"))
+    torch.testing.assert_close(ours["weights"], theirs["weights"], rtol=0, atol=0)
+    assert ours["count"] == theirs["count"] == 12
+
+
+def test_another_number_of_processes_cannot_resume(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
+    with pytest.raises(UserError, match=r"1 process, and this would be 2 processes\nset trainer.devices=1"):
+        lstm_lm.train(small_config(*TWO, "data.batch_size=4", "resume=auto"), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_gradients_of_several_windows_are_accumulated(small_config: Config, tmp_path: Path) -> None:
+    settings = ("trainer.accumulate_grad_batches=2", "trainer.max_steps=6")
+    lstm_lm.train(small_config(*settings), tmp_path / "one")
+    lstm_lm.train(small_config(*settings, *TWO), tmp_path / "two")
+    expected = column(tmp_path / "one", "train/loss")
+    assert column(tmp_path / "two", "train/loss") == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_early_stopping_and_the_time_limit_are_decided_for_all(small_config: Config, tmp_path: Path) -> None:
+    stopping = ("callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=10.0")
+    early = lstm_lm.train(small_config(*TWO, *stopping, "trainer.max_epochs=50"), tmp_path / "early")
+    assert (early.status, early.train.epochs) == ("stopped", 2)
+    clock = ("trainer.max_time='00:00:00:01'", "callbacks.checkpoint.every_n_minutes=0.002")
+    late = lstm_lm.train(small_config(*TWO, *clock, "trainer.max_epochs=100000"), tmp_path / "late")
+    assert late.status == "stopped"
+    assert (tmp_path / "late" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_one_device_needs_no_other_process(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("device=ddp", "trainer.accelerator=cpu", "trainer.max_steps=2"), tmp_path / "run")
+    assert last(tmp_path / "run")["lstm_lm"]["other_processes"] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("trainer.strategy=fsdp", "trainer.strategy=fsdp: several devices work together with device=ddp"),
+        ("trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn"),
+        ("trainer.num_nodes=2", "trainer.num_nodes=2"),
+        ("trainer.devices=x", "trainer.devices=x"),
+        ("data.batch_size=200", "400 streams"),  # which no process knows before it has read the text
+    ],
+)
+def test_what_cannot_be_is_refused_once(
+    typed: str, told: str, small_config: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        lstm_lm.train(small_config(*TWO, typed), tmp_path / "run")
+    assert type(caught.value) is UserError
+    assert told in str(caught.value)
+    assert capfd.readouterr().err == "", "neither the other processes nor the launcher have anything to say"
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_has_one_directory_and_one_voice(small_file: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path, small_file, "trainer.max_epochs=1", "trainer.max_steps=3")
+    out, err = command.process.communicate(timeout=SECONDS)
+    assert (command.process.returncode, err) == (0, "")
+    assert out.count("completed after 3 steps") == 1
+    [folder] = (tmp_path / "outputs").iterdir()
+    run = RunDirectory(folder)
+    done = json.loads(run.summary.read_text())
+    assert (done["status"], done["train"]["steps"]) == ("completed", 3)
+    assert done["command"].startswith("python train.py device=ddp ")
+    assert len(list(run.tensorboard.glob("*tfevents*"))) == 1
+    assert [row["step"] for row in metrics_file.read(run.metrics)] == [1, 2, 3]
+    assert {path.name for path in run.config.parent.iterdir()} == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    assert not [path for path in tmp_path.glob("tmp/*") if path.is_dir()], "what the processes were told is removed"
+
+
+WITHOUT_GUARD = """
+import lstm_lm
+
+config = lstm_lm.compose({typed})
+summary = lstm_lm.train(config, "run")
+print("trained", summary.train.steps, summary.status)
+"""
+
+
+def test_a_script_needs_no_guard(small_file: Path, tmp_path: Path) -> None:
+    """Each process is a new one, that runs nothing of the script: else each would start two more."""
+    script = tmp_path / "mine.py"
+    script.write_text(WITHOUT_GUARD.format(typed="*__import__('sys').argv[1:]"))
+    command = Command(tmp_path, small_file, "trainer.max_epochs=1", "trainer.max_steps=2", script=script)
+    assert command.process.communicate(timeout=SECONDS) == ("trained 2 completed\n", "")
+
+
+@pytest.mark.parametrize("typed", ["device=ddp seed=1,2", "device=cpu,ddp", "trainer.devices=1,2"])
+def test_a_sweep_over_several_devices_is_refused(typed: str, small_file: Path, tmp_path: Path) -> None:
+    command = Command(tmp_path, small_file, "-m", *typed.split(), together=False)
+    out, err = command.process.communicate(timeout=SECONDS)
+    assert (command.process.returncode, out) == (2, "")
+    assert "does not work with -m" in err
+    assert "without -m" in err
+    assert len(err.splitlines()) <= 4
