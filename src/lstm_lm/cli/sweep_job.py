@@ -43,12 +43,12 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
         RunError: its record cannot be written.
     """
     from lstm_lm.sweeps import sweep  # seconds of imports, which --help and --cfg do without
+    from lstm_lm.sweeps.fresh_process import Ended
     from lstm_lm.sweeps.inputs import InputDigests
     from lstm_lm.sweeps.machine import machine
     from lstm_lm.sweeps.rows import Row, row_key
     from lstm_lm.sweeps.runner import TRAIN, Job, Runner
     from lstm_lm.sweeps.stopping import StopRequest
-    from lstm_lm.training.config import TrainConfig
 
     hydra, plan = HydraConfig.get(), CURRENT.get()
     overrides = [str(line) for line in hydra.overrides.task]
@@ -58,44 +58,50 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     number = int(hydra.job.num) + 1
     lines.begin(number, len(plan.jobs) if plan else 0, telling)
 
-    refusal: UserError | None = None
-    config_now: dict[str, Any] = {}
-    texts: list[str] = []
-    try:
-        config_now = plain_config(config)
-        texts = _standard_input(config_now)
-        TrainConfig.parse(config_now)  # here, where one that is refused costs no process
-    except UserError as error:
-        refusal = error
-    except OmegaConfBaseException as error:
-        explained = explain(error, "train", overrides)
-        refusal = explained if isinstance(explained, UserError) else UserError(f"{type(error).__name__}: {error}")
-    seed = config_now.get("seed")
-    seed = seed if isinstance(seed, int) else None
-    inputs = InputDigests().of(config_now)
+    plain, texts, refusal = _checked(config, overrides)
+    seed = plain["seed"] if isinstance(plain.get("seed"), int) else None
+    inputs = InputDigests().of(plain)
     settings = {key_of(line): line.partition("=")[2] for line in telling}
-    row = Row("", {}, settings, seed or 0, row_key(config_now, inputs), config_now, inputs=inputs)
+    row = Row("", {}, settings, seed or 0, row_key(plain, inputs), plain, inputs=inputs)
 
     asked = any(key_of(line) == "resume" for line in overrides)
-    named = asked or config_now.get("ckpt_path") is not None  # then a person says what becomes of a run that is there
-    found: list[str] = []
+    named = asked or plain.get("ckpt_path") is not None  # then a person says what becomes of a run that is there
     if not named:
-        directory, found = sweep.place(row, directory)
-    if found:
-        lines.say("\n".join([*found, f"this job is in {directory}"]))
-    resume = _resume(config_now, directory, asked=asked)
+        directory, others = sweep.place(row, directory)
+        if others:
+            lines.say("\n".join([*others, f"this job is in {directory}"]))
+    resume = _resume(plain, directory, asked=asked)
     arguments = [*flags, *_typed(config, overrides), *texts, f"hydra.run.dir={directory}", f"resume={resume}"]
     job = Job(row, number, seed, directory, {TRAIN: [TRAIN, *arguments]})
+    if not named and refusal is None and not job.to_do():
+        lines.say(f"{directory}: complete, nothing left to do")
     with StopRequest() as stop:
         runner = Runner(stop, "resume", machine(), attempt, cwd=Path(hydra.runtime.cwd))
-        if not named and not refusal and not job.to_do():
-            lines.say(f"{directory}: complete, nothing left to do")
-        record = runner.refuse(job, refusal) if refusal else runner.run(job, again=named)
+        known = None if refusal is None else Ended("failed", str(refusal), 0.0, refusal.exit_status)
+        record = runner.run(job, again=named, known=known)
         stop.check()
     if record.status == "failed":
         lines.fail(record.reason or "")
     if record.status == "interrupted":  # its process alone was asked
         raise Interrupted(int(record.stages[TRAIN].exit_status or 0) - 128)
+
+
+def _checked(config: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[str], UserError | None]:
+    """The job's plain configuration, overrides for its texts, and why it is refused: here, that costs no process."""
+    from lstm_lm.training.config import TrainConfig
+
+    plain: dict[str, Any] = {}
+    texts: list[str] = []
+    try:
+        plain = plain_config(config)
+        texts = _standard_input(plain)
+        TrainConfig.parse(plain)
+    except UserError as error:
+        return plain, texts, error
+    except OmegaConfBaseException as error:
+        refusal = explain(error, "train", overrides) or UserError(f"{type(error).__name__}: {error}")
+        return plain, texts, refusal
+    return plain, texts, None
 
 
 def _resume(config: dict[str, Any], directory: Path, *, asked: bool) -> str:

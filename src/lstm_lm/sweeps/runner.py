@@ -94,107 +94,78 @@ class Runner:
     cwd: Path | None = None
     """The current directory of its processes; None: this one's."""
 
-    def run(self, job: Job, *, again: bool = False) -> Record:
-        """Do what is missing of `job`, or all of it `again`; gives how it stands then, which is written beside its run.
+    def run(self, job: Job, *, again: bool = False, known: Ended | None = None) -> Record:
+        """Do what is missing of `job`, or all of it `again`; gives its record, which is written beside its run.
+
+        Args:
+            job: what is run.
+            again: whatever its record says.
+            known: how its training would end, where that is known without a process: it is refused, or skipped.
 
         Raises:
-            UserError: another process trains where something was to be begun anew.
+            UserError: another process trains where something was to be done from scratch.
             RunError: the record cannot be written.
         """
-        to_do = list(job.keys) if again else job.to_do()
+        to_do = list(job.keys) if again or known else job.to_do()
         before = job.record()
         if TRAIN in to_do and self.unfinished == "retrain":
             job.clear()
-        kept = {name: stage for name, stage in before.stages.items() if name not in to_do} if before else {}
-        record = self._record(job, kept)
+        record = Record(
+            label=job.row.label,
+            number=job.number,
+            row=job.row.identity(),
+            machine=self.machine,
+            attempt=self.attempt,
+            stages={name: stage for name, stage in before.stages.items() if name not in to_do} if before else {},
+        )
         for name in to_do:
-            ended = self._stage(job, record, name)
+            ended = self._stage(job, record, name, known)
             refused = ended.exit_status == UserError.exit_status and self.unfinished == "resume"
-            if refused and before is not None and _holds_run(job):
+            if refused and before is not None and not job.run.is_empty():
                 record = before.model_copy(update={"attempt": self.attempt, "refused": ended.reason})
             if ended.how != "done":
                 break
         record.write(job.directory)
         return record
 
-    def refuse(self, job: Job, error: UserError) -> Record:
-        """Write down that `job` was refused before it was begun."""
-        before = job.record()
-        if before is not None and _holds_run(job):
-            record = before.model_copy(update={"attempt": self.attempt, "refused": str(error)})
-        else:
-            record = self._record(job, {})
-            ended = Ended("failed", str(error), 0.0, error.exit_status)
-            record.stages[TRAIN] = self._ended(job, TRAIN, ended)
-            _settle_summary(job, record.stages[TRAIN])
-        record.write(job.directory)
-        return record
-
-    def skip(self, job: Job, like: Stage) -> Record:
-        """Write down that `job` cannot be run on this machine, as another one of its row could not."""
-        job.clear()
-        command = shlex.join([*PROGRAM, *job.commands[TRAIN]])
-        record = self._record(job, {TRAIN: like.model_copy(update={"command": command, "seconds": 0.0})})
-        _settle_summary(job, record.stages[TRAIN])
-        record.write(job.directory)
-        return record
-
-    def _record(self, job: Job, stages: dict[str, Stage]) -> Record:
-        row = job.row
-        return Record(
-            label=row.label,
-            number=job.number,
-            row=row.identity(),
-            machine=self.machine,
-            attempt=self.attempt,
-            stages=stages,
-        )
-
-    def _stage(self, job: Job, record: Record, name: str) -> Ended:
+    def _stage(self, job: Job, record: Record, name: str, known: Ended | None) -> Ended:
         """Run one command; `record` says so while it runs, and then how it ended."""
         command = shlex.join([*PROGRAM, *job.commands[name]])
         record.stages[name] = Stage(key=job.keys[name], command=command, status="running", ended=records.moment())
-        job.directory.mkdir(parents=True, exist_ok=True)
-        record.write(job.directory)
-        there = _summary_of(job)
-        log = job.directory.with_name(f"{job.directory.name}.{name}.log") if self.unfinished == "retrain" else None
-        ended = fresh_process.run(job.commands[name], log, self.timeout, self.stop, self.cwd)
-        if ended.how == "done" and (changed := job.row.changed()):
-            ended = replace(ended, how="failed", reason=changed)
-        if ended.traceback is not None:
-            atomic.write_bytes(job.directory / ERROR_LOG, ended.traceback.encode("utf-8", "backslashreplace"))
-            told = f"{ended.reason} (an error in the program; its traceback is in {job.directory / ERROR_LOG})"
-            ended = replace(ended, reason=told)
-        record.stages[name] = self._ended(job, name, ended)
-        is_ours = job.run.is_empty() or _summary_of(job) != there  # else what was refused leaves it as it was
-        if ended.how != "done" and is_ours and not is_held(job.directory):  # else another trains there
-            _settle_summary(job, record.stages[name])
-        return ended
-
-    def _ended(self, job: Job, name: str, ended: Ended) -> Stage:
-        status: dict[str, Status] = {
-            "done": "completed",
-            "unavailable": "skipped" if self.unfinished == "retrain" else "failed",
-            "failed": "failed",
-            "interrupted": "interrupted",
-        }
-        return Stage(
+        there = summary.read_if_whole(job.run.summary)
+        ended = known or self._process(job, record, name)
+        stage = Stage(
             key=job.keys[name],
-            command=shlex.join([*PROGRAM, *job.commands[name]]),
-            status=status[ended.how],
+            command=command,
+            status=self._status(ended),
             reason=ended.reason,
             exit_status=ended.exit_status,
             seconds=ended.seconds,
             ended=records.moment(),
         )
+        record.stages[name] = stage
+        is_ours = job.run.is_empty() or summary.read_if_whole(job.run.summary) != there  # else it was refused
+        if stage.status != "completed" and is_ours and not is_held(job.directory):  # else another trains there
+            _settle_summary(job, stage)
+        return ended
 
+    def _process(self, job: Job, record: Record, name: str) -> Ended:
+        job.directory.mkdir(parents=True, exist_ok=True)
+        record.write(job.directory)
+        log = job.directory.with_name(f"{job.directory.name}.{name}.log") if self.unfinished == "retrain" else None
+        ended = fresh_process.run(job.commands[name], log, self.timeout, self.stop, self.cwd)
+        if ended.how == "done" and (changed := job.row.changed()):
+            return replace(ended, how="failed", reason=changed)
+        if ended.traceback is None:
+            return ended
+        where = job.directory / ERROR_LOG
+        atomic.write_bytes(where, ended.traceback.encode("utf-8", "backslashreplace"))
+        return replace(ended, reason=f"{ended.reason} (an error in the program; its traceback is in {where})")
 
-def _holds_run(job: Job) -> bool:
-    return not job.run.is_empty()
-
-
-def _summary_of(job: Job) -> Summary | None:
-    return summary.read_if_whole(job.run.summary)
+    def _status(self, ended: Ended) -> Status:
+        if ended.how == "unavailable":
+            return "skipped" if self.unfinished == "retrain" else "failed"
+        return "completed" if ended.how == "done" else ended.how
 
 
 def _settle_summary(job: Job, stage: Stage) -> None:
@@ -203,7 +174,7 @@ def _settle_summary(job: Job, stage: Stage) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    said = _summary_of(job) or Summary.begin(stage.command, job.seed)
+    said = summary.read_if_whole(job.run.summary) or Summary.begin(stage.command, job.seed)
     if said.status in ("completed", "stopped"):  # training itself was well: a later step was not
         return
     assert stage.status in ("failed", "skipped", "interrupted")

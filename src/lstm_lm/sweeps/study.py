@@ -9,6 +9,7 @@ from lstm_lm.errors import RunError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import refuse_where_held
 from lstm_lm.sweeps import records
+from lstm_lm.sweeps.fresh_process import Ended
 from lstm_lm.sweeps.records import Record
 from lstm_lm.sweeps.rows import Row, folder_of, folders_of_name
 from lstm_lm.sweeps.runner import DIR_KEY, TRAIN, Job, Runner
@@ -56,8 +57,7 @@ class Study:
             if changed := turn.row.changed():
                 raise RunError(changed)
             progress.begin(turn, number, len(turns))
-            like = self._skipped_before(turn)
-            record = runner.run(self.job(turn)) if like is None else runner.skip(self.job(turn), like.stages[TRAIN])
+            record = runner.run(self.job(turn), known=self._skipped_before(turn))
             progress.end(turn, record, turns[number:])
 
     def turns(self) -> list[Turn]:
@@ -113,11 +113,11 @@ class Study:
             found |= dict.fromkeys(records.differences(record.row, row.identity()) if record else [])
         return list(found)
 
-    def _skipped_before(self, turn: Turn) -> Record | None:
-        """Of another repetition that this machine could not run: that is not tried again."""
+    def _skipped_before(self, turn: Turn) -> Ended | None:
+        """How another repetition ended that this machine could not run: that is not tried again."""
         for repetition in range(1, self.repetitions + 1):
             record = self.record(Turn(turn.row, repetition))
             stage = record.stages.get(TRAIN) if record is not None and record.machine == self.machine else None
             if stage is not None and stage.status == "skipped":
-                return record
+                return Ended("unavailable", stage.reason, 0.0, stage.exit_status or 0)
         return None
