@@ -21,9 +21,11 @@ Whatever happens to a run, no training is lost beyond the last checkpoint interv
 continued, and nothing that is loaded can run code. This page says how often that was tried, and what came of it. Why it
 is done so: [decision 24](decisions/0024-nothing-lost.md); what is trusted: [SECURITY.md](../SECURITY.md).
 
-The figures are kept in `benchmarks/results/reliability/` by `pytest -m slow -n 0 --keep-figures`, run in parts, on
-several commits of one day; each table names the part that makes its rows again. `python benchmarks/reliability_page.py`
-makes this page from them. The default tests try the same on every change, at small size.
+The figures are kept in `benchmarks/results/reliability/` by `pytest -m slow -n 0 --keep-figures`, run in parts; each
+table names the part that makes its rows again, and the commit that it was run on. Figures of de15921 and of earlier
+days are from before runs were rebuilt around one writer ([decision 31](decisions/0031-one-run-one-owner.md)). `python
+benchmarks/reliability_page.py` makes this page from them. The default tests try the same on every change, at small
+size.
 """
 
 MODELS = {
@@ -83,8 +85,21 @@ ELSEWHERE = {
     ),
     "each argument of Lightning's Trainer has its effect, or is refused": ("training/test_trainer_arguments.py",),
     "a damaged newest checkpoint is named, set aside, and the one before it continued": ("training/test_resume.py",),
+    "a run that is refused, or killed while it starts, changes no file; rows and events are on the disk before the "
+    "checkpoint that covers them": ("runs/test_writer.py",),
+    "killed at a file operation, and once more while resuming; the clock set back: every row and point once": (
+        "reliability/test_kills_at_files.py",
+    ),
+    "a checkpoint is opened once to resume; a finished run that is typed again changes no byte": (
+        "reliability/test_faults.py",
+    ),
+    "two commands in one directory, through links or with another TMPDIR: one trains, the other changes nothing": (
+        "runs/test_run_lock.py",
+        "reliability/test_faults.py",
+    ),
     "a full disk: warned, gone on, the earlier checkpoint whole": ("training/test_full_disk.py",),
     "SIGTERM and Ctrl-C save and end the run; a second Ctrl-C ends it at once": ("training/test_signals.py",),
+    "a signal at a step whose checkpoint is due leaves two different checkpoints": ("reliability/test_faults.py",),
     "SLURM's warning signal queues the job again": ("training/test_requeue.py",),
     "loss or gradient not finite: stop, skip, rewind; a jump of the loss is told": ("training/test_nonfinite.py",),
     "out of memory: the batch that fits": ("training/runtime/test_memory_advice.py",),
@@ -97,8 +112,11 @@ ELSEWHERE = {
         "training/test_cluster_failures.py",
     ),
     "the same run twice, to the bit, and the losses of fifty steps": ("training/test_deterministic.py",),
-    "standard output closed, gone, on a full disk, or without the letters: trained to the end": ("test_display.py",),
-    "a sweep that goes on, with a failed or interrupted job": ("cli/test_sweep.py",),
+    "standard output closed, gone, on a full disk, or without the letters: trained to the end": (
+        "test_display.py",
+        "reliability/test_output.py",
+    ),
+    "a sweep that continues, with a failed, killed or interrupted job": ("cli/test_sweep.py",),
     "jobs in other processes, refused, killed, pre-empted": ("cli/test_launchers.py",),
     "a study or sweep that is killed leaves no row, job or worker at work": (
         "test_lifeline.py",
@@ -106,7 +124,7 @@ ELSEWHERE = {
     ),
     "a row, or a run, that another process trains is left alone": (
         "sweeps/test_live_rows.py",
-        "cli/test_hydra_hooks.py",
+        "reliability/test_faults.py",
     ),
     "no module that a configuration names is imported": (
         "cli/hydra/test_allowed_targets.py",
@@ -118,7 +136,7 @@ ELSEWHERE = {
     ),
     "archives and pickles that stand for more than their file has": ("runs/test_untrusted.py",),
     "pipes, devices, endless or expanding files in a run directory": ("runs/test_hostile_runs.py",),
-    "foreign text gives a terminal no orders": ("cli/test_terminal.py",),
+    "foreign text gives a terminal no orders": ("test_terminal.py",),
     "nothing is written over unasked": ("runs/test_outputs.py",),
     "a text that changes while it is read is refused; one of the same size and time is another one": (
         "data/test_token_store.py",
@@ -147,8 +165,8 @@ def kills() -> str:
             "half-written files found, and none of them read",
             *(str(figures["partial_files"]) for figures in of.values()),
         ],
-        ["processes that went on from a checkpoint", *(str(len(figures["resumed_from"])) for figures in of.values())],
-        ["earliest step that one went on from", *(str(min(figures["resumed_from"])) for figures in of.values())],
+        ["processes that resumed from a checkpoint", *(str(len(figures["resumed_from"])) for figures in of.values())],
+        ["earliest step that one resumed from", *(str(min(figures["resumed_from"])) for figures in of.values())],
         ["rows of metrics.csv compared", *(str(figures["rows"]) for figures in of.values())],
         ["rows that differ", *(str(figures["differing_rows"]) for figures in of.values())],
         ["points of TensorBoard compared", *(str(figures["points"]) for figures in of.values())],
@@ -215,7 +233,7 @@ def source(figures: Figures) -> str:
     command = figures["settings"]["command"].split(" -k ")[0]
     return (
         f"`{command}`; {machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, "
-        f"torch {versions['torch']}; {figures['date']}."
+        f"torch {versions['torch']}; {figures['date']}, commit {figures['git_commit'][:7]}."
     )
 
 
