@@ -1,6 +1,8 @@
 """The documents lead where they say they lead, and nothing in them is still to be filled in."""
 
 import re
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +13,8 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
+FILE = re.compile(r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b|(?<![\w./*-])conf/[\w/*-]+\.yaml\b")
+FOLDER = re.compile(r"`((?:[\w-]+/)+)`")
 
 
 def name(document: Path) -> str:
@@ -47,6 +51,38 @@ def test_every_relative_link_leads_to_something_in_the_project(document: Path) -
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_no_placeholder_is_left(document: Path) -> None:
     assert PLACEHOLDER.findall(document.read_text(encoding="utf-8")) == []
+
+
+@cache
+def there() -> list[Path]:
+    """All files and folders of the project that documents name, relative to it."""
+    folders = [ROOT / folder for folder in ("src", "conf", "tests", "benchmarks", "docs")]
+    found = [*ROOT.glob("*.py"), *folders, *chain.from_iterable(folder.rglob("*") for folder in folders)]
+    return [path.relative_to(ROOT) for path in found if "__pycache__" not in path.parts]
+
+
+def named(text: str) -> set[str]:
+    """Files and folders of this project that `text` names; NAME stands for any option."""
+    roots = {path.parts[0] for path in there()} | {path.parts[2] for path in there() if path.match("src/lstm_lm/*/")}
+    folders = (name.rstrip("/") for name in FOLDER.findall(text) if name.split("/")[0] in roots)
+    return {name.replace("../", "").replace("NAME", "*") for name in (*FILE.findall(text), *folders)}
+
+
+def test_named_files_are_found() -> None:
+    text = (
+        "`training/train.py`, conf/data/NAME.yaml and `tests/forward/`, but not `outputs/sweeps/` or https://x.org/a.py"
+    )
+    assert named(text) == {"training/train.py", "conf/data/*.yaml", "tests/forward"}
+    assert {"training/state.py", "cells/*.py"} <= named((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.name != "CHANGELOG.md"], ids=name)
+def test_every_file_that_is_named_is_there(document: Path) -> None:
+    """By the last parts of its path, as documents name it."""
+    missing = [
+        name for name in named(document.read_text(encoding="utf-8")) if not any(path.match(name) for path in there())
+    ]
+    assert sorted(missing) == []
 
 
 def test_every_decision_is_listed() -> None:
