@@ -139,7 +139,7 @@ class StandIn:
         done.status = "completed"
         run = RunDirectory(run_dir)
         done.write(run.summary)
-        run.config.parent.mkdir()
+        run.config.parent.mkdir(exist_ok=True)
         for name, text in record.items():
             (run.config.parent / name).write_text(text)
         return done

@@ -6,7 +6,7 @@ from typing import Any
 
 import plain_loop
 import torch
-from killed_runs import Run
+from killed_runs import OF_THE_MACHINE, Run
 from plain_loop import Record, Score
 from plain_text import Settings, Text
 from torch import Tensor
@@ -210,6 +210,7 @@ def kept_in(checkpoint: dict[str, Any] | None, *, to_continue: bool) -> dict[str
     own = checkpoint["lstm_lm"]
     if to_continue:
         own = {name: value for name, value in own.items() if name not in ("seconds", "config")}
+        own["row"] = {name: value for name, value in own["row"].items() if not name.endswith(OF_THE_MACHINE)}
         own["data"] = own["data"] | {"key": None}  # of the cache: one tokenizer was fitted, the other was there already
     else:
         own = {"average": own["averaging"]["weights"], "validation": own["validation"]}

@@ -22,7 +22,6 @@ OF_EACH_PROCESS = {
 }
 OF_THE_RUN = {
     "other_processes": "the same of ranks 1, 2, ...",
-    "place": "in the training text",
     "averaging": "the average of the weights",
     "seconds": "in training",
     "validation": "the last one",

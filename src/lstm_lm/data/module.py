@@ -181,20 +181,22 @@ class TextDataModule(LightningDataModule):
             self._saved_place = None
         return self._train_windows
 
-    def place(self) -> Mapping[str, Any] | None:
-        """The place in the training text; None: at its beginning.
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint: the place in the training text.
 
         Lightning saves the loader's own state too, but restores that only where it finds an epoch unfinished, and not
-        where the number of steps was asked for before.
+        where the number of steps was asked for before; this it always restores.
         """
-        return self._saved_place if self._train_windows is None else self._train_windows.state_dict()
+        place = self._saved_place if self._train_windows is None else self._train_windows.state_dict()
+        return {} if place is None else {"train": place}
 
-    def go_to(self, place: Mapping[str, Any] | None) -> None:
-        """Continue at a place.
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Resume at a saved place.
 
         Raises:
             UserError: it is none.
         """
+        place = state_dict.get("train")
         if place is None or self._train_windows is None:
             self._saved_place = place
         else:

@@ -62,8 +62,8 @@ def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] =
     try:
         yield
     finally:
-        if lock.lock_counter == 1 and set(os.listdir(folder)) <= {LOCK}:
-            with suppress(OSError):
+        with suppress(OSError):  # the folder is not there any more
+            if lock.lock_counter == 1 and set(os.listdir(folder)) <= {LOCK}:
                 os.unlink(lock.lock_file)
         lock.release()
         _remove_empty(made)

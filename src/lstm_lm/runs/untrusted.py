@@ -215,6 +215,7 @@ _CHECKPOINT = _part(
     callbacks=_plain(_part(Timer=(_part(time_elapsed=_each(Seconds)) | None, None))),
     optimizer_states=_OneOf,
     lr_schedulers=_OneOf,
+    TextDataModule=dict[str, Plain],
     lstm_lm=_part(
         config=_plain(_part(**dict.fromkeys(SECTIONS, Plain), forward=_part(name=str), init_from=str | None)),
         tokenizer=Plain,
@@ -225,7 +226,6 @@ _CHECKPOINT = _part(
         within_a_step=bool,
         averaging=_part(weights=dict[str, Tensor], options=Plain),
         other_processes=Annotated[list[dict[str, Any]], Field(max_length=2**16)],
-        place=Plain | None,
         row=dict[str, float],
         seconds=Seconds,
         validation_due=bool,

@@ -123,10 +123,10 @@ class RunWriter(NoWriter):
         super().__init__(summary)
         self.run, self.resumed = run, resumed
         self._keep, self._warn = keep, warn
+        self._events = EventFiles(run.tensorboard, self._events_failed) if tensorboard else None
+        self._metrics = MetricsFile(run.metrics)
         self._made = [folder for folder in (run.checkpoints, run.tensorboard) if not folder.exists()]
         run.create()
-        self._metrics = MetricsFile(run.metrics)
-        self._events = EventFiles(run.tensorboard, self._events_failed) if tensorboard else None
         self._files = {run.config.parent / name: text for name, text in record.items()}
         self._waiting: list[tuple[int, Mapping[str, float]]] = []
         self._notified: set[Path] = set()

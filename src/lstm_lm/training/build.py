@@ -110,7 +110,7 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
         objective,
         config.optimizer,
         config.scheduler,
-        state=RunState(model, average, data, team),
+        state=RunState(model, average, team),
         nonfinite=NonFinite(config.top.on_nonfinite, data.tokenizer),
         total_steps=total_steps,
         precision=machine.precision,

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from lstm_lm.data.module import TextDataModule
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import clone, to_device
 from lstm_lm.training.processes.team import Team
@@ -14,10 +13,13 @@ from lstm_lm.training.weight_average import WeightAverage
 
 
 class RunState:
-    """All of it, under one name in one place. With several processes each has its own, and rank 0 keeps them all."""
+    """All of it, in one place, but for the place in the text, which Lightning saves with the data module.
 
-    def __init__(self, model: LanguageModel, average: WeightAverage, data: TextDataModule, team: Team) -> None:
-        self._model, self._data, self._team = model, data, team
+    With several processes each has its own, and rank 0 keeps them all.
+    """
+
+    def __init__(self, model: LanguageModel, average: WeightAverage, team: Team) -> None:
+        self._model, self._team = model, team
         self.average = average
         """Of the weights."""
         self.hidden: State = None
@@ -47,7 +49,6 @@ class RunState:
         own = {"hidden": clone(self.hidden), "generators": self._generators(device)}
         return {
             **own,
-            "place": self._data.place(),
             "other_processes": self._team.gather(own)[1:],
             "averaging": self.average.state_dict(),
             "seconds": self.seconds,
@@ -60,7 +61,6 @@ class RunState:
         own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
         self.hidden = to_device(own["hidden"], device)
         self._load_generators(own["generators"], device)
-        self._data.go_to(saved["place"])
         self.average.load_state_dict(saved["averaging"])
         self._seconds_before = saved["seconds"]
         self.validation = Validation.from_plain(saved["validation"])

@@ -145,7 +145,7 @@ def test_a_run_that_is_refused_after_measuring_leaves_nothing(
     def refuse(*arguments: Any) -> None:
         raise UserError("no")
 
-    monkeypatch.setattr("lstm_lm.training.train.Session.run", refuse)
+    monkeypatch.setattr("lstm_lm.training.train.fit", refuse)
     with pytest.raises(UserError):
         lstm_lm.train(small_config(*QUICK), tmp_path / "run")
     assert not (tmp_path / "run").exists()
