@@ -13,7 +13,7 @@ from torch import Tensor
 from lstm_lm.data.streams import Batch
 from lstm_lm.models.state import detach
 from lstm_lm.training.build import Parts, build
-from lstm_lm.training.compile.parts import compile_parts
+from lstm_lm.training.compile.compilation import compile_parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.optimizers import build_optimizer
 from lstm_lm.training.plan import Plan

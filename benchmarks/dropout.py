@@ -14,7 +14,7 @@ from figures import record, save, spread
 
 from lstm_lm.models.dropout import MaskSource
 from lstm_lm.synchronize import synchronize
-from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.training.runtime.settings import keep_freed_memory
 
 SHAPES = {"T=64 B=32 H=256": (64, 32, 256), "T=100 B=64 H=256": (100, 64, 256), "T=128 B=64 H=512": (128, 64, 512)}
 P = 0.4

@@ -21,7 +21,7 @@ from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.loading import load
 from lstm_lm.synchronize import synchronize
 from lstm_lm.training.objectives.language_modelling import summed_cross_entropy
-from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.training.runtime.settings import keep_freed_memory
 
 BATCH_SIZES = (4, 8, 16, 32)
 CONTEXTS = (0, 64, 256)

@@ -37,7 +37,7 @@ from stacks import TYPES
 
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward import trials
-from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.training.runtime.settings import keep_freed_memory
 
 SECTIONS = ("figures", "grid", "held_out", "custom_cells", "scaling", "vendor")
 ONLY_ON = {"scaling": "cpu", "vendor": "cuda"}

@@ -18,7 +18,7 @@ import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.forward.choose import SelectedStrategy
 from lstm_lm.models.build import build_model
-from lstm_lm.training.compile.parts import reset
+from lstm_lm.training.compile.compilation import reset
 
 VOCABULARY = 65
 CHARGED = "plain, fused"

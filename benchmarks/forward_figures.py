@@ -9,7 +9,7 @@ from rounds import Contender, Turns, take_turns
 from shapes import DEEP, DEEP_SMALL_BATCH, HEADLINE, MODES, Case, Shape
 from stacks import COMPILED, ONE_CORE, VENDOR, NotComparable, Stacks
 
-from lstm_lm.training.compile.parts import counts, reset
+from lstm_lm.training.compile.compilation import counts, reset
 
 MANY_CORES = 8
 ASKED_OF_ONE_CORE, ASKED_OF_ALL_CORES, ASKED_OF_MANY_CORES = 1.7, 1.0, 3.0

@@ -28,7 +28,7 @@ from lstm_lm.models.backbones.lstm import LSTMLanguageModel
 from lstm_lm.models.build import build_model
 from lstm_lm.synchronize import synchronize
 from lstm_lm.tokenizers.char import CharTokenizer
-from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.training.runtime.settings import keep_freed_memory
 
 EMBEDDING, HIDDEN, LAYERS = 128, 256, 2
 ALPHABET = "".join(sorted({*map(chr, range(32, 96)), "\n"}))

@@ -29,8 +29,7 @@ from lstm_lm.training.build import build
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.observers.clock import WARM_UP_STEPS, StepClock
 from lstm_lm.training.plan import Plan
-from lstm_lm.training.runtime.quiet import quiet_lightning
-from lstm_lm.training.runtime.settings import runtime_settings
+from lstm_lm.training.runtime.settings import quiet_lightning, runtime_settings
 
 SHAPES: dict[str, tuple[str, ...]] = {
     "default": (),  # L=2 H=160 B=32 T=32

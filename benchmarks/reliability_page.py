@@ -102,8 +102,8 @@ ELSEWHERE = {
     "a signal at a step whose checkpoint is due leaves two different checkpoints": ("reliability/test_faults.py",),
     "SLURM's warning signal queues the job again": ("training/test_requeue.py",),
     "loss or gradient not finite: stop, skip, rewind; a jump of the loss is told": ("training/test_nonfinite.py",),
-    "out of memory: the batch that fits": ("training/runtime/test_memory_advice.py",),
-    "a model larger than the memory: refused before any is taken": ("training/runtime/test_room.py",),
+    "out of memory: the batch that fits": ("training/runtime/test_memory.py",),
+    "a model larger than the memory: refused before any is taken": ("training/runtime/test_memory.py",),
     "several processes: single-process losses within 1e-5, a killed one ends the others, resume": (
         "training/test_distributed.py",
     ),

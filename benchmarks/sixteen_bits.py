@@ -27,7 +27,7 @@ from lstm_lm.cells.lstm import LSTM
 from lstm_lm.cells.rnn import RNN
 from lstm_lm.forward import trials
 from lstm_lm.models.recurrent_stack import RecurrentStack
-from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.training.runtime.settings import keep_freed_memory
 
 LAYERS, WIDTH, BATCH, STEPS, VOCABULARY = 2, 256, 32, 64, 96
 CELLS: dict[str, tuple[Cell, Callable[..., nn.RNNBase]]] = {

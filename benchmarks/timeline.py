@@ -20,7 +20,7 @@ from stacks import NotComparable, Stacks
 from torch.profiler import ProfilerActivity, profile
 
 from lstm_lm.synchronize import synchronize
-from lstm_lm.training.runtime.allocator import keep_freed_memory
+from lstm_lm.training.runtime.settings import keep_freed_memory
 
 CELL = re.compile(r"(forward|backward) l=(\d+) k=(\d+)")
 WARM_UP, ATTEMPTS = 5, 7

@@ -15,7 +15,7 @@ from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward import diagonals
 from lstm_lm.forward.strategies.stepwise import Stepwise
 from lstm_lm.forward.strategies.wavefront import Wavefront
-from lstm_lm.training.compile.parts import counts, reset
+from lstm_lm.training.compile.compilation import counts, reset
 
 MATRIX = pytest.mark.matrix
 

@@ -53,7 +53,7 @@ def test_a_checkpoint_that_does_not_fit_is_told_and_training_goes_on(
     run = RunDirectory(tmp_path / "run")
     summary = lstm_lm.train(small_config(*EVERY), run.path, console=Console(file=told, width=300))
     assert summary.status == "completed"
-    assert told.getvalue().count("last.ckpt: cannot be written: No space left on device; training goes on") == 2
+    assert told.getvalue().count("last.ckpt: cannot be written: No space left on device; training continues") == 2
     assert [checkpoint_file.load(path)["global_step"] for path in rotation.existing(run.last)] == [8, 2]
     assert [row["step"] for row in metrics_file.read(run.metrics)] == list(range(1, 9))
 
@@ -127,7 +127,7 @@ def test_events_wait_until_there_is_space(
     told = StringIO()
     run = RunDirectory(tmp_path / "run")
     lstm_lm.train(small_config(*EVERY), run.path, console=Console(file=told, width=300))
-    assert told.getvalue().count("tensorboard: cannot be written: No space left on device; training goes on") == 1
+    assert told.getvalue().count("tensorboard: cannot be written: No space left on device; training continues") == 1
     assert len(tries) > 2
     board = EventAccumulator(str(run.tensorboard), size_guidance={"scalars": 0})
     board.Reload()
@@ -162,7 +162,7 @@ def test_a_limit_that_is_met_for_real(small_config: Config, tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", LIMITED, json.dumps(order)], capture_output=True, text=True)
     assert done.returncode == 1
     for file in ("last.ckpt", "metrics.csv", "tensorboard"):
-        assert f"{file}: cannot be written: File too large; training goes on" in done.stdout, file
+        assert f"{file}: cannot be written: File too large; training continues" in done.stdout, file
     assert done.stdout.count("metrics.csv: cannot be written") == 1
     assert done.stdout.count("tensorboard: cannot be written") == 1
     assert "Exception in thread" not in done.stderr

@@ -96,7 +96,7 @@ def scaler_of(trainer: pl.Trainer) -> torch.amp.GradScaler:
 def fit(trainer: pl.Trainer, parts: Parts) -> None:
     parts.task._precision = "16-mixed"  # which `precision=` refuses on a CPU
     trainer.fit(parts.task, datamodule=parts.data)
-    parts.task.settle()
+    parts.task.raise_if_nonfinite()
 
 
 def by_hand(parts: Parts, optimizer: torch.optim.Optimizer, accumulate: int) -> tuple[float, list[Tensor]]:

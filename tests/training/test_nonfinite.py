@@ -187,15 +187,15 @@ def test_on_a_gpu_stop_looks_a_step_later_and_before_anything_is_kept(
     watch = NonFinite("stop", Letters())  # type: ignore[arg-type]
     assert not watch.leaves_out(bad)
     with pytest.raises(RunError, match="step 3: the loss is not a finite number"):
-        watch.settle()
-    watch.settle()  # told once
+        watch.check_last_step()
+    watch.check_last_step()  # told once
     assert not watch.leaves_out(bad)
     with pytest.raises(RunError, match="step 3: the loss is not a finite number"):
         watch.leaves_out(facts_of(1.0, 1.0))
     assert not watch.leaves_out(facts_of(1.0, 1.0))
-    watch.settle()
+    watch.check_last_step()
     assert not watch.leaves_out(facts_of(1.0, float("inf"), scaled=True))
-    watch.settle()  # a scaler tries
+    watch.check_last_step()  # a scaler tries
 
 
 @pytest.mark.parametrize("action", ["skip", "rewind"])
@@ -228,7 +228,7 @@ def test_a_gradient_scaler_tries_but_not_for_ever(monkeypatch: pytest.MonkeyPatc
 
     def overflow() -> None:
         assert not watch.leaves_out(facts_of(1.0, float("inf"), scaled=True))
-        watch.settle()
+        watch.check_last_step()
 
     for _ in range(MOST_OVERFLOWS_IN_A_ROW):
         overflow()

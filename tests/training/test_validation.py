@@ -14,7 +14,7 @@ import lstm_lm
 from lstm_lm.evaluation.scores import Scores
 from lstm_lm.evaluation.token_sizes import Counts
 from lstm_lm.runs import checkpoint_file, metrics_file
-from lstm_lm.training.validation import Validation
+from lstm_lm.training.state import Validation
 
 Config = Callable[..., dict[str, Any]]
 

@@ -240,7 +240,7 @@ class RunWriter(NoWriter):
             )
         except RunError as error:
             self.unsaved = error if last else self.unsaved
-            self.notify(f"{str(error).splitlines()[0]}; training goes on")
+            self.notify(f"{str(error).splitlines()[0]}; training continues")
             return False
         if last:
             self._saved_step, self.unsaved = step, None
@@ -306,4 +306,4 @@ class RunWriter(NoWriter):
     def _notify_once(self, path: Path, error: RunError) -> None:
         if path not in self._notified:
             self._notified.add(path)
-            self.notify(f"{str(error).splitlines()[0]}; training goes on")
+            self.notify(f"{str(error).splitlines()[0]}; training continues")

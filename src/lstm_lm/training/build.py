@@ -25,8 +25,8 @@ from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 from lstm_lm.training.averaging import build_averaging
+from lstm_lm.training.compile.compilation import compile_parts
 from lstm_lm.training.compile.compilers import check_possible
-from lstm_lm.training.compile.parts import compile_parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.identity import text_differences
 from lstm_lm.training.length import check_validation_interval, total_steps_of, windows_per_epoch
@@ -36,7 +36,7 @@ from lstm_lm.training.objectives import build_objective
 from lstm_lm.training.origin import find_origin, section_of, start_from
 from lstm_lm.training.plan import Checkpoint, Plan, refuse_other_text
 from lstm_lm.training.processes.team import ALONE, Team
-from lstm_lm.training.runtime.room import refuse_without_room
+from lstm_lm.training.runtime.memory import refuse_without_room
 from lstm_lm.training.state import RunState
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -165,7 +165,7 @@ def prepare(plan: Plan, team: Team, data: TextDataModule | None = None) -> Parts
 
 
 def _refuse_other_shapes(checkpoint: Checkpoint, model: torch.nn.Module) -> None:
-    """Not even resume=force makes one model of another."""
+    """Refuse weights of another model: not even resume=force makes one of them."""
     own = {name: list(weight.shape) for name, weight in model.state_dict().items()}
     then = {name: list(weight.shape) for name, weight in model_weights(checkpoint.content).items()}
     different = [name for name in {**then, **own} if then.get(name) != own.get(name)]

@@ -6,46 +6,36 @@ shapes, and numbers that can be. So a forged checkpoint ends in a line before th
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from lstm_lm.errors import UserError
+from lstm_lm.models.interface import LanguageModel
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.training.weight_average import WeightAverage
-
-if TYPE_CHECKING:
-    from lstm_lm.models.interface import LanguageModel
-    from lstm_lm.training.module import LanguageModelTask
 
 LIBRARIES = ("torch", "lightning")
 """Whose own state a checkpoint holds."""
 MOST = 2**53
 """Steps, windows, epochs."""
+FREE_FLAGS = ("fused", "nesterov")
+"""Of an optimizer's group: this run's to say, or the configuration's."""
 
 
 class _Unlike(Exception):
     """The text says where, and what is wrong."""
 
 
-@contextmanager
-def _refusing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except _Unlike as error:
-        raise UserError(
-            f"{path}: training cannot resume from it as this run is set:\n{error}\n"
-            "bring back the settings that it was trained with, or start a new run from its weights with init_from="
-        ) from None
-
-
-def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) -> None:
-    """Compare all of it with `task`, which is about to resume from it.
+def check(
+    checkpoint: Mapping[str, Any], task: pl.LightningModule, model: LanguageModel, average: WeightAverage, path: Path
+) -> None:
+    """Compare all of it with `task`, which trains `model` and is about to resume from it, and with its `average`.
 
     Raises:
         UserError: something does not fit.
@@ -55,126 +45,52 @@ def check(checkpoint: Mapping[str, Any], task: "LanguageModelTask", path: Path) 
     same = all(
         saved.get("code", {}).get(name) == version for name, version in code_version().items() if name in LIBRARIES
     )
+    made: Any = task.configure_optimizers()
+    batch_size = trainer.datamodule.options.batch_size  # type: ignore[attr-defined]
+    try:
+        _alike(checkpoint["state_dict"], task.state_dict(), "state_dict")
+        _check_progress(checkpoint["loops"], trainer, exact=same)
+        _check_optimizer(checkpoint["optimizer_states"][0], made["optimizer"], exact=same)
+        schedule = made["lr_scheduler"]["scheduler"].state_dict()
+        schedule["lr_lambdas"] = [None] * len(made["optimizer"].param_groups)  # no functions
+        _alike(checkpoint["lr_schedulers"][0], schedule, "lr_schedulers", exact=same)
+        _check_average(saved["averaging"], average)
+        for process in (saved, *saved["other_processes"]):
+            _check_process(process, model, batch_size)
+    except _Unlike as error:
+        raise UserError(
+            f"{path}: training cannot resume from it as this run is set:\n{error}\n"
+            "bring back the settings that it was trained with, or start a new run from its weights with init_from="
+        ) from None
+
+
+def _check_progress(saved: Mapping[str, Any], trainer: pl.Trainer, *, exact: bool) -> None:
+    """Lightning's counters; whether places in the text are such is for the loaders to say."""
     loops = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}
     fresh = {f"{name}_loop": loop.state_dict() for name, loop in {**loops, "predict": trainer.predict_loop}.items()}
     fresh["fit_loop"]["state_dict"] = {}
-    check_weights(checkpoint, task, path)
-    check_progress(checkpoint, fresh, path, exact=same)
-    made: Any = task.configure_optimizers()
-    check_optimizer(checkpoint, made["optimizer"], made["lr_scheduler"]["scheduler"], path, exact=same)
-    check_average(checkpoint, task.state.average, path)
-    batch_size = trainer.datamodule.options.batch_size  # type: ignore[attr-defined]
-    for process in (saved, *saved["other_processes"]):
-        check_process(process, task.model, batch_size, path)
+    saved = dict(saved)
+    fit = saved.get("fit_loop")
+    if isinstance(fit, dict) and isinstance(fit.get("state_dict"), dict):
+        places = fit["state_dict"].get("combined_loader", [])
+        if not isinstance(places, list) or len(places) > 1 or not all(isinstance(place, Mapping) for place in places):
+            raise _Unlike("loops.fit_loop.state_dict: holds no place in one text")
+        saved["fit_loop"] = fit | {"state_dict": {}}
+    _alike(saved, fresh, "loops", exact=exact)
 
 
-def check_weights(checkpoint: Mapping[str, Any], task: torch.nn.Module, path: Path) -> None:
-    """Compare the weights that are trained with those of `task`: those that are used may be their average.
-
-    Raises:
-        UserError: they are others.
-    """
-    with _refusing(path):
-        _alike(checkpoint["state_dict"], task.state_dict(), "state_dict")
-
-
-def check_progress(checkpoint: Mapping[str, Any], fresh: Mapping[str, Any], path: Path, *, exact: bool = True) -> None:
-    """Compare Lightning's counters with those of loops that have not begun, `fresh`; `exact`: by the same names.
-
-    Raises:
-        UserError: they are others.
-    """
-    loops = dict(checkpoint["loops"])
-    fit = loops.get("fit_loop")
-    with _refusing(path):
-        if isinstance(fit, dict) and isinstance(fit.get("state_dict"), dict):
-            _check_places(fit["state_dict"])
-            loops["fit_loop"] = fit | {"state_dict": {}}
-        _alike(loops, fresh, "loops", exact=exact)
-
-
-def check_optimizer(
-    checkpoint: Mapping[str, Any], optimizer: Optimizer, scheduler: Any, path: Path, *, exact: bool = True
-) -> None:
-    """Compare the states of optimizer and schedule with a fresh optimizer of the same parameters, and its schedule.
-
-    `exact`: by the same names.
-
-    Raises:
-        UserError: they are others'.
-    """
-    with _refusing(path):
-        _check_groups(checkpoint["optimizer_states"][0], optimizer, exact)
-        fresh = {**scheduler.state_dict(), "lr_lambdas": [None] * len(optimizer.param_groups)}  # no functions
-        _alike(checkpoint["lr_schedulers"][0], fresh, "lr_schedulers", exact=exact)
-
-
-def check_average(checkpoint: Mapping[str, Any], average: WeightAverage, path: Path) -> None:
-    """Compare the average of the weights with the model's, where it is the same rule's.
-
-    Raises:
-        UserError: it is of another model, or of none.
-    """
-    saved, fresh = checkpoint["lstm_lm"]["averaging"], average.state_dict()
-    if saved["options"] != fresh["options"]:
-        return
-    with _refusing(path):
-        like = average.like_weights() if saved["weights"] else {}
-        _alike(saved, {**fresh, "weights": like}, "averaging")
-        if bool(saved["weights"]) != bool(saved["count"]):
-            raise _Unlike("averaging.count: does not fit its weights")
-
-
-def check_process(saved: Mapping[str, Any], model: "LanguageModel", batch_size: int, path: Path) -> None:
-    """Compare hidden state and generators of one process with the `model`'s, with `batch_size` streams.
-
-    Raises:
-        UserError: they are not such.
-    """
-    with _refusing(path):
-        state, generators = (_field(saved, name, "") for name in ("hidden", "generators"))
-        if state is not None:
-            _alike(state, model.initial_state(batch_size), "hidden")
-            _check_indices(state, model)
-        _check_generator(_field(generators, "torch", "generators"), "cpu", "generators.torch")
-        if generators.get("cuda") is not None:
-            _check_generator(generators["cuda"], "cuda", "generators.cuda")
-        masks = _field(generators, "masks", "generators")
-        _check_value(_field(masks, "seed", "generators.masks"), 0, "generators.masks.seed")
-        if (device := masks.get("device")) is not None:
-            _check_generator(masks.get("bits"), device, "generators.masks")
-
-
-def _field(section: Any, name: str, where: str) -> Any:
-    if not isinstance(section, Mapping) or name not in section:
-        raise _Unlike(f"{where}.{name}: is missing".removeprefix("."))
-    return section[name]
-
-
-def _check_places(state: Mapping[str, Any]) -> None:
-    """Places of loaders in their text; whether they are such is for the loaders to say."""
-    places = state.get("combined_loader", [])
-    if not isinstance(places, list) or len(places) > 1 or not all(isinstance(place, Mapping) for place in places):
-        raise _Unlike("loops.fit_loop.state_dict: holds no place in one text")
-
-
-def _check_groups(saved: Mapping[str, Any], optimizer: Optimizer, exact: bool) -> None:
+def _check_optimizer(saved: Mapping[str, Any], optimizer: Optimizer, *, exact: bool) -> None:
     fresh, where = optimizer.state_dict()["param_groups"], "optimizer_states.param_groups"
     groups: Any = saved.get("param_groups")
     if not isinstance(groups, list) or len(groups) != len(fresh) or not all(isinstance(one, Mapping) for one in groups):
         raise _Unlike(f"{where}: is no list of {len(fresh)}")
-    _alike(
-        groups,
-        [{**group, **_free(other)} for group, other in zip(fresh, groups or fresh, strict=False)],
-        where,
-        exact=exact,
-    )
-    for group, other in zip(groups, fresh, strict=True):
-        if [
-            name
-            for name in other
-            if isinstance(other[name], bool) and group.get(name, other[name]) != {**other, **_free(group)}[name]
-        ]:
+    expected = [
+        own | {name: group[name] for name in FREE_FLAGS if isinstance(group.get(name), bool)}
+        for own, group in zip(fresh, groups, strict=True)
+    ]
+    _alike(groups, expected, where, exact=exact)
+    for group, own in zip(groups, expected, strict=True):
+        if any(isinstance(value, bool) and group.get(name, value) != value for name, value in own.items()):
             raise _Unlike(f"{where}: has flags that no configuration sets")
     numbers = [number for group in fresh for number in group["params"]]
     if [number for group in groups for number in group["params"]] != numbers:
@@ -187,12 +103,6 @@ def _check_groups(saved: Mapping[str, Any], optimizer: Optimizer, exact: bool) -
         for number, parameter in zip(group["params"], own["params"], strict=True):
             if number in state:
                 _check_kept(state[number], kept, parameter, f"optimizer_states.state.{number}")
-
-
-def _free(group: Any) -> dict[str, Any]:
-    """Of a saved group, flags that are this run's to say (`fused`) or were the configuration's (`nesterov`)."""
-    flags = ("fused", "nesterov")
-    return {name: group[name] for name in flags if isinstance(group, Mapping) and isinstance(group.get(name), bool)}
 
 
 def _kept(kind: type[Optimizer], group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,20 +133,47 @@ def _check_kept(values: Any, kept: Mapping[str, Any], parameter: Tensor, where: 
             _alike(value, kept[name], f"{where}.{name}")
 
 
-def _check_indices(state: Any, model: "LanguageModel") -> None:
-    """Tokens that a window of them has in its state are looked up; counts grow."""
-    if isinstance(state, Tensor):
-        if not state.is_floating_point():
-            most = MOST if state.ndim == 0 else _rows_of_embedding(model)
-            if state.numel() and not 0 <= int(state.min()) <= int(state.max()) < most:
-                raise _Unlike("hidden: has tokens that there are not")
-    elif isinstance(state, (tuple, list)):
+def _check_average(saved: Mapping[str, Any], average: WeightAverage) -> None:
+    """That of another rule is not taken over, and may be as it likes."""
+    fresh = average.state_dict()
+    if saved["options"] != fresh["options"]:
+        return
+    _alike(saved, {**fresh, "weights": average.like_weights() if saved["weights"] else {}}, "averaging")
+    if bool(saved["weights"]) != bool(saved["count"]):
+        raise _Unlike("averaging.count: does not fit its weights")
+
+
+def _check_process(saved: Mapping[str, Any], model: LanguageModel, batch_size: int) -> None:
+    """Hidden state and generators of one process."""
+    state, generators = (_field(saved, name, "") for name in ("hidden", "generators"))
+    if state is not None:
+        _alike(state, model.initial_state(batch_size), "hidden")
+        _check_indices(state, model)
+    _check_generator(_field(generators, "torch", "generators"), "cpu", "generators.torch")
+    if generators.get("cuda") is not None:
+        _check_generator(generators["cuda"], "cuda", "generators.cuda")
+    masks = _field(generators, "masks", "generators")
+    _check_value(_field(masks, "seed", "generators.masks"), 0, "generators.masks.seed")
+    if (device := masks.get("device")) is not None:
+        _check_generator(masks.get("bits"), device, "generators.masks")
+
+
+def _field(section: Any, name: str, where: str) -> Any:
+    if not isinstance(section, Mapping) or name not in section:
+        raise _Unlike(f"{where}.{name}: is missing".removeprefix("."))
+    return section[name]
+
+
+def _check_indices(state: Any, model: LanguageModel) -> None:
+    """Tokens in the state of a model of windows are looked up in its embedding; counts grow."""
+    if isinstance(state, (tuple, list)):
         for part in state:
             _check_indices(part, model)
-
-
-def _rows_of_embedding(model: torch.nn.Module) -> int:
-    return max(len(weight) for name, weight in model.named_parameters() if name.startswith("embedding."))
+    elif isinstance(state, Tensor) and not state.is_floating_point():
+        rows = [len(weight) for name, weight in model.named_parameters() if name.startswith("embedding.")]
+        most = MOST if state.ndim == 0 else max(rows)
+        if state.numel() and not 0 <= int(state.min()) <= int(state.max()) < most:
+            raise _Unlike("hidden: has tokens that there are not")
 
 
 def _check_generator(state: Any, device: str, where: str) -> None:
@@ -253,12 +190,8 @@ def _check_generator(state: Any, device: str, where: str) -> None:
 def _alike(value: Any, fresh: Any, where: str, *, exact: bool = True) -> None:
     """Names, types and shapes of `value` are `fresh`'s; whole numbers count something, others are finite.
 
-    Not `exact`: names that only one of them has are passed over.
-
-    A list that is empty when it is fresh is one of numbers, which grows.
-
-    Raises:
-        _Unlike: they are not.
+    Not `exact`: names that only one of them has are passed over. A list that is empty when it is fresh is one of
+    numbers, which grows.
     """
     if isinstance(fresh, Mapping):
         if not isinstance(value, Mapping) or (exact and set(value) != set(fresh)):

@@ -11,7 +11,6 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.training.averaging import build_averaging
-from lstm_lm.training.callback_options import CallbackOptions, CheckpointOptions
 from lstm_lm.training.nonfinite import Action
 from lstm_lm.training.objectives import build_objective
 from lstm_lm.training.optimizers import optimizer_options
@@ -40,6 +39,57 @@ class LoggerOptions(Options):
     """`logger`: what is written besides metrics.csv."""
 
     tensorboard: bool
+
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class CheckpointOptions(Options):
+    """When last.ckpt is written, and how many of it are kept."""
+
+    every_n_steps: Annotated[int, Field(ge=1)]
+    every_n_minutes: Positive
+    keep: Annotated[int, Field(ge=1)]
+
+
+class SampleOptions(Options):
+    """Text written while training."""
+
+    every_n_steps: Count
+    prompt: str
+    length: Count
+    temperature: Positive
+
+
+class EarlyStoppingOptions(Options):
+    """When training stops although its limits allow more."""
+
+    patience: Annotated[int, Field(ge=1)] | None
+    min_delta: Annotated[float, Field(ge=0)]
+
+
+class MonitorOptions(Options):
+    """What is recorded besides losses."""
+
+    system: bool
+    histograms_every_n_steps: Count
+
+
+class ProgressOptions(Options):
+    """The live bar."""
+
+    refresh_seconds: Positive
+
+
+class CallbackOptions(Options):
+    """The `callbacks` section."""
+
+    checkpoint: CheckpointOptions
+    samples: SampleOptions
+    early_stopping: EarlyStoppingOptions
+    monitor: MonitorOptions
+    progress: ProgressOptions
 
 
 class TopLevel(Options):

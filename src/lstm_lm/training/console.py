@@ -73,8 +73,8 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     if data.placement.device.type != "cpu":
         where = f"on {data.placement.device}" if data.placement.on_device else "in the host's memory"
         yield "text lies", f"{where} ({data.placement.reason})"
-    memory = limits.gib(memory_advice.estimate(parts))
-    yield "memory", f"about {memory} for weights, gradients, optimizer and one window"
+    estimate = limits.gib(memory_advice.estimate(parts))
+    yield "memory", f"about {estimate} for weights, gradients, optimizer and one window"
     origin = "" if config.top.init_from is None else f", from the weights of {config.top.init_from}"
     yield (
         "run",

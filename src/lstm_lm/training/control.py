@@ -17,7 +17,7 @@ from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Checkpoint, Plan
 from lstm_lm.training.processes.team import Team
 from lstm_lm.training.signals import StopSignals
-from lstm_lm.training.validation import Validation
+from lstm_lm.training.state import Validation
 
 CONTINUE, SAVE = 0, -1
 """What is agreed on; a positive number is the signal to stop by."""
@@ -104,8 +104,7 @@ class Control(pl.Callback):
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Stop at once: last.ckpt was written when the validation began."""
-        self._stop_if_agreed()
+        self._stop_if_agreed()  # at once: last.ckpt was written when the validation began
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the best."""
@@ -125,15 +124,13 @@ class Control(pl.Callback):
             self.best, self.best_is_trained = validation, True
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Lightning has put its handler in front once more."""
-        self._signals.train()
+        self._signals.train()  # Lightning has put its own handler in front
         self._signals.saved = True
 
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Stop at once: last.ckpt was written when training ended."""
-        self._stop_if_agreed()
+        self._stop_if_agreed()  # at once: last.ckpt was written when training ended
 
     def _stop_if_agreed(self) -> None:
         if agreed := self._team.agree(self._signals.received or CONTINUE):
@@ -188,7 +185,7 @@ class Control(pl.Callback):
                 checkpoint[checkpoint_file.SECTION]["validation"] = validation.to_plain()
                 saved = self._writer.save(checkpoint, self._run.best)
             except UserError as error:  # no reason to keep the others waiting in what follows
-                self._writer.notify(f"{str(error).splitlines()[0]}; training goes on")
+                self._writer.notify(f"{str(error).splitlines()[0]}; training continues")
                 saved = False
         return bool(self._team.agree(int(saved)))
 
@@ -210,16 +207,13 @@ class RunCheckpointIO(CheckpointIO):
         """Whether the last one could be written. It is no error: with several processes all meet after the writing."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write it."""
         checkpoint[checkpoint_file.SECTION]["row"] = self._writer.open_row
         self.saved = self._writer.save(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """What the plan has read."""
         if self._resumed is None or Path(path) != self._resumed.path:
             raise RuntimeError(f"{path}: not the checkpoint that is resumed")
         return self._resumed.take()
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Delete the file, if there is one."""
         remove(Path(path))

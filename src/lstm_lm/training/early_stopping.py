@@ -1,4 +1,4 @@
-"""Lightning's early stopping, with the configuration's patience and a clear word on whether it has struck."""
+"""Lightning's early stopping, with the configuration's patience, and whether it has triggered."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from lstm_lm.errors import UserError
-from lstm_lm.training.callback_options import EarlyStoppingOptions
+from lstm_lm.training.config import EarlyStoppingOptions
 from lstm_lm.training.module import LanguageModelTask
 
 
@@ -33,14 +33,14 @@ class PatientStopping(EarlyStopping):
         return self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
 
     def state_dict(self) -> dict[str, Any]:
-        """Only how long the loss has not got better, and what the best was."""
+        """How long the loss has not got better, and what the best was."""
         return {"best": float(self.best_score), "waited": self.wait_count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what `state_dict` gave.
+        """Continue from what `state_dict` gave.
 
         Raises:
-            UserError: it is not such.
+            UserError: it did not give this.
         """
         best, waited = state_dict.get("best"), state_dict.get("waited")
         if type(best) is not float or type(waited) is not int or waited < 0:
@@ -51,13 +51,11 @@ class PatientStopping(EarlyStopping):
         self.best_score, self.wait_count = torch.tensor(best), waited
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A loss over other tokens than before is the first one."""
         assert isinstance(pl_module, LanguageModelTask)
-        if pl_module.scores_other_tokens:
+        if pl_module.scores_other_tokens:  # no loss before it can be compared
             self.best_score, self.wait_count = torch.tensor(torch.inf), 0
         super().on_validation_end(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """It has not ended this run yet."""
         super().on_train_start(trainer, pl_module)
         self.stopping_reason = EarlyStoppingReason.NOT_STOPPED

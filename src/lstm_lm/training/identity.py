@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Timer
 from lstm_lm.data.text_digests import digest_differences, text_digests
 from lstm_lm.flat_keys import at, flat_keys
 from lstm_lm.runs.code_version import code_differences, code_version
-from lstm_lm.training.tuning.choice import chosen_config, of_before
+from lstm_lm.training.tuning.options import chosen_config, of_before
 
 COMPUTATION_KEYS = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
 """Sections that say what is computed: the same function of the same text, or it is another run."""

@@ -19,16 +19,14 @@ from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import detach, to_device
 from lstm_lm.training import checkpoint_fit
-from lstm_lm.training.nonfinite import NonFinite, StepFacts
+from lstm_lm.training.nonfinite import NonFinite, StepFacts, rewind
 from lstm_lm.training.objectives.interface import Objective, Ratio
-from lstm_lm.training.optimizers import beside_parameters, build_optimizer, go_on_with_own_rate
+from lstm_lm.training.optimizers import beside_parameters, build_optimizer
 from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.processes.team import ALONE, Team
-from lstm_lm.training.rewind import rewind
-from lstm_lm.training.schedulers import Scheduler, build_scheduler
-from lstm_lm.training.state import RunState
+from lstm_lm.training.schedulers import Scheduler, build_scheduler, reset_base_lrs
+from lstm_lm.training.state import RunState, Validation
 from lstm_lm.training.step_loss import StepLoss
-from lstm_lm.training.validation import Validation
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -56,8 +54,8 @@ class LanguageModelTask(pl.LightningModule):
         Args:
             model: what is trained.
             objective: how a window becomes a loss.
-            optimizer: the `optimizer` section.
-            scheduler: the `scheduler` section.
+            optimizer: its configuration.
+            scheduler: its configuration.
             state: what the run carries from step to step; its average of the weights is used where nothing is trained.
             nonfinite: what is done where a gradient is not finite; None: nothing, it is somebody else's to see.
             total_steps: optimizer steps that the schedule spans; None: no limit is known.
@@ -73,7 +71,7 @@ class LanguageModelTask(pl.LightningModule):
         self.objective = objective
         self.state = state
         self.nonfinite = nonfinite
-        self._optimizer_options = optimizer
+        self.optimizer_options = optimizer
         self._scheduler_options = scheduler
         self._total_steps = total_steps
         self._precision = precision
@@ -121,8 +119,7 @@ class LanguageModelTask(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer and a schedule that moves with every optimizer step."""
-        optimizer = build_optimizer(self.model, self._optimizer_options, precision=self._precision)
+        optimizer = build_optimizer(self.model, self.optimizer_options, precision=self._precision)
         scheduler = build_scheduler(optimizer, self._scheduler_options, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -213,25 +210,24 @@ class LanguageModelTask(pl.LightningModule):
         return True
 
     @property
-    def _scaler(self) -> torch.amp.GradScaler | None:
-        """Of gradients, where Lightning has one: 16-mixed."""
-        scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
-        return scaler
+    def _scaler(self) -> Any:
+        """The gradients' `torch.amp.GradScaler`, where Lightning has one: 16-mixed."""
+        return getattr(self.trainer.precision_plugin, "scaler", None)
 
-    def settle(self) -> None:
+    def raise_if_nonfinite(self) -> None:
         """See that the last step's gradient was finite, where that has been put off.
 
         Raises:
             RunError: it was not.
         """
         if self.nonfinite is not None:
-            self.nonfinite.settle()
+            self.nonfinite.check_last_step()
 
     # Validation and test
 
     def on_validation_epoch_start(self) -> None:
         """Start from a zero state, with the average in the weights' place."""
-        self.settle()
+        self.raise_if_nonfinite()
         self.is_scoring = True
         self.state.average.put()
         self._eval_loss.reset()
@@ -239,7 +235,6 @@ class LanguageModelTask(pl.LightningModule):
         self._eval_state = None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Score one window."""
         if batch.fresh or self._eval_state is None:
             self._eval_state = self.model.initial_state(batch.inputs.shape[1])
         result = self.objective.loss(self.model, batch, self._eval_state)
@@ -260,19 +255,16 @@ class LanguageModelTask(pl.LightningModule):
                 if self.scores_other_tokens:
                     self.state.average.forget_validations()
                 self.state.average.note_validation(scores.loss)
-        # `compute` has the mean of all processes already; Lightning wants to be told to take it, too
+        # `compute` has the mean of all processes already; Lightning warns where it is not asked for one
         self.log("val/loss", scores.loss, logger=False, batch_size=1, sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
-        """As before a validation."""
         self.on_validation_epoch_start()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """As in a validation."""
         self.validation_step(batch, batch_idx)
 
     def on_test_epoch_end(self) -> None:
-        """Make `scores` those of the test split."""
         self.scores = self._scores_of("test")
 
     def _scores_of(self, split: Split) -> Scores:
@@ -287,26 +279,21 @@ class LanguageModelTask(pl.LightningModule):
     # Checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning does not know of.
-
-        Raises:
-            RunError: the weights are not finite.
-        """
-        self.settle()
+        self.raise_if_nonfinite()
         self.state.validation_due = self._validation_follows()
         checkpoint["lstm_lm"] = {
             **self._provenance,
             **self.state.state_dict(self.device),
-            "within_a_step": self._is_within_a_step(),
+            "within_a_step": self._within_a_step,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put it back.
+        """Lightning asks for this first: nothing is put back of a checkpoint that does not fit.
 
         Raises:
-            UserError: the checkpoint does not fit; nothing of it is put back then, as Lightning asks for this first.
+            UserError: it does not.
         """
-        checkpoint_fit.check(checkpoint, self, Path(str(self.trainer.ckpt_path)))
+        checkpoint_fit.check(checkpoint, self, self.model, self.state.average, Path(str(self.trainer.ckpt_path)))
         self.state.load_state_dict(checkpoint["lstm_lm"], self.device)
 
     @property
@@ -319,7 +306,8 @@ class LanguageModelTask(pl.LightningModule):
         """Whether one was to follow when the checkpoint that is resumed was written, and has not yet."""
         return self.state.validation_due and self.validated_at != self.global_step
 
-    def _is_within_a_step(self) -> bool:
+    @property
+    def _within_a_step(self) -> bool:
         """Whether gradients are half summed, as where a validation falls between the windows of one step."""
         if self.trainer.state.fn != TrainerFn.FITTING or self._window is None:
             return False
@@ -338,7 +326,7 @@ class LanguageModelTask(pl.LightningModule):
         for optimizer in self.trainer.optimizers:
             beside_parameters(optimizer)
         for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, LambdaLR):  # a search of the rate brings its own
-                go_on_with_own_rate(config.scheduler)
+            assert isinstance(config.scheduler, LambdaLR)
+            reset_base_lrs(config.scheduler)
         self.state.average.beside_parameters()
         self.state.hidden = to_device(self.state.hidden, self.device)

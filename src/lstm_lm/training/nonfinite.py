@@ -1,6 +1,6 @@
 """What happens when a gradient or a loss is no longer a finite number: `on_nonfinite=stop|skip|rewind`.
 
-One bad update makes every weight NaN, and training goes on with nothing. So the norm of the gradient, which is taken
+One bad update makes every weight NaN, and training continues with nothing. So the norm of the gradient, which is taken
 anyway, is looked at in every step: before the update where it could still be left out (`skip`, `rewind`), and on a GPU
 with `stop` one step later, when the number has long been there, so that nobody waits for it. That later
 look has been tried with numbers on the CPU; it has not run on a GPU.
@@ -9,13 +9,17 @@ look has been tried with numbers on the CPU; it has not run on a GPU.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
 from lstm_lm.errors import RunError
+from lstm_lm.runs import checkpoint_file
 from lstm_lm.tokenizers import Tokenizer
+from lstm_lm.training.optimizers import beside_parameters
+from lstm_lm.training.weight_average import WeightAverage
 
 Action = Literal["stop", "skip", "rewind"]
 
@@ -28,7 +32,7 @@ TOKENS_SHOWN = 24
 
 @dataclass(frozen=True)
 class StepFacts:
-    """What can be told of an optimizer step."""
+    """What a message says of an optimizer step, and what must be finite in it."""
 
     step: int
     """Counted from 1."""
@@ -63,7 +67,7 @@ def looking_waits(values: Tensor) -> bool:
 class Arriving:
     """Booleans on their way to the host, which may do something else meanwhile.
 
-    Only where an event tells when they are there: elsewhere a copy that nobody waits for may be read too early.
+    Only CUDA has an event for when they are there: elsewhere a copy that nobody waits for may be read too early.
     """
 
     def __init__(self, values: Tensor) -> None:
@@ -75,7 +79,7 @@ class Arriving:
             self._event.record(torch.cuda.current_stream(values.device))
 
     def read(self) -> list[bool]:
-        """Them; waits for those that are not there yet."""
+        """The booleans; waits for those that are not there yet."""
         if self._event is not None:
             self._event.synchronize()
         return [bool(value) for value in self._values.tolist()]
@@ -106,14 +110,14 @@ class NonFinite:
         Raises:
             RunError: training must stop, here or since the step before.
         """
-        self.settle()
+        self.check_last_step()
         finite = facts.finite()
         self._pending = facts, Arriving(finite)
         if self._action == "stop" and looking_waits(finite):
             return False
-        return self.settle()
+        return self.check_last_step()
 
-    def settle(self) -> bool:
+    def check_last_step(self) -> bool:
         """Look at the last step now: before its weights are kept or scored. Gives whether its update is left out.
 
         Raises:
@@ -181,9 +185,26 @@ class NonFinite:
 
 
 def largest(names: Sequence[str], norms: Sequence[Tensor]) -> str:
-    """The parameter with the largest gradient, as `largest gradient: head.bias, nan`; that is larger than any."""
+    """The parameter with the largest gradient, NaN being larger than any: `largest gradient: head.bias, nan`."""
     values = [(name, float(norm)) for name, norm in zip(names, norms, strict=True)]
     if not values:
         return "there is no gradient"
     name, norm = max(values, key=lambda entry: float("inf") if entry[1] != entry[1] else entry[1])
     return f"largest gradient: {name}, {norm:.3g}"
+
+
+def rewind(task: pl.LightningModule, optimizer: Any, average: WeightAverage, checkpoint: Path) -> None:
+    """Weights, optimizer and average as `checkpoint` has them; schedule and place in the text stay where they are.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    saved = checkpoint_file.load(checkpoint)
+    task.load_state_dict(saved["state_dict"])
+    scheduled = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved["optimizer_states"][0])
+    for group, values in zip(optimizer.param_groups, scheduled, strict=True):
+        group.update(values)
+    beside_parameters(optimizer)
+    average.load_state_dict(saved[checkpoint_file.SECTION]["averaging"])
+    average.beside_parameters()

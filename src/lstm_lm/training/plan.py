@@ -16,7 +16,7 @@ from lstm_lm.runs.metrics_file import STEP
 from lstm_lm.runs.writer import Resumed
 from lstm_lm.training import identity
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.validation import Validation
+from lstm_lm.training.state import Validation
 
 COMPLETE = "complete, nothing left to do"
 MOST_DIFFERENCES_SHOWN = 2

@@ -25,7 +25,7 @@ def is_asked_for(error: BaseException) -> bool:
 
 
 def requeue(*, resumable: bool) -> str:
-    """Queue this process's job again, if it then continues this run (`resumable`); gives the line to tell."""
+    """Queue this process's job again, if it then continues this run (`resumable`); returns the line that says so."""
     job = _job()
     if not resumable:
         return (
@@ -33,17 +33,17 @@ def requeue(*, resumable: bool) -> str:
             "start it with resume=auto and hydra.run.dir=DIR (a sweep: with hydra.sweep.dir=DIR)"
         )
     try:
-        told = subprocess.run(
+        answer = subprocess.run(
             ["scontrol", "requeue", job], capture_output=True, text=True, timeout=SECONDS_TO_ANSWER, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"SLURM job {job} could not be queued again: {error}"
-    if told.returncode:
-        return f"SLURM job {job} could not be queued again: {told.stderr.strip() or told.stdout.strip()}"
+    if answer.returncode:
+        return f"SLURM job {job} could not be queued again: {answer.stderr.strip() or answer.stdout.strip()}"
     return f"SLURM job {job} is queued again"
 
 
 def _job() -> str:
-    """As `scontrol` names it: a task of an array by array and number."""
+    """The job's name for `scontrol`: a task of an array goes by array and number."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return os.environ["SLURM_JOB_ID"] if array is None or task is None else f"{array}_{task}"

@@ -17,7 +17,7 @@ from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.runtime import memory_advice
-from lstm_lm.training.runtime.peak_memory import peak_memory
+from lstm_lm.training.runtime.memory import peak_memory
 from lstm_lm.training.runtime.settings import in_force
 from lstm_lm.training.tuning import table
 
@@ -63,9 +63,7 @@ class Results:
         if task.train_loss is not None:
             train.loss, train.step_ms = float(task.train_loss), clock.step_ms
             train.tokens_per_second = clock.tokens_per_second
-        elif (
-            self.plan.resumed is not None
-        ):  # no step was left to take; whoever took the last may not have lived to sum up
+        elif self.plan.resumed is not None:  # no step was left to take, and who took the last may have been killed
             train.loss = self.plan.resumed.row.get("train/loss", train.loss)
         compiled = CompileFigures() if self.watch is None else self.watch.figures
         runtime.compile_graphs, runtime.graph_breaks = compiled.compile_graphs, compiled.graph_breaks
@@ -77,12 +75,12 @@ class Results:
         self.validation()
 
     def validation(self) -> None:
-        """Of best.ckpt; without one, of the last validation; None before there is either."""
+        """The scores of best.ckpt; without one, of the last validation; None before there is either."""
         best = self.control.best or self.parts.task.state.validation
         self.writer.summary.val = None if best is None else split_summary(best.scores)
 
     def test(self, scores: Scores | None, step: int) -> None:
-        """Of the test split, where there is one."""
+        """The scores of the test split, where there is one."""
         if scores is not None:
             self.writer.summary.test = split_summary(scores)
             self.writer.row(step, scores.named("test"))

@@ -76,7 +76,7 @@ class StopSignals:
         self.listen()
 
     def listen(self) -> None:
-        """Once more: Lightning has put its own SIGTERM handler in front, which with several processes may hang."""
+        """Listen again: Lightning has put its own SIGTERM handler in front, which with several processes may hang."""
         if self._before and self.received is None:
             self._listen()
 

@@ -38,7 +38,6 @@ from lstm_lm.training.processes.team import Team
 from lstm_lm.training.results import Results, describe
 from lstm_lm.training.runtime import memory_advice
 from lstm_lm.training.runtime.free_cores import with_free_cores
-from lstm_lm.training.runtime.quiet import quiet_lightning
 from lstm_lm.training.runtime.settings import runtime_settings
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.trainer import fit, make_callbacks, make_trainer, test, validate_the_end, was_stopped
@@ -116,7 +115,7 @@ def train(
             record=record or {},
             warn=partial(warn, console),
         )
-        with _telling_how_it_ends(writer, console, resumable=resumable):
+        with _recording_the_end(writer, console, resumable=resumable):
             _run(plan, team, writer, console, started_at)
     return summary
 
@@ -137,11 +136,15 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
     """All of a run, in all its processes in the same order: whatever others wait for, each must do."""
     with StopSignals(team.rank, console) as signals:
         if team.rank == 0:
-            with _settings(plan.config):
+            with runtime_settings(plan.config.runtime):
                 plan = with_free_cores(tune(plan, team, console, signals), team)
             team.send(pickle.dumps(plan))
         config = plan.config
-        with _settings(config), Compilation(config.compile) as compilation, building(plan, team) as parts:
+        with (
+            runtime_settings(config.runtime),
+            Compilation(config.compile) as compilation,
+            building(plan, team) as parts,
+        ):
             signals.compiler = compilation
             describe(writer.summary, plan, parts)
             if console is not None:
@@ -165,7 +168,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
             results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)
             results.before()
             signals.check()
-            with memory_advice.instead_of_a_traceback(trainer, config, parts):
+            with memory_advice.instead_of_a_traceback(trainer, parts):
                 try:
                     fit(trainer, parts, plan)
                 finally:
@@ -187,13 +190,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
 
 
 @contextmanager
-def _settings(config: TrainConfig) -> Iterator[None]:
-    with runtime_settings(config.runtime), quiet_lightning():
-        yield
-
-
-@contextmanager
-def _telling_how_it_ends(writer: RunWriter, console: Console | None, *, resumable: bool) -> Iterator[None]:
+def _recording_the_end(writer: RunWriter, console: Console | None, *, resumable: bool) -> Iterator[None]:
     """Whatever ends a run is in its summary; what ends it before its first step leaves everything as it was."""
     try:
         yield

@@ -17,15 +17,14 @@ from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.control import Control, RunCheckpointIO
 from lstm_lm.training.early_stopping import PatientStopping
 from lstm_lm.training.observers.clock import StepClock
-from lstm_lm.training.observers.histograms import Histograms
-from lstm_lm.training.observers.metrics import Metrics
+from lstm_lm.training.observers.metrics import Histograms, Metrics
 from lstm_lm.training.observers.profiling import make_profiler, report_what_was_interrupted
 from lstm_lm.training.observers.progress import ProgressLine
 from lstm_lm.training.observers.samples import Samples
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.devices import asks_for_several
 from lstm_lm.training.processes.team import TeamEnvironment
-from lstm_lm.training.runtime.empty_cache import EmptyCache, emptier
+from lstm_lm.training.runtime.memory import EmptyCache, emptier
 from lstm_lm.training.trainer_options import FIXED
 
 
@@ -40,7 +39,7 @@ def make_callbacks(
     console: Console | None,
 ) -> list[pl.Callback]:
     """All callbacks, in the order in which they act on a step; ranks 1, 2, ... have those that decide or compute."""
-    config, options, seed = plan.config, plan.config.callbacks, plan.config.top.seed
+    config, options = plan.config, plan.config.callbacks
     callbacks: list[pl.Callback] = [] if watch is None else [watch]
     if parts.team.rank == 0:
         callbacks = [clock, *callbacks, metrics]
@@ -49,7 +48,7 @@ def make_callbacks(
         if console is not None:
             live = config.trainer.get("enable_progress_bar") is not False
             callbacks.append(ProgressLine(console, clock, parts.total_steps, options.progress, live=live))
-        callbacks.append(Samples(options.samples, parts, writer, clock, console, seed=seed))
+        callbacks.append(Samples(plan, parts, writer, clock, console))
     if options.early_stopping.patience is not None:
         callbacks.append(PatientStopping(options.early_stopping))
     empty = emptier(parts.hardware.device)
@@ -75,9 +74,8 @@ def make_trainer(plan: Plan, parts: Parts, callbacks: Sequence[pl.Callback], io:
         "log_every_n_steps": 1,  # of Lightning's own logging, which would warn that an epoch is shorter
         "profiler": make_profiler(config.trainer.get("profiler"), plan.run.profiler, team.rank, team.size),
     }
-    environment = (
-        LightningEnvironment() if team.size == 1 else TeamEnvironment(team)
-    )  # else it would look for a cluster
+    # one is given even to a single process: Lightning would look for a cluster
+    environment = LightningEnvironment() if team.size == 1 else TeamEnvironment(team)
     if team.size > 1:
         settings["strategy"] = "ddp" if settings["strategy"] == "auto" else settings["strategy"]
         settings["devices"] = 1 if machine.device.type == "cpu" else [machine.device.index or 0]
@@ -108,7 +106,7 @@ def fit(trainer: pl.Trainer, parts: Parts, plan: Plan) -> None:
     path = None if plan.checkpoint is None else plan.checkpoint.path
     try:
         trainer.fit(parts.task, datamodule=parts.data, ckpt_path=path, weights_only=True)
-        parts.task.settle()
+        parts.task.raise_if_nonfinite()
     except BaseException as error:
         if parts.task.train_loss is not None:
             report_what_was_interrupted(trainer)

@@ -8,8 +8,8 @@ import difflib
 import inspect
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
@@ -19,7 +19,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.forward.hardware import read_devices
 from lstm_lm.options import shown_key
 from lstm_lm.training.processes.devices import STRATEGIES
-from lstm_lm.training.runtime.quiet import quiet_lightning
+from lstm_lm.training.runtime.settings import quiet_lightning
 
 OWNED = {
     "logger": "use the group `logger`",
@@ -41,41 +41,58 @@ FIXED: dict[str, tuple[Any, str]] = {
 }
 """Those that would have no effect here, or a wrong one: the one value that is taken, and why no other is."""
 
-AT_LEAST = {
-    "max_epochs": -1,
-    "min_epochs": 0,
-    "max_steps": -1,
-    "min_steps": 0,
-    "accumulate_grad_batches": 1,
-    "log_every_n_steps": 1,
-    "check_val_every_n_epoch": 1,
-    "num_sanity_val_steps": -1,
-    "gradient_clip_val": 0,
+
+class Rule(NamedTuple):
+    """Which values a key takes, null apart."""
+
+    allows: Callable[[Any], bool]
+    allowed: str
+    """The same, for people."""
+
+
+def _number(least: int, *kinds: type) -> Rule:
+    kind = "a number" if float in kinds else "an integer"
+    return Rule(lambda value: type(value) in kinds and value >= least, f"{kind}, {least} or more")
+
+
+def _windows(least: int) -> Rule:
+    """How many (int), or which part of them (float)."""
+    part = "above 0.0, up to 1.0" if least else "0.0 to 1.0"
+    return Rule(
+        lambda value: type(value) in (int, float) and (0 < value <= 1 or (value >= least and value == int(value))),
+        f"a number of windows ({least} or more) or a part of them ({part})",
+    )
+
+
+def _one_of(*choices: Any) -> Rule:
+    shown = [str(choice).lower() for choice in choices]
+    return Rule(
+        lambda value: any(type(value) is type(choice) and value == choice for choice in choices),
+        f"{', '.join(shown[:-1])} or {shown[-1]}",
+    )
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("max_epochs", "max_steps", "num_sanity_val_steps"), _number(-1, int)),
+    **dict.fromkeys(("min_epochs", "min_steps"), _number(0, int)),
+    **dict.fromkeys(("accumulate_grad_batches", "log_every_n_steps", "check_val_every_n_epoch"), _number(1, int)),
+    "gradient_clip_val": _number(0, int, float),
+    "limit_train_batches": _windows(1),
+    **dict.fromkeys(("limit_val_batches", "limit_test_batches", "overfit_batches"), _windows(0)),
+    "val_check_interval": Rule(
+        lambda value: isinstance(value, (str, dict)) or _windows(1).allows(value), _windows(1).allowed
+    ),
+    **dict.fromkeys(("enable_checkpointing", "enable_progress_bar", "enable_model_summary"), _one_of(True, False)),
+    **dict.fromkeys(("inference_mode", "detect_anomaly", "benchmark"), _one_of(True, False)),
+    "deterministic": _one_of(True, False, "warn"),
+    "profiler": _one_of("simple", "advanced", "pytorch"),
+    "gradient_clip_algorithm": _one_of("norm", "value"),
+    "max_time": Rule(
+        lambda value: isinstance(value, (str, dict)), "a duration: days:hours:minutes:seconds, as 00:08:00:00"
+    ),
+    "fast_dev_run": Rule(lambda value: isinstance(value, int) and value >= 0, "true, false, or a number of windows"),
 }
-WINDOWS = (
-    "limit_train_batches",
-    "limit_val_batches",
-    "limit_test_batches",
-    "overfit_batches",
-)
-"""How many (int), or which part of them (float)."""
-ONE_OF: dict[str, tuple[Any, ...]] = {
-    "enable_checkpointing": (True, False),
-    "enable_progress_bar": (True, False),
-    "enable_model_summary": (True, False),
-    "inference_mode": (True, False),
-    "detect_anomaly": (True, False),
-    "benchmark": (True, False),
-    "deterministic": (True, False, "warn"),
-    "profiler": ("simple", "advanced", "pytorch"),
-    "gradient_clip_algorithm": ("norm", "value"),
-}
-OF_THEIR_OWN = (
-    *("accelerator", "devices", "strategy", "precision"),
-    *("fast_dev_run", "max_time", "val_check_interval"),
-)
-"""Those that are checked each in its own way."""
-TAKEN = frozenset({*AT_LEAST, *WINDOWS, *ONE_OF, *OF_THEIR_OWN, *FIXED})
+TAKEN = frozenset({*RULES, *FIXED, "accelerator", "devices", "strategy", "precision"})
 """All that the section may hold. With OWNED, all that Lightning's Trainer takes: a test asks each for its effect."""
 NOT_TRIED = (
     *("accelerator", "devices", "strategy", "num_nodes", "precision"),  # the machine's: see `hardware.resolve`
@@ -83,9 +100,6 @@ NOT_TRIED = (
     *("profiler", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"),  # make objects
 )
 """Keys that the throw-away trainer is not given."""
-NEEDED = ("log_every_n_steps",)
-NOT_NEEDED = ("check_val_every_n_epoch",)
-"""Null is for the keys whose default is null, but not for NEEDED; and for NOT_NEEDED, which has another default."""
 
 _PARAMETERS = {
     name: parameter for name, parameter in inspect.signature(pl.Trainer.__init__).parameters.items() if name != "self"
@@ -115,20 +129,20 @@ def check_trainer(section: Mapping[str, Any]) -> dict[str, Any]:
             raise UserError(f"trainer.{key}={value}: must be a finite number")
         if key in FIXED:
             _check_fixed(key, value)
-        elif value is None:
-            _check_null(key)
-        else:
+        elif value is not None:
             _check_value(key, value)
+        elif key != "check_val_every_n_epoch" and (key == "log_every_n_steps" or _PARAMETERS[key].default is not None):
+            raise UserError(
+                f"trainer.{key}=null: must have a value; by default it is the one in conf/trainer/default.yaml"
+            )
     if section.get("max_epochs") == 0 or section.get("max_steps") == 0:
         raise UserError("trainer.max_epochs and trainer.max_steps: must be 1 or more, or -1 for no limit")
     _try(section)
-    return {key: _as_taken(key, value) for key, value in section.items()}
-
-
-def _as_taken(key: str, value: Any) -> Any:
-    """3.0 windows are 3: for Lightning, too, but for `overfit_batches`, which it takes as a share then."""
-    counts = key in (*WINDOWS, "val_check_interval") and isinstance(value, float) and value > 1
-    return int(value) if counts else value
+    # 3.0 windows are 3 for Lightning, too, but for `overfit_batches`, which it takes as a share then
+    return {
+        key: int(value) if isinstance(value, float) and value > 1 and key != "gradient_clip_val" else value
+        for key, value in section.items()
+    }
 
 
 def _check_fixed(key: str, value: Any) -> None:
@@ -138,45 +152,16 @@ def _check_fixed(key: str, value: Any) -> None:
         raise UserError(f"trainer.{key}={_shown(value)}: {why}\nleave trainer.{key}={shown}")
 
 
-def _check_null(key: str) -> None:
-    nullable = _PARAMETERS[key].default is None or key in NOT_NEEDED
-    if not nullable or key in NEEDED:
-        raise UserError(f"trainer.{key}=null: must have a value; by default it is the one in conf/trainer/default.yaml")
-
-
 def _check_value(key: str, value: Any) -> None:
     typed = f"trainer.{key}={_shown(value)}"
-    if key in AT_LEAST:
-        least, fractional = AT_LEAST[key], key == "gradient_clip_val"
-        if isinstance(value, bool) or not isinstance(value, (int, float) if fractional else int) or value < least:
-            kind = "a number" if fractional else "an integer"
-            raise UserError(f"{typed}: must be {kind}, {least} or more")
-    elif key in ONE_OF and not any(type(value) is type(choice) and value == choice for choice in ONE_OF[key]):
-        choices = [str(choice).lower() for choice in ONE_OF[key]]
-        raise UserError(f"{typed}: must be {', '.join(choices[:-1])} or {choices[-1]}")
-    elif key in WINDOWS:
-        _check_windows(typed, value, none_is_well=key != "limit_train_batches")
-    elif key == "val_check_interval":
-        if not isinstance(value, (str, dict)):
-            _check_windows(typed, value, none_is_well=False)
-    elif key == "max_time" and not isinstance(value, (str, dict)):
-        raise UserError(f"{typed}: must be a duration: days:hours:minutes:seconds, as 00:08:00:00")
-    elif key == "fast_dev_run" and (not isinstance(value, int) or value < 0):
-        raise UserError(f"{typed}: must be true, false, or a number of windows")
-    elif key == "devices":
+    if key in RULES and not RULES[key].allows(value):
+        raise UserError(f"{typed}: must be {RULES[key].allowed}")
+    if key == "devices":
         read_devices(value)
-    elif key == "strategy" and value not in STRATEGIES:
+    if key == "strategy" and value not in STRATEGIES:
         raise UserError(
             f"{typed}: several devices work together with device=ddp\nchoose one of: {', '.join(STRATEGIES)}"
         )
-
-
-def _check_windows(typed: str, value: Any, *, none_is_well: bool) -> None:
-    well = isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
-    if not well or (value == 0 and not none_is_well) or (value > 1 and value != int(value)):
-        least = "0 or more" if none_is_well else "1 or more"
-        part = "0.0 to 1.0" if none_is_well else "above 0.0, up to 1.0"
-        raise UserError(f"{typed}: must be a number of windows ({least}) or a part of them ({part})")
 
 
 def _try(section: Mapping[str, Any]) -> None:
@@ -216,6 +201,6 @@ def _refusal(settings: Mapping[str, Any]) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """As it is typed."""
+    """A value as a person types it."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return " ".join(text.split())[:_LONGEST_CAUSE]

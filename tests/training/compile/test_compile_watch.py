@@ -12,7 +12,7 @@ from rich.console import Console
 import lstm_lm
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
-from lstm_lm.training.compile.parts import counts
+from lstm_lm.training.compile.compilation import counts
 from lstm_lm.training.module import LanguageModelTask
 
 

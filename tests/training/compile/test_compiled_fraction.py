@@ -2,7 +2,7 @@
 
 import torch
 
-from lstm_lm.training.compile.fraction import CompiledFraction
+from lstm_lm.training.compile.watch import CompiledFraction
 
 
 def test_the_fraction_counts_both_passes_and_nothing_twice() -> None:

@@ -23,9 +23,8 @@ from lstm_lm import limits
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
-from lstm_lm.training.runtime import allocator, process_state
-from lstm_lm.training.runtime.allocator import keep_freed_memory
-from lstm_lm.training.runtime.settings import RuntimeOptions, _threads, in_force, runtime_settings
+from lstm_lm.training.runtime import process_state
+from lstm_lm.training.runtime.settings import RuntimeOptions, in_force, keep_freed_memory, runtime_settings
 
 Config = Callable[..., dict[str, Any]]
 
@@ -195,8 +194,11 @@ def test_threads_are_pytorchs_but_no_more_than_there_are_cores(
     asked: Any, pytorch: int, cores: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "usable_cores", lambda: cores)
+    set_to: list[int] = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: pytorch)
-    assert _threads(options(threads=asked)) == threads
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    with runtime_settings(options(threads=asked)):
+        assert set_to == [threads]
 
 
 # What is recorded
@@ -275,7 +277,7 @@ def test_contradictions_about_cudnns_switch_are_refused(overrides: tuple[str, ..
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_the_allocator_takes_the_settings_and_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator, "_kept", False)
+    monkeypatch.setattr("lstm_lm.training.runtime.settings._keeps_freed_memory", False)
     assert not in_force(options())["allocator"]
     with runtime_settings(options(allocator="true")):
         pass

@@ -10,7 +10,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.forward.hardware import check_precision, find_device
 from lstm_lm.registry import names
 from lstm_lm.training.tuning.candidates import Candidate, Machine, Variant, compile_modes, sensible
-from lstm_lm.training.tuning.choice import as_typed, chosen_config, is_open
+from lstm_lm.training.tuning.options import as_typed, chosen_config, is_open
 
 CPU = Machine("cpu", "bf16-mixed", threads=8, cores=8)
 STRATEGIES = names("lstm_lm.forward.strategies")

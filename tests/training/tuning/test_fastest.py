@@ -8,9 +8,9 @@ from tuning_cases import Track, speed_options
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.training.tuning.candidates import Candidate, Machine, compile_modes, sensible
-from lstm_lm.training.tuning.choice import is_open
-from lstm_lm.training.tuning.fastest import find_fastest, speedup
+from lstm_lm.training.tuning.options import is_open
 from lstm_lm.training.tuning.race import Deadline, Race, Result
+from lstm_lm.training.tuning.speed import find_fastest, speedup
 
 CPU = Machine("cpu", "bf16-mixed", threads=2, cores=2)
 UNTUNED = Candidate("bf16-mixed", "fused", "none", 2)

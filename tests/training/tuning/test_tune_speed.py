@@ -165,7 +165,7 @@ def test_without_tuning_nothing_is_left_and_nothing_said(small_config: Config, t
 
 
 def test_settings_as_typed() -> None:
-    from lstm_lm.training.tuning.choice import as_typed
+    from lstm_lm.training.tuning.options import as_typed
 
     compiled = Candidate("bf16-mixed", "fused", "max-autotune", 4).settings()
     assert as_typed(compiled) == "precision=bf16-mixed forward=fused compile=max-autotune runtime.threads=4"

@@ -1,4 +1,7 @@
-"""The bounds of torch.compile for the length of one run.
+"""torch.compile for the length of one run: what it is given, its bounds, and what a person is told when it fails.
+
+TorchDynamo refuses the vendor's LSTM, so a model compiled as a whole runs eagerly without saying so. What lies around
+the stack of layers compiles, each such part as one full graph, and so does what a forward strategy hands over.
 
 torch.compile works when a part first runs, inside a training step. So the bound on its time is an alarm that is set
 while it compiles: it ends a compilation that would take an hour, not the step after it. Where no alarm can be had
@@ -11,20 +14,61 @@ import signal
 import sys
 import threading
 import time
+import traceback
+from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 import torch.fx.experimental._config
+from torch._dynamo import exc
 from torch._dynamo.callback import CallbackArgs, callback_handler
+from torch._dynamo.utils import counters, get_compilation_metrics
 
-from lstm_lm.errors import RunError
+import lstm_lm
+from lstm_lm.errors import RunError, UserError
+from lstm_lm.models.interface import LanguageModel
 from lstm_lm.training.compile.compilers import end_compilers
-from lstm_lm.training.compile.failure import TookTooLong, explain, too_long
-from lstm_lm.training.compile.parts import reset
 from lstm_lm.training.config import CompileOptions
+from lstm_lm.training.objectives.interface import Objective
 
 _LIMIT_LOG = logging.getLogger("torch._dynamo.convert_frame")
+
+
+class CompileCounts(NamedTuple):
+    """What TorchDynamo has done since `reset`."""
+
+    graphs: int
+    breaks: int
+
+
+def compile_parts(options: CompileOptions, model: LanguageModel, objective: Objective) -> None:
+    """Mark, in place, every part of both that can be one graph; it is compiled when it first runs.
+
+    Names in the state dict stay as they are. Does nothing where `options` are not enabled.
+
+    Raises:
+        UserError: the model has no such part: all of it would run eagerly.
+    """
+    if not options.enabled:
+        return
+    objective.compile(options.mode)
+    if not model.compile_parts(options.mode):
+        raise UserError(
+            f"compile={options.mode}: this model has no part that torch.compile can take: nothing of it would be "
+            "compiled\nuse compile=none, or another model= or forward="
+        )
+
+
+def reset() -> None:
+    """Forget compiled code and counts, of the whole process."""
+    torch._dynamo.reset()
+    counters.clear()
+
+
+def counts() -> CompileCounts:
+    """Graphs compiled and graph breaks met since `reset`."""
+    return CompileCounts(counters["stats"]["unique_graphs"], sum(counters["graph_break"].values()))
 
 
 class Compilation:
@@ -134,5 +178,68 @@ class Compilation:
 
 
 def _says_something_new(record: logging.LogRecord) -> bool:
-    """Not what the error says of the limit of compilations."""
+    """Whether it is more than what the error says of the limit of compilations."""
     return "torch._dynamo hit config." not in record.getMessage()
+
+
+_PACKAGE = Path(lstm_lm.__file__).parent
+_LONGEST = 300
+
+
+class TookTooLong(BaseException):
+    """Not an `Exception`: the compiler takes many of those for a reason to continue differently."""
+
+
+def explain(error: BaseException, options: CompileOptions) -> str | None:
+    """In few lines; None: not the compiler's failure, or one that needs its traceback."""
+    if isinstance(error, TookTooLong):
+        return too_long(options)
+    begin = f"compile={options.mode}:"
+    if isinstance(error, exc.FailOnRecompileLimitHit):
+        reason = get_compilation_metrics()[-1].recompile_reason
+        because = f"\nlast, because: {reason[:_LONGEST]}" if reason else ""
+        return (
+            f"{begin} {_where(error)} needs more than compile.recompile_limit={options.recompile_limit} "
+            f"compilations{because}\nraise it, or use compile=none"
+        )
+    if isinstance(error, (exc.Unsupported, exc.UserError)):
+        return (
+            f"{begin} {_where(error)} cannot be compiled as one graph: {_first_line(error)}\n"
+            "use compile=none, or another forward= (HYDRA_FULL_ERROR=1 shows where)"
+        )
+    if isinstance(error, exc.BackendCompilerFailed):
+        cause = getattr(error, "inner_exception", error)
+        return (
+            f"{begin} compiling {_where(error)} failed: {_complaint(cause)}\n"
+            "use compile=none (HYDRA_FULL_ERROR=1 shows all of it)"
+        )
+    return None
+
+
+def too_long(options: CompileOptions) -> str:
+    """Where the bound on time has ended it."""
+    return (
+        f"compile={options.mode}: compiling takes longer than compile.max_seconds={options.max_seconds:g}\n"
+        "raise it, make model.num_layers or data.seq_len smaller, or use compile=none"
+    )
+
+
+def _where(error: BaseException) -> str:
+    """The last call of this project's on the way to the compiler: that of the part that it was to compile."""
+    inside = [frame for frame in traceback.extract_tb(error.__traceback__) if _PACKAGE in Path(frame.filename).parents]
+    if not inside:
+        return "a part of the model"
+    frame = inside[-1]
+    return f"`{frame.line or frame.name}` ({Path(frame.filename).relative_to(_PACKAGE)}:{frame.lineno})"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST]
+
+
+def _complaint(error: BaseException) -> str:
+    """The first error of a C++ compiler's output, else the exception's first line."""
+    for line in str(getattr(error, "output", "")).splitlines():
+        if "error:" in line:
+            return line.strip()[:_LONGEST]
+    return _first_line(error)

@@ -1,19 +1,92 @@
 """Holds `compile=` to its word: graphs are counted where they run, and none may appear after the first epoch."""
 
-from contextlib import ExitStack
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from rich.console import Console
 from rich.text import Text
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile
 
 from lstm_lm.errors import RunError
 from lstm_lm.runs.writer import NoWriter
-from lstm_lm.training.compile.compilation import Compilation
-from lstm_lm.training.compile.fraction import CompiledFraction
-from lstm_lm.training.compile.parts import counts
+from lstm_lm.training.compile.compilation import Compilation, counts
 from lstm_lm.training.observers.clock import WARM_UP_STEPS
+
+REGION = "Torch-Compiled Region"
+"""How TorchDynamo names, to the profiler, a call of a compiled graph; its number follows."""
+BACKWARD = "CompiledFunctionBackward"
+"""The node of the autograd graph that runs a compiled graph's backward pass."""
+
+
+@dataclass
+class CompiledFraction:
+    """Which fraction of the steps that are watched is spent inside compiled graphs, as torch.profiler sees it.
+
+    On a CPU: the wall time inside the regions that TorchDynamo compiled and inside their backward passes, of the step's
+    wall time. On a GPU, which runs behind the program that feeds it: the time of the kernels that were launched in
+    there, of the time of all the step's kernels. The profiler slows what it watches: many small operators more than few
+    large.
+    """
+
+    inside: float = 0.0
+    """Seconds in compiled graphs."""
+    total: float = 0.0
+    """Seconds of the steps."""
+    graphs: set[str] = field(default_factory=set)
+    """Names of the compiled graphs that ran."""
+
+    @property
+    def fraction(self) -> float | None:
+        """From 0 to 1; None before there is anything to divide."""
+        return min(1.0, self.inside / self.total) if self.total > 0 else None
+
+    @contextmanager
+    def watch(self, device: torch.device) -> Iterator[None]:
+        """Watch one step; nothing where somebody else's profiler is at work."""
+        if torch.autograd.profiler._is_profiler_enabled:
+            yield
+            return
+        on_gpu = device.type == "cuda"
+        activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA] if on_gpu else [ProfilerActivity.CPU]
+        quiet_kineto()
+        with profile(activities=activities) as profiler:
+            began = time.perf_counter()
+            yield
+            if on_gpu:
+                torch.cuda.synchronize(device)
+            seconds = time.perf_counter() - began
+        events = [event for event in profiler.events() or () if event.device_type.name == "CPU"]
+        self.graphs |= {event.name for event in events if event.name.startswith(REGION)}
+        outermost = [event for event in events if _is_compiled(event) and not any(map(_is_compiled, _callers(event)))]
+        if on_gpu:
+            self.inside += sum(event.device_time_total for event in outermost) / 1e6
+            self.total += sum(event.device_time_total for event in events if event.cpu_parent is None) / 1e6
+        else:
+            self.inside += sum(event.time_range.elapsed_us() for event in outermost) / 1e6
+            self.total += seconds
+
+
+def quiet_kineto() -> None:
+    """Keep the profiler's notes of starting and stopping off standard error; it looks at its first start."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")
+
+
+def _is_compiled(event: FunctionEvent) -> bool:
+    return event.name == BACKWARD or event.name.startswith(REGION)
+
+
+def _callers(event: FunctionEvent) -> Iterator[FunctionEvent]:
+    while event.cpu_parent is not None:
+        event = event.cpu_parent
+        yield event
+
 
 WATCHED_STEPS = range(WARM_UP_STEPS - 2, WARM_UP_STEPS + 1)
 """Steps of this process, from 1, in which the compiled fraction is measured: warm, but in no median of step times."""
@@ -51,7 +124,7 @@ class CompileWatch(pl.Callback):
 
     @property
     def figures(self) -> CompileFigures:
-        """As far as they are known."""
+        """What is known by now."""
         fraction = self._measured.fraction
         return CompileFigures(
             compile_graphs=self._compiled if fraction is None else len(self._measured.graphs),
@@ -62,13 +135,11 @@ class CompileWatch(pl.Callback):
         )
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The first step will take its time."""
         self._say("compiling: may take minutes on a slow machine")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """A window begins."""
         self._before = counts().graphs
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._steps += 1
@@ -109,7 +180,6 @@ class CompileWatch(pl.Callback):
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """A window of a validation begins."""
         _begin_cuda_graphs(pl_module.device)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -126,7 +196,6 @@ class CompileWatch(pl.Callback):
         self._validations += 1
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log it with the last step's row."""
         figures = self.figures
         values = {"runtime/compile_seconds": figures.compile_seconds, "runtime/compile_graphs": figures.compile_graphs}
         if figures.compiled_fraction is not None:
@@ -134,7 +203,6 @@ class CompileWatch(pl.Callback):
         self._writer.row(trainer.global_step, values)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """A step that failed ends its measurement too."""
         self._watching.close()
 
     def _say(self, text: str) -> None:

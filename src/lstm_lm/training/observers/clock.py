@@ -4,12 +4,39 @@ import time
 from array import array
 from collections import deque
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Self
 
 import lightning.pytorch as pl
+import torch
 
 from lstm_lm.data.streams import Batch
-from lstm_lm.training.observers.moment import Moment
+
+
+class Moment:
+    """Now, on the host; on a GPU, when it has done all that it was asked for until now. Never waits to be made."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._host = time.perf_counter()
+        self._event: torch.cuda.Event | None = None
+        if device.type == "cuda":
+            self._event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            self._event.record(torch.cuda.current_stream(device))
+
+    def is_past(self) -> bool:
+        """Whether the device has come this far."""
+        return self._event is None or bool(self._event.query())  # type: ignore[no-untyped-call]
+
+    def wait(self) -> None:
+        """Until the device has come this far."""
+        if self._event is not None:
+            self._event.synchronize()
+
+    def seconds_since(self, earlier: Self) -> float:
+        """Between two moments of one device, both past; waiting for work counts."""
+        if self._event is None or earlier._event is None:
+            return self._host - earlier._host
+        return float(earlier._event.elapsed_time(self._event)) / 1e3
+
 
 WARM_UP_STEPS = 10
 """Steps left out of the medians: caches fill, kernels are chosen, graphs compile."""
@@ -93,9 +120,7 @@ class StepClock(pl.Callback):
             self._rates.append(tokens / seconds)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validation is not training."""
         self.pause()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Nor is what happens between epochs."""
         self.pause()

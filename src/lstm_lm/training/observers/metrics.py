@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import psutil
 import torch
+from torch.optim import Optimizer
 
 from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.module import LanguageModelTask
@@ -33,15 +34,9 @@ class Metrics(pl.Callback):
         total_steps: int | None,
         system: bool,
     ) -> None:
-        """Set it up.
+        """Take steps as optimizer steps (`total_steps`: of the run; None: no limit is known).
 
-        Args:
-            writer: takes the rows.
-            clock: tells how long steps take.
-            every_n_steps: 1 or more; the last step has a row, too.
-            steps_per_epoch: optimizer steps.
-            total_steps: of the whole run; None: no limit is known.
-            system: whether processor and memory are recorded.
+        `system`: whether processor and memory are recorded.
         """
         self._writer, self._clock = writer, clock
         self._every, self._steps_per_epoch, self._total_steps = every_n_steps, steps_per_epoch, total_steps
@@ -56,12 +51,10 @@ class Metrics(pl.Callback):
         """(step, median of the losses before it, loss) where the logged training loss jumped."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The first call of psutil's meter starts it."""
-        psutil.cpu_percent(None)
+        psutil.cpu_percent(None)  # the first call starts its meter
         self._logged_step = trainer.global_step
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Time epochs."""
         self._epoch_began = time.perf_counter()
 
     def on_train_batch_end(
@@ -81,13 +74,11 @@ class Metrics(pl.Callback):
         self._writer.row(trainer.global_step, {"train/epoch_seconds": seconds})
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The last step is always logged."""
         assert isinstance(pl_module, LanguageModelTask)
         if pl_module.train_loss is not None and trainer.global_step != self._logged_step:
             self._log_step(trainer, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the scores under the step they belong to."""
         assert isinstance(pl_module, LanguageModelTask)
         if pl_module.scores is not None and not trainer.sanity_checking:
             self._writer.row(trainer.global_step, pl_module.scores.named("val"))
@@ -152,3 +143,22 @@ class Metrics(pl.Callback):
         if name not in self._missing:
             self._missing.add(name)
             self._writer.text(name, f"cannot be had here: {type(error).__name__}: {error}", self._logged_step)
+
+
+class Histograms(pl.Callback):
+    """Records both every `every_n_steps` optimizer steps, when gradients are whole and unscaled."""
+
+    def __init__(self, writer: NoWriter, *, every_n_steps: int) -> None:
+        self._writer = writer
+        self._every = every_n_steps
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Gradients as they are before clipping."""
+        if trainer.global_step % self._every:
+            return
+        for name, parameter in pl_module.named_parameters():
+            self._writer.histogram(f"weights/{name}", parameter.detach(), trainer.global_step)
+            if parameter.grad is not None:
+                self._writer.histogram(f"gradients/{name}", parameter.grad, trainer.global_step)

@@ -14,11 +14,11 @@ from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfi
 
 from lstm_lm.errors import RunError
 from lstm_lm.runs.atomic import write_error
-from lstm_lm.training.compile.fraction import quiet_kineto
+from lstm_lm.training.compile.watch import quiet_kineto
 
 
 class _InRunDirectory(Profiler):
-    """What the three have in common."""
+    """Reports in the run directory."""
 
     def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
         """Without `local_rank`: Lightning counts the devices that it sees in this process, which is one."""
@@ -58,11 +58,7 @@ PROFILERS: dict[str, type[Any]] = {"simple": _Simple, "advanced": _Advanced, "py
 def make_profiler(name: str | None, folder: Path, rank: int, size: int) -> Profiler | None:
     """Lightning's profiler `name` (one of PROFILERS; None: none), which writes into `folder` once a stage has ended.
 
-    Args:
-        name: which.
-        folder: made when there is something to write.
-        rank: of this process, from 0 on.
-        size: how many processes there are.
+    The folder is made when there is something to write. This process is number `rank` (from 0 on) of `size`.
     """
     if name is None:
         return None
@@ -71,6 +67,6 @@ def make_profiler(name: str | None, folder: Path, rank: int, size: int) -> Profi
 
 
 def report_what_was_interrupted(trainer: pl.Trainer) -> None:
-    """Write what has been profiled of a stage that has ended by an error, which is what there is to tell."""
+    """Write what has been profiled of a stage that has ended by an error, where its end would have."""
     with suppress(RunError):
         trainer.profiler.describe()  # type: ignore[attr-defined]

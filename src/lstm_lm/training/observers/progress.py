@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lstm_lm.training.callback_options import ProgressOptions
+from lstm_lm.training.config import ProgressOptions
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.observers.clock import StepClock
 
@@ -30,7 +30,6 @@ class ProgressLine(pl.Callback):
         self._task = TaskID(0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the bar."""
         self._began = (time.monotonic(), 0)
         if not self._live:
             return
@@ -50,7 +49,6 @@ class ProgressLine(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Redraw where it is time."""
         self._tokens += batch.inputs.numel() * trainer.world_size
         now = time.monotonic()
         if self._bar is None or now - self._drawn_at < self._refresh:
@@ -78,11 +76,9 @@ class ProgressLine(pl.Callback):
         )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the bar away."""
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """However it ends."""
         self._stop()
 
     def _stop(self) -> None:

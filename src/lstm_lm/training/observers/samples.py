@@ -16,7 +16,7 @@ from lstm_lm.printable import printable_text
 from lstm_lm.runs.writer import NoWriter
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.training.build import Parts
-from lstm_lm.training.callback_options import SampleOptions
+from lstm_lm.training.config import SampleOptions
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.plan import Plan
@@ -27,30 +27,25 @@ class Samples(pl.Callback):
 
     def __init__(
         self,
-        options: SampleOptions,
+        plan: Plan,
         parts: Parts,
         writer: NoWriter,
         clock: StepClock,
         console: Console | None,
-        *,
-        seed: int,
     ) -> None:
-        self._options = options
+        self._options, self._seed = plan.config.callbacks.samples, plan.config.top.seed
         self._tokenizer, self._total_steps = parts.data.tokenizer, parts.total_steps
         self._writer = writer
         self._clock = clock
         self._console = console
-        self._seed = seed
         self._sampled_step = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Nothing new to show before the first step."""
-        self._sampled_step = trainer.global_step
+        self._sampled_step = trainer.global_step  # nothing new to show before the first step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """By steps, where asked for."""
         every = self._options.every_n_steps
         if every and trainer.global_step % every == 0:
             self._sample(trainer, pl_module)

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from lstm_lm.registry import find
 from lstm_lm.training.optimizers.interface import OptimizerOptions
@@ -49,8 +48,8 @@ def _fused_heeds_the_scaler(devices: set[torch.device]) -> bool:
 def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """A saved state to load into `optimizer`, whose options stay as it was made with: resume=force may change them.
 
-    Fused or not, too: a scaler goes by how it was made, and the kernel that does not look for overflows refuses to be
-    told of them. The rate is the schedule's: see `go_on_with_own_rate`.
+    Fused or not, too: a scaler goes by how it was made, and the kernel that does not look for overflows refuses them as
+    an argument. The rate is the schedule's: see `schedulers.reset_base_lrs`.
     """
     # not strict: torch itself refuses another number of groups
     groups = [
@@ -58,15 +57,6 @@ def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, A
         for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=False)
     ]
     return {**state, "param_groups": groups}
-
-
-def go_on_with_own_rate(scheduler: LambdaLR) -> None:
-    """Have a schedule that continues a saved one begin at the rate that its optimizer was made with."""
-    rates = [group["initial_lr"] for group in scheduler.optimizer.param_groups]
-    if scheduler.base_lrs != rates:
-        scheduler.base_lrs = rates
-        for group, rate, factor in zip(scheduler.optimizer.param_groups, rates, scheduler.lr_lambdas, strict=True):
-            group["lr"] = rate * factor(scheduler.last_epoch)
 
 
 def beside_parameters(optimizer: Optimizer) -> None:

@@ -23,7 +23,7 @@ class SGD(OptimizerOptions):
 
     @property
     def leaves_out_overflows(self) -> bool:
-        """Not with momentum: a first step that is left out leaves a momentum that is whatever the memory held."""
+        """False with momentum: a first step that is left out leaves a momentum that is whatever the memory held."""
         return self.momentum == 0
 
     def make(self, groups: Groups, *, fused: bool) -> Optimizer:

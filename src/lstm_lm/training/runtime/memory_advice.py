@@ -1,4 +1,4 @@
-"""Too little memory: what a person is told before training starts, and when a GPU has run out of it."""
+"""Too little memory: the warning before training, and what fits where a GPU has run out of it."""
 
 import gc
 import traceback
@@ -14,10 +14,6 @@ from lstm_lm.data.streams import Batch
 from lstm_lm.device_memory import lacks_device_memory
 from lstm_lm.errors import RunError
 from lstm_lm.training.build import Parts
-from lstm_lm.training.config import TrainConfig
-
-OPTIMIZER_TENSORS = 2
-"""Averages per parameter: Adam's; the others have fewer."""
 
 
 def estimate(parts: Parts) -> int:
@@ -25,7 +21,7 @@ def estimate(parts: Parts) -> int:
     options, machine = parts.data.options, parts.hardware
     weights = parts.model.num_parameters() * machine.parameter_dtype.itemsize
     activations = parts.model.activation_floats(options.batch_size * options.seq_len) * machine.dtype.itemsize
-    return weights * (2 + OPTIMIZER_TENSORS) + activations  # with gradients and averages
+    return weights * (2 + parts.task.optimizer_options.averages) + activations  # with gradients and averages
 
 
 def warnings_before(parts: Parts) -> list[str]:
@@ -49,7 +45,7 @@ def warnings_before(parts: Parts) -> list[str]:
 
 
 @contextmanager
-def instead_of_a_traceback(trainer: pl.Trainer, config: TrainConfig, parts: Parts) -> Iterator[None]:
+def instead_of_a_traceback(trainer: pl.Trainer, parts: Parts) -> Iterator[None]:
     """Tell a person what fits where a GPU runs out of memory in here.
 
     Raises:
@@ -60,13 +56,13 @@ def instead_of_a_traceback(trainer: pl.Trainer, config: TrainConfig, parts: Part
     except RuntimeError as error:
         if not lacks_device_memory(error):
             raise
-        raise out_of_memory(error, trainer, config, parts) from None
+        raise out_of_memory(error, trainer, parts) from None
 
 
-def out_of_memory(error: RuntimeError, trainer: pl.Trainer, config: TrainConfig, parts: Parts) -> RunError:
+def out_of_memory(error: RuntimeError, trainer: pl.Trainer, parts: Parts) -> RunError:
     """What to tell instead of `error`: the batch that fits, found by halving, and what keeps the effective batch."""
     _forget(error)
-    data = parts.data.options
+    data, accumulated = parts.data.options, trainer.accumulate_grad_batches
     if parts.task.is_scoring:
         where = f"{parts.hardware.device}: out of memory while scoring with data.eval_batch_size={data.eval_batch_size}"
         fits = largest_that_fits(data.eval_batch_size, lambda size: _score(trainer, parts, size), dividing=False)
@@ -80,10 +76,9 @@ def out_of_memory(error: RuntimeError, trainer: pl.Trainer, config: TrainConfig,
         return RunError(
             f"{parts.hardware.device}: out of memory with data.batch_size={data.batch_size} in each process\n"
             f"try half of it, and accumulate: data.batch_size={max(1, data.batch_size // 2)} "
-            f"trainer.accumulate_grad_batches={2 * config.trainer['accumulate_grad_batches']}"
+            f"trainer.accumulate_grad_batches={2 * accumulated}"
         )
     fits = largest_that_fits(data.batch_size, lambda size: _step(trainer, parts, size), dividing=True)
-    accumulated = config.trainer["accumulate_grad_batches"]
     where = f"{parts.hardware.device}: out of memory with data.batch_size={data.batch_size}"
     if fits is None:
         return RunError(f"{where}\nnot even a batch of 1 fits: use a smaller model, or a shorter data.seq_len")
@@ -124,7 +119,7 @@ def _step(trainer: pl.Trainer, parts: Parts, batch_size: int) -> None:
     device, task, model = parts.hardware.device, parts.task, parts.model
     task.to(device)
     weights = list(model.parameters())
-    room = [torch.empty_like(weight) for weight in weights for _ in range(OPTIMIZER_TENSORS)]
+    room = [torch.empty_like(weight) for weight in weights for _ in range(task.optimizer_options.averages)]
     ids = torch.zeros(parts.data.options.seq_len, batch_size, dtype=torch.int64, device=device)
     try:
         with trainer.precision_plugin.forward_context():

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from lstm_lm.registry import find
 from lstm_lm.training.schedulers.interface import Scheduler
 
-__all__ = ["Scheduler", "build_scheduler", "scheduler_options"]
+__all__ = ["Scheduler", "build_scheduler", "reset_base_lrs", "scheduler_options"]
 
 
 def scheduler_options(section: Mapping[str, Any]) -> Scheduler:
@@ -27,3 +27,12 @@ def build_scheduler(optimizer: Optimizer, scheduler: Scheduler, total_steps: int
     span = 1 if total_steps is None else total_steps
     factor: Callable[[int], float] = lambda step: scheduler.factor(step, span)  # noqa: E731
     return LambdaLR(optimizer, factor)
+
+
+def reset_base_lrs(scheduler: LambdaLR) -> None:
+    """Have a schedule that continues a saved one scale the rate that its optimizer was made with, not the saved one."""
+    rates = [group["initial_lr"] for group in scheduler.optimizer.param_groups]
+    if scheduler.base_lrs != rates:
+        scheduler.base_lrs = rates
+        for group, rate, factor in zip(scheduler.optimizer.param_groups, rates, scheduler.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(scheduler.last_epoch)

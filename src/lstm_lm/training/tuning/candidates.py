@@ -7,8 +7,7 @@ from typing import Any
 from lstm_lm.errors import UserError
 from lstm_lm.forward.choose import AUTO, DIRECT
 from lstm_lm.registry import names
-from lstm_lm.training.tuning.choice import is_open
-from lstm_lm.training.tuning.options import STRATEGIES, SpeedOptions
+from lstm_lm.training.tuning.options import STRATEGIES, SpeedOptions, is_open
 
 REFERENCE = "stepwise"
 """The readable reference runs every cell, and is never the fastest where another strategy runs it too."""

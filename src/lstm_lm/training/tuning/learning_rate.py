@@ -15,9 +15,8 @@ from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.schedulers.interface import Scheduler
 from lstm_lm.training.signals import StopSignals
-from lstm_lm.training.tuning.choice import LEARNING_RATE, as_typed
-from lstm_lm.training.tuning.fit import fit
-from lstm_lm.training.tuning.options import LearningRateOptions
+from lstm_lm.training.tuning.options import LEARNING_RATE, LearningRateOptions, as_typed
+from lstm_lm.training.tuning.trial import fit
 
 WINDOW = 9
 """Steps, and so rates, over which losses are averaged."""

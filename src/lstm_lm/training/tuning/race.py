@@ -135,7 +135,7 @@ class Race:
             return
         try:
             result.timings.append(self._running[result].time(steps or self.options.steps))
-        except Exception as error:  # as above
+        except Exception as error:  # it must not keep the others from being timed
             result.outcome, result.note = "failed", first_line(error)
             result.timings.clear()
             self._leave(result)

@@ -1,30 +1,35 @@
-"""One candidate, timed: real optimizer steps of a fresh model on the real windows, as Lightning takes them."""
+"""Short trainings of a throw-away model: Lightning takes the steps that the run will take, and nothing is written."""
 
 import gc
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
+import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import LambdaCallback
 
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import RunError
 from lstm_lm.synchronize import synchronize
-from lstm_lm.training.build import prepare
+from lstm_lm.training.build import Parts, prepare
 from lstm_lm.training.compile.compilation import Compilation
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.team import ALONE
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import TrialFailed
-from lstm_lm.training.tuning.fit import fit
 
 LEAD_STEPS, LEAD_STEPS_OF_CUDA_GRAPHS = 1, 3
-"""Steps before those that count: memory is fetched, caches hold another's data; and graphs are recorded anew."""
+"""Steps before those that count: memory is fetched, caches hold another's data; and graphs are recorded again."""
 
 
 class StepTrial:
-    """A model that is ready to train as a plan says."""
+    """One candidate: a fresh model that is ready to train as a plan says, timed on the real windows."""
 
     def __init__(
         self,
@@ -33,13 +38,7 @@ class StepTrial:
         signals: StopSignals,
         patience: float = math.inf,
     ) -> None:
-        """Build it, and warm it up.
-
-        Args:
-            plan: with every *how* decided.
-            data: the text, prepared.
-            signals: ends what is being timed.
-            patience: seconds after which no further step of one timing begins.
+        """Build it on the text `data`, and warm it up; no step of a timing begins `patience` seconds after the first.
 
         Raises:
             UserError: this model cannot run like that here.
@@ -60,7 +59,6 @@ class StepTrial:
         self.compile_seconds = compilation.seconds
 
     def time(self, steps: int) -> float:
-        """Mean seconds of `steps` optimizer steps, of fewer where they take long; after some that are not counted."""
         self._set_threads()
         device, patience = self._parts.hardware.device, self._patience
         in_graphs = self._config.compile.enabled and device.type == "cuda"
@@ -82,7 +80,6 @@ class StepTrial:
         return mean
 
     def close(self) -> None:
-        """Give back memory and threads."""
         self._undo.close()
 
     def _set_threads(self) -> None:
@@ -96,3 +93,51 @@ class StepTrial:
         gc.collect()  # compiled modules refer to themselves
         if on_gpu:
             torch.cuda.empty_cache()
+
+
+AS_THE_RUN = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
+"""Keys of the `trainer` section that a step depends on."""
+
+
+def fit(config: TrainConfig, parts: Parts, signals: StopSignals, enough: Callable[[LanguageModelTask], bool]) -> None:
+    """Train, from the text's beginning and with a new optimizer, until `enough`, called after each step, returns True.
+
+    The weights stay as the last step left them.
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    device = parts.hardware.device
+    in_cuda_graphs = config.compile.enabled and device.type == "cuda"
+
+    def window_begins(trainer: pl.Trainer, task: LanguageModelTask, batch: Any, batch_idx: int) -> None:  # noqa: ARG001
+        if in_cuda_graphs and batch_idx % trainer.accumulate_grad_batches == 0:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+
+    def window_ends(trainer: pl.Trainer, task: LanguageModelTask, *window: Any) -> None:
+        if task.at_step_boundary(window[-1]):
+            signals.check()
+            trainer.should_stop = enough(task)
+
+    parts.task.nonfinite = None  # too large a rate is no fault here
+    trainer = pl.Trainer(
+        accelerator=parts.hardware.accelerator,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision=parts.hardware.precision,  # type: ignore[arg-type]
+        max_epochs=-1,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[
+            LambdaCallback(
+                on_train_start=lambda *_: signals.listen(),  # Lightning has put its own handler in front
+                on_train_batch_start=window_begins,
+                on_train_batch_end=window_ends,
+            )
+        ],
+        plugins=[LightningEnvironment()],  # else Lightning would take a SLURM job's other tasks for its own
+        **{key: config.trainer[key] for key in AS_THE_RUN},
+    )
+    trainer.fit(parts.task, datamodule=parts.data)

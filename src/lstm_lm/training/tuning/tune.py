@@ -10,9 +10,8 @@ from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.team import Team
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning import table
-from lstm_lm.training.tuning.choice import chosen_config, of_before
 from lstm_lm.training.tuning.learning_rate import tune_learning_rate
-from lstm_lm.training.tuning.options import LearningRateOptions, NoTuning, SpeedOptions
+from lstm_lm.training.tuning.options import LearningRateOptions, NoTuning, SpeedOptions, chosen_config, of_before
 from lstm_lm.training.tuning.speed import tune_speed
 
 

@@ -1,17 +1,19 @@
-"""Too little memory: the warning before training, and what is told instead of a traceback."""
+"""Too little memory: a refusal or a warning before training, and what fits where a GPU has run out of it."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
 import torch
 
 import lstm_lm
-from lstm_lm.errors import RunError
+from lstm_lm import limits
+from lstm_lm.errors import RunError, Unavailable
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
-from lstm_lm.training.runtime import memory_advice
+from lstm_lm.training.runtime.memory import EmptyCache, emptier
 
 Config = Callable[..., dict[str, Any]]
 
@@ -104,8 +106,8 @@ def test_a_cpu_with_too_little_memory_is_told_before_training(
     small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There the system ends the process, and nobody says why."""
-    memory = psutil.virtual_memory()._replace(available=1000)
-    monkeypatch.setattr(memory_advice.psutil, "virtual_memory", lambda: memory)
+    little = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: little)
     summary = lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
     assert summary.runtime.warnings is not None
     assert any("training takes about" in line and "are free on cpu" in line for line in summary.runtime.warnings)
@@ -114,3 +116,68 @@ def test_a_cpu_with_too_little_memory_is_told_before_training(
 def test_where_there_is_enough_nothing_is_said(small_config: Config, tmp_path: Path) -> None:
     summary = lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run")
     assert not any("memory" in line for line in summary.runtime.warnings or [])
+
+
+# Whether a model has room at all
+
+
+def parameters(vocabulary: int, embedding: int, hidden: int) -> int:
+    """Of one LSTM layer between an embedding and an output layer, counted by hand."""
+    return vocabulary * embedding + 4 * hidden * (embedding + hidden + 2) + vocabulary * hidden + vocabulary
+
+
+@pytest.mark.parametrize(("optimizer", "numbers"), [("adamw", 4), ("rmsprop", 3), ("sgd", 2)])
+@pytest.mark.parametrize("limit", ["usable_memory", "address_space_left"])
+def test_what_is_refused_is_what_exceeds_the_memory(
+    limit: str,
+    optimizer: str,
+    numbers: int,
+    small_config: Config,
+    small_text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Weights, gradients and averages, four bytes each."""
+    config = small_config("trainer.max_steps=1", f"optimizer={optimizer}")
+    needed = 4 * numbers * parameters(len(set(small_text)), 8, 16)
+    monkeypatch.setattr(limits, limit, lambda: needed - 1)
+    with pytest.raises(Unavailable, match=r"model\.hidden_size"):
+        lstm_lm.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(limits, limit, lambda: needed)
+    assert lstm_lm.train(config, tmp_path / "run").status == "completed"
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ["model.hidden_size=65536", "model.num_layers=1024"],
+        ["model=gru", "model.hidden_size=65536", "model.num_layers=1024"],
+    ],
+)
+def test_an_absurd_model_is_refused_in_a_line(sizes: list[str], small_config: Config, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="smaller"):
+        lstm_lm.train(small_config(*sizes), tmp_path / "run")
+
+
+# A GPU's kept memory is given back every so many windows; on a CPU there is none
+
+
+def test_every_n_windows_counted_through_all_epochs() -> None:
+    emptied_after: list[int] = []
+    window = 0
+    callback = EmptyCache(3, lambda: emptied_after.append(window))
+    for _ in range(2):
+        for batch_idx in range(5):
+            window += 1
+            callback.on_train_batch_end(Mock(), Mock(), None, None, batch_idx)
+    assert emptied_after == [3, 6, 9]
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_each_kind_of_gpu_has_its_own(kind: str) -> None:
+    assert emptier(torch.device(kind)) is getattr(torch, kind).empty_cache
+
+
+def test_a_cpu_has_none() -> None:
+    assert emptier(torch.device("cpu")) is None
