@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lstm_lm.training.observers.clock import StepClock
-
 import lstm_lm
 from lstm_lm.data.module import TextDataModule
+from lstm_lm.training.observers.clock import StepClock
 
 SECONDS_BETWEEN_LOOKS = 0.05
 

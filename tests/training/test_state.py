@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a run beside weights, optimizer, schedule and Lightning's counters: all of it, in one place."""
+"""What a checkpoint holds of a run beside weights, optimizer, schedule and Lightning's counters, all in one place."""
 
 from collections.abc import Callable
 from pathlib import Path

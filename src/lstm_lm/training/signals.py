@@ -108,6 +108,6 @@ class StopSignals:
         self._end_at_the_next(number)
 
     def _end_at_the_next(self, number: int) -> None:
-        """But where a launcher's agent passes on what this process was sent too, and has its own way with a second one."""
+        """But where a launcher's agent passes on what this process was sent, too, and has its way with a second one."""
         if not has_agent():
             signal.signal(number, signal.SIG_DFL)
