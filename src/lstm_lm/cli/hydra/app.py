@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import hydra.version
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, get_args_parser
 from omegaconf import DictConfig
 
@@ -95,7 +96,8 @@ def run_app(
     hydra.version.setbase("1.3")
     # The other commands make no directory: what asks for one there comes from another's run, which they read.
     claimed = fresh.claiming() if config_name == "train" and not _shows(args) else contextlib.nullcontext()
-    with _raising_hydra(), _unread_help(), only_allowed_targets(), claimed:  # its completion adds its flags once more
+    # Its completion adds its flags once more.
+    with _raising_hydra(), _unread_help(), _composing_once(), only_allowed_targets(), claimed:
         try:
             _run_hydra(
                 args=args,
@@ -188,6 +190,17 @@ def parse_flags(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not supported: it would run code from the file that it reads")
     return args
+
+
+@contextmanager
+def _composing_once() -> Iterator[None]:
+    """Let -m alone make a sweep; Hydra would compose all of the configuration first, for a `hydra.mode` in it."""
+    look = Hydra.get_mode
+    setattr(Hydra, "get_mode", lambda *_, **__: None)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(Hydra, "get_mode", look)  # noqa: B010
 
 
 @contextmanager
