@@ -64,16 +64,18 @@ def code_differences(then: Mapping[str, str], now: Mapping[str, str]) -> list[st
     ]
 
 
+@cache
 def _what_it_does(source: bytes) -> bytes:
+    """Its digest; kept, since parsing all of the package once more takes as long as a short run."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return source
+        return hashlib.sha256(source).digest()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):  # texts that stand alone do nothing: docstrings, of a constant too
             node.body = [line for line in body if not _is_docstring(line)]  # type: ignore[attr-defined]
-    return ast.dump(tree).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(ast.dump(tree).encode("utf-8", "surrogatepass")).digest()
 
 
 def _is_docstring(line: ast.stmt) -> bool:
