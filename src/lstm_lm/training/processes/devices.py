@@ -7,8 +7,8 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import Accelerator, CPUAccelerator, CUDAAccelerator, MPSAccelerator
 
-from lstm_lm.forward import hardware
 from lstm_lm.errors import UserError
+from lstm_lm.forward import hardware
 from lstm_lm.training.processes.started import Started
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")

@@ -5,6 +5,7 @@ import pickle
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,8 +26,11 @@ class TracebackOfWorker(Exception):
     """The traceback of an error in another process, as text: it stands as the error's cause."""
 
 
-def main(order: dict[str, Any], outcomes: Path) -> None:
-    """Do what `order` says (`launch` writes it); leave the outcome in the folder `outcomes`, and exit."""
+def main(order: dict[str, Any], outcomes: Path, training: Callable[[], Any]) -> None:
+    """Do what `order` says (`launch` writes it); leave the outcome in the folder `outcomes`, and exit.
+
+    `training` imports train.py, which takes seconds, in which a signal is heard already; and which imports `launch`.
+    """
     if os.name == "posix" and os.getppid() != order["agent"]:  # which has ended already
         os._exit(1)
     lifeline.tie_without_pipe(order["agent"])
@@ -38,7 +42,7 @@ def main(order: dict[str, Any], outcomes: Path) -> None:
     with standard_streams(), for_people():
         try:
             _listen(process.rank)
-            outcome: Outcome = _work(order, process.rank)
+            outcome: Outcome = _work(order, process.rank, training)
         except BaseException as error:
             outcome, status = error, getattr(error, "exit_status", 1)
         leave(outcome, outcomes / str(process.rank))
@@ -47,15 +51,16 @@ def main(order: dict[str, Any], outcomes: Path) -> None:
         os._exit(status)  # at once: so the others see by its connections that it is gone
 
 
-def _work(order: dict[str, Any], rank: int) -> Summary | None:
+def _work(order: dict[str, Any], rank: int, training: Callable[[], Any]) -> Summary | None:
     from lstm_lm.terminal import Terminal
     from lstm_lm.training.processes.join import meet
-    from lstm_lm.training.train import run_worker, train  # seconds of imports, in which a signal is heard already
 
+    run = training()
     with meet():
         if rank == 0:
-            return train(console=Terminal() if order["console"] else None, **order["train"])
-        run_worker()
+            summary: Summary = run.train(console=Terminal() if order["console"] else None, **order["train"])
+            return summary
+        run.run_worker()
     return None
 
 
