@@ -23,9 +23,9 @@ is done so: [decision 24](decisions/0024-nothing-lost.md); what is trusted: [SEC
 
 The figures are kept in `benchmarks/results/reliability/` by `pytest -m slow -n 0 --keep-figures`, run in parts; each
 table names the part that makes its rows again, and the commit that it was run on. Figures of de15921 and of earlier
-days are from before runs were rebuilt around one writer ([decision 31](decisions/0031-one-run-one-owner.md)). `python
-benchmarks/reliability_page.py` makes this page from them. The default tests try the same on every change, at small
-size.
+days are from before runs were rebuilt around one writer ([decision 31](decisions/0031-one-run-one-owner.md)).
+`python benchmarks/reliability_page.py` makes this page from them. The default tests try the same on every change, at
+small size.
 """
 
 MODELS = {
