@@ -104,13 +104,14 @@ ELSEWHERE = {
     "loss or gradient not finite: stop, skip, rewind; a jump of the loss is told": ("training/test_nonfinite.py",),
     "out of memory: the batch that fits": ("training/runtime/test_memory.py",),
     "a model larger than the memory: refused before any is taken": ("training/runtime/test_memory.py",),
-    "several processes: single-process losses within 1e-5, a killed one ends the others, resume": (
-        "training/test_distributed.py",
+    "several processes: single-process losses within 1e-5, resume; a killed or hanging one ends the others": (
+        "training/processes/test_launch.py",
+        "training/processes/test_ends.py",
     ),
-    "torchrun and SLURM's srun start the processes": ("training/test_cluster.py",),
-    "one of those is killed, never comes, or cannot be reached; signals to all; restarts": (
-        "training/test_cluster_failures.py",
+    "torchrun and SLURM's srun start the processes; one is killed; signals to all; restarts": (
+        "training/processes/test_torchrun_and_slurm.py",
     ),
+    "one of those never comes, or cannot be reached": ("training/processes/test_join.py",),
     "the same run twice, to the bit, and the losses of fifty steps": ("training/test_deterministic.py",),
     "standard output closed, gone, on a full disk, or without the letters: trained to the end": (
         "test_display.py",
