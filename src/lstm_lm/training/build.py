@@ -2,8 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,13 @@ class Parts:
     team: Team
     """The processes that train together."""
 
+    def close(self) -> None:
+        """End the threads that a forward strategy has."""
+        self.model.close()
+
 
 def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) -> Parts:
-    """Make them, as one process of `team` has them; where a run is resumed, as they were then.
+    """Make the parts as one process of `team` has them; where a run is resumed, as they were then. Close them.
 
     `data` is the text, where it has been read already.
 
@@ -79,7 +82,9 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
     if "trainer.precision" in chosen:
         machine = machine._replace(precision_reason=TUNED)
     origin = find_origin(config.top.init_from) if checkpoint is None else None
-    data = data or _read_text(config, machine.device, _tokenizer(saved or (origin or {}).get("lstm_lm")), team)
+    known = saved or (origin or {}).get("lstm_lm")
+    tokenizer = None if known is None else tokenizer_from_json(known["tokenizer"])
+    data = data or _read_text(config, machine.device, tokenizer, team)
     if checkpoint is not None and config.top.resume != "force":
         now = data.manifest.model_dump(mode="json")
         refuse_other_text(text_differences(checkpoint.section["data"], now), checkpoint.path)
@@ -138,25 +143,11 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
     return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps, team)
 
 
-@contextmanager
-def building(plan: Plan, team: Team) -> Iterator[Parts]:
-    """What `prepare` makes, as a context: threads that a forward strategy has end with it.
+def build_compiled(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) -> Parts:
+    """What `build` makes, compiled where that is asked for.
 
     Raises:
-        UserError, RunError: as `prepare`.
-    """
-    parts = prepare(plan, team)
-    try:
-        yield parts
-    finally:
-        parts.model.close()
-
-
-def prepare(plan: Plan, team: Team, data: TextDataModule | None = None) -> Parts:
-    """The parts, compiled where that is asked for; whoever has them closes the model.
-
-    Raises:
-        UserError, RunError: as `build`; nothing of it can be compiled here.
+        UserError, RunError: what `build` raises; nothing of the model can be compiled here.
     """
     parts, config = build(plan, team, data), plan.config
     check_possible(config.compile, parts.hardware.device, profiler=config.trainer.get("profiler"))
@@ -229,14 +220,11 @@ def _of_rank(machine: Hardware, team: Team) -> Hardware:
 
 def _check_number(then: int, team: Team, checkpoint: Path) -> None:
     if then != team.size:
+        before, now = (f"{count} process" + "es" * (count > 1) for count in (then, team.size))
         raise UserError(
-            f"{checkpoint}: was trained by {_processes(then)}, and this would be {_processes(team.size)}\n"
+            f"{checkpoint}: was trained by {before}, and this would be {now}\n"
             f"set trainer.devices={then}, or start a new run from its weights with init_from="
         )
-
-
-def _processes(count: int) -> str:
-    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> Hardware:
@@ -263,10 +251,6 @@ def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | No
     workload = workload_of(config, machine.precision)
     choice = model.use_forward(asked, machine.device, workload)
     return choice._replace(reason=choice.reason.replace("asked for", "as before", 1)) if as_before else choice
-
-
-def _tokenizer(saved: dict[str, Any] | None) -> Tokenizer | None:
-    return None if saved is None else tokenizer_from_json(saved["tokenizer"])
 
 
 def _seed_everything(seed: int) -> None:

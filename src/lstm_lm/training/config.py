@@ -153,16 +153,12 @@ class TrainConfig:
         build_objective(top.objective, top.model)
         build_averaging(top.averaging, top.trainer)
         model_class(str(top.model["name"])).check_forward(top.forward)
-        if top.resume != "never" and top.init_from is not None:
-            raise UserError(
-                f"resume={top.resume} and init_from={top.init_from} exclude each other\n"
-                "resume= continues a run as it was; init_from= starts a new one from another's weights"
-            )
-        if top.ckpt_path is not None and top.init_from is not None:
-            raise UserError(
-                f"ckpt_path={top.ckpt_path} and init_from={top.init_from} exclude each other\n"
-                "ckpt_path= continues a run as it was; init_from= starts a new one from another's weights"
-            )
+        for key, value in (("resume", top.resume), ("ckpt_path", top.ckpt_path)):
+            if value not in ("never", None) and top.init_from is not None:
+                raise UserError(
+                    f"{key}={value} and init_from={top.init_from} exclude each other\n"
+                    f"{key}= continues a run as it was; init_from= starts a new one from another's weights"
+                )
         compiling = CompileOptions.parse(top.compile, "compile")
         for key, value, instead in VARIOUS_LENGTHS:
             if compiling.enabled and compiling.mode != "default" and top.data.get(key) == value:

@@ -27,7 +27,7 @@ EXECUTION_KEYS = (
     *("forward", "precision", "compile", "device", "trainer", "callbacks", "logger", "runtime"),
     *("deterministic", "on_nonfinite"),
 )
-"""Sections and keys that say how, how long, and what is written about it: a run may go on with others, and notes it."""
+"""Sections and keys that say how, how long, and what is written about it: a resumed run may have others."""
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 INCIDENTAL_KEYS = (
     *(f"trainer.{key}" for key in ("enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler")),
@@ -48,26 +48,35 @@ RESOLVED = {"trainer.precision": "precision", "precision.name": "precision", "fo
 
 def what_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Each key that says what is computed and differs, as `model.hidden_size: 128 then, 256 now`."""
-    return _what(saved["config"], _as_tuned(saved, config))
+    before, asked = saved["config"], _as_tuned(saved, config)
+    names = ["seed", *(f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER)]
+    for section in COMPUTATION_KEYS:
+        names += [f"{section}.{key}" for key in sorted({*before[section], *asked[section]})]
+    found: list[str] = []
+    for name in names:
+        then, now = at(before, name), at(asked, name)
+        if name not in LOCATION_KEYS and then != now:
+            found.append(f"{name}: {then!r} then, {now!r} now")
+    return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
 
 
 def how_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Each key that does not, and differs; one that a checkpoint does not know is none."""
-    return [line for _, line in _how(saved["config"], _as_tuned(saved, config))]
+    """Each key that says how it is computed and differs; one that a checkpoint does not know is none."""
+    return list(_how(saved, config).values())
 
 
 def result_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Why figures of the run that `saved` is of are not those of `config`, but for its text and its limits."""
     then, now = saved["config"], _as_tuned(saved, config)
-    resolved = saved["resolved"]
     how = [
         line
-        for name, line in _how(then, now)
+        for name, line in _how(saved, config).items()
         if not is_incidental(name)
         and name not in {f"trainer.{limit}" for limit in LIMITS}  # see `beyond`
-        and not (at(then, name) == AUTO and at(now, name) in _typed(resolved, name))
+        and not (at(then, name) == AUTO and at(now, name) in _typed(saved["resolved"], name))
     ]
-    return [*_what(then, now), *how, *_tuning(saved, config), *code_differences(saved["code"], code_version())]
+    code = code_differences(saved["code"], code_version())
+    return [*what_differs(saved, config), *how, *_tuning(saved, config), *code]
 
 
 def _typed(resolved: Mapping[str, Any], name: str) -> set[str]:
@@ -149,26 +158,16 @@ def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     return [f"tune.{key}: {then.get(key)} then, {value} now" for key, value in now.items() if then.get(key) != value]
 
 
-def _what(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    names = ["seed", *(f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER)]
-    for section in COMPUTATION_KEYS:
-        names += [f"{section}.{key}" for key in sorted({*saved[section], *config[section]})]
-    found: list[str] = []
-    for name in names:
-        then, now = at(saved, name), at(config, name)
-        if name not in LOCATION_KEYS and then != now:
-            found.append(f"{name}: {then!r} then, {now!r} now")
-    return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
-
-
-def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    then, now = (flat_keys({name: part[name] for name in EXECUTION_KEYS if name in part}) for part in (saved, config))
+def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
+    """By key, what is computed in another way."""
+    both = (saved["config"], _as_tuned(saved, config))
+    then, now = (flat_keys({name: part[name] for name in EXECUTION_KEYS if name in part}) for part in both)
     what = {f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER}
-    return [
-        (name, f"{name}: {then[name]} then, {value} now")
+    return {
+        name: f"{name}: {then[name]} then, {value} now"
         for name, value in now.items()
         if name in then and name not in what and then[name] != value
-    ]
+    }
 
 
 def is_incidental(name: str) -> bool:

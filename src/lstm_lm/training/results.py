@@ -66,9 +66,8 @@ class Results:
         elif self.plan.resumed is not None:  # no step was left to take, and who took the last may have been killed
             train.loss = self.plan.resumed.row.get("train/loss", train.loss)
         compiled = CompileFigures() if self.watch is None else self.watch.figures
-        runtime.compile_graphs, runtime.graph_breaks = compiled.compile_graphs, compiled.graph_breaks
-        runtime.compiled_fraction, runtime.compile_seconds = compiled.compiled_fraction, compiled.compile_seconds
-        runtime.recompiles = compiled.recompiles
+        for name, figure in compiled._asdict().items():
+            setattr(runtime, name, figure)
         runtime.peak_memory_bytes = peak_memory(self.parts.hardware.device)
         if clock.first_step_at is not None:
             runtime.startup_seconds = clock.first_step_at - self.started_at
@@ -138,10 +137,9 @@ def describe(summary: Summary, plan: Plan, parts: Parts) -> None:
     summary.runtime.forward, summary.runtime.forward_reason = parts.choice.name, parts.choice.reason
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
     summary.tuning = table.summary(config.tuned)
-    busy = [config.threads_warning] if config.threads_warning else []
     summary.runtime.warnings = [
         *plan.warnings,
-        *busy,
+        *([config.threads_warning] if config.threads_warning else []),
         *memory_advice.warnings_before(parts),
         *_off_the_kernel(parts.model),
     ]

@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from lstm_lm.runs.lock import hold_run
 from lstm_lm.runs.summary import Summary, read, read_if_whole
 from lstm_lm.runs.writer import NoWriter, RunWriter
 from lstm_lm.training import requeue
-from lstm_lm.training.build import building
+from lstm_lm.training.build import build_compiled
 from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.config import TrainConfig
@@ -143,7 +143,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
         with (
             runtime_settings(config.runtime),
             Compilation(config.compile) as compilation,
-            building(plan, team) as parts,
+            closing(build_compiled(plan, team)) as parts,
         ):
             signals.compiler = compilation
             describe(writer.summary, plan, parts)

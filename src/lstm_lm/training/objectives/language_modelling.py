@@ -50,13 +50,21 @@ def mean_square(x: Tensor, there: Tensor) -> Tensor:
     return (squares * there).sum() / there.sum().clamp(min=1)
 
 
-class LanguageModelling(Objective):
+class CrossEntropyObjective(Objective):
+    """An objective that sums a cross-entropy, which is all that lies between the model's outputs and the loss."""
+
+    _summed: Callable[[Tensor, Tensor, float], CrossEntropy] = PrivateAttr(default_factory=lambda: summed_cross_entropy)
+
+    def compile(self, mode: str) -> None:
+        self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
+
+
+class LanguageModelling(CrossEntropyObjective):
     """The mean cross-entropy over all targets that are not IGNORE, in float32 whatever the logits are in."""
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     activation_regularisation: Strength
     temporal_activation_regularisation: Strength
-    _summed: Callable[[Tensor, Tensor, float], CrossEntropy] = PrivateAttr(default_factory=lambda: summed_cross_entropy)
 
     @property
     def on_activations(self) -> list[str]:
@@ -68,9 +76,6 @@ class LanguageModelling(Objective):
         if self.on_activations and not model.hands_out_hidden:
             key = self.on_activations[0]
             raise UserError(f"objective.{key}={getattr(self, key)}: model={name} hands out no layer's outputs; set 0")
-
-    def compile(self, mode: str) -> None:
-        self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
 
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
         there = batch.targets != IGNORE

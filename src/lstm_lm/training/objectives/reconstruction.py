@@ -3,21 +3,19 @@
 A text is a column of `batch.targets`, those left out that are IGNORE: a window of a stream, or a line.
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from pydantic import PrivateAttr
 from torch import Tensor
 
 from lstm_lm.data.streams import IGNORE, Batch
 from lstm_lm.models.backbones.autoencoder import Autoencoder
 from lstm_lm.models.interface import LanguageModel, State
-from lstm_lm.training.objectives.interface import Loss, Objective, Ratio
-from lstm_lm.training.objectives.language_modelling import CrossEntropy, summed_cross_entropy
+from lstm_lm.training.objectives.interface import Loss, Ratio
+from lstm_lm.training.objectives.language_modelling import CrossEntropyObjective
 
 
-class Reconstruction(Objective):
+class Reconstruction(CrossEntropyObjective):
     """The mean cross-entropy over a batch's tokens, and out of training three shares of what comes back.
 
     `exact_match`: of texts that greedy decoding gives back whole, which knows the vector and the text's length alone;
@@ -27,10 +25,6 @@ class Reconstruction(Objective):
     """
 
     no_bits: ClassVar[str | None] = "the vector has told the model about the text, so the loss is no code length"
-    _summed: Callable[[Tensor, Tensor], CrossEntropy] = PrivateAttr(default_factory=lambda: summed_cross_entropy)
-
-    def compile(self, mode: str) -> None:
-        self._summed = torch.compile(summed_cross_entropy, mode=mode, fullgraph=True, dynamic=True)
 
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
         # no text begins from what came before it, so the state stays as it is
@@ -39,7 +33,7 @@ class Reconstruction(Objective):
         tokens = targets.masked_fill(targets == IGNORE, model.nothing)
         vector = model.encode(tokens, lengths)
         logits, _ = model(model.shifted(tokens), model.decoding(vector))
-        nats = self._summed(logits, targets).nats
+        nats = self._summed(logits, targets, 0.0).nats
         shares = {} if model.training else _shares(model, vector, logits, targets, lengths)
         return Loss(nats / lengths.sum().clamp(min=1), state, nats.detach(), shares)
 

@@ -7,6 +7,7 @@ What is proposed lies an order of magnitude below the rate at which the loss is 
 import dataclasses
 import math
 import time
+from contextlib import closing
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -51,7 +52,6 @@ def tune_learning_rate(plan: Plan, options: LearningRateOptions, signals: StopSi
     rising = _Rising(name="rising", start=options.min_lr / options.max_lr, steps=options.steps)
     peak = config.optimizer.model_copy(update={"lr": options.max_lr})
     searching = dataclasses.replace(config, optimizer=peak, scheduler=rising)
-    parts = build(plan.with_config(searching))
     began = time.perf_counter()
     rates: list[float] = []
     losses: list[float] = []
@@ -64,10 +64,8 @@ def tune_learning_rate(plan: Plan, options: LearningRateOptions, signals: StopSi
         lately = fmean(losses[-WINDOW:])
         return len(losses) == options.steps or not lately <= DIVERGED * min(losses)  # or it is no number
 
-    try:
+    with closing(build(plan.with_config(searching))) as parts:
         fit(searching, parts, signals, enough)
-    finally:
-        parts.model.close()
     proposal, note = propose(rates, losses, options.max_lr)
     proposed = {} if proposal is None else {LEARNING_RATE: proposal}
     return {

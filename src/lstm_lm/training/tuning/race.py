@@ -116,11 +116,9 @@ class Race:
             trial = self._running[result] = self._start(result.candidate)
         except RunError:
             raise
-        except UserError as error:
-            result.outcome, result.note = "unable", first_line(error)
-            return
         except Exception as error:  # one that fails must not keep the others from being tried
-            result.outcome, result.note = "failed", first_line(error)
+            result.outcome = "unable" if isinstance(error, UserError) else "failed"
+            result.note = first_line(error)
             return
         result.outcome, result.compile_seconds = "measured", trial.compile_seconds
         self._time(result, steps=1)

@@ -10,10 +10,9 @@ import torch
 from lstm_lm import limits
 from lstm_lm.forward import hardware
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
-from lstm_lm.training.build import prepare, workload_of
+from lstm_lm.training.build import build_compiled, workload_of
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.plan import Plan
-from lstm_lm.training.processes.team import ALONE
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import EAGER, Candidate, Machine, Variant, compile_modes, sensible
 from lstm_lm.training.tuning.options import SpeedOptions, as_typed, chosen_config, is_open
@@ -35,7 +34,7 @@ def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[
         UserError, RunError: as `lstm_lm.training.build.build`.
         Interrupted: a signal came.
     """
-    config, parts = plan.config, prepare(plan, ALONE)
+    config, parts = plan.config, build_compiled(plan)
     model, device, threads = parts.model, parts.hardware.device, torch.get_num_threads()
     deadline = Deadline(options.max_seconds)
 

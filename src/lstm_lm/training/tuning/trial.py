@@ -15,12 +15,11 @@ from lightning.pytorch.callbacks import LambdaCallback
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.errors import RunError
 from lstm_lm.synchronize import synchronize
-from lstm_lm.training.build import Parts, prepare
+from lstm_lm.training.build import Parts, build_compiled
 from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Plan
-from lstm_lm.training.processes.team import ALONE
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import TrialFailed
 
@@ -50,7 +49,7 @@ class StepTrial:
             with ExitStack() as undo:
                 self._set_threads()
                 compilation = undo.enter_context(Compilation(config.compile))
-                self._parts = prepare(plan, ALONE, data)
+                self._parts = build_compiled(plan, data=data)
                 undo.callback(self._give_back)
                 self.time(1)
                 self._undo = undo.pop_all()
