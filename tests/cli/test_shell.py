@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lstm_lm.cli.shell import run_in_shell, tell
+from lstm_lm.cli.shell import explain, run_in_shell
 from lstm_lm.errors import Interrupted, RunError, UserError
 
 
@@ -57,7 +57,7 @@ def test_an_error_of_the_program_keeps_its_traceback(capsys: pytest.CaptureFixtu
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert "ZeroDivisionError: inside" in err
-    assert tell(ZeroDivisionError()) is None
+    assert explain(ZeroDivisionError()) is None
 
 
 def test_full_error_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

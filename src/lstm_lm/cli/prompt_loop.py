@@ -24,7 +24,7 @@ def prompt_loop(session: "TextSession", first: str, max_new_tokens: int) -> None
     output, so that the whole text is there. Ctrl-C ends what is being written, and a second one the loop.
 
     Raises:
-        UserError: the tokenizer does not know `first`. (Of later lines that is told, and the loop goes on.)
+        UserError: the tokenizer does not know `first`. (Of later lines that is printed, and the loop continues.)
         RunError: the model's weights have diverged.
         KeyboardInterrupt: Ctrl-C, twice, or while nothing is being written.
     """

@@ -24,30 +24,32 @@ _BROKEN_PIPE = 128 + 13  # as if SIGPIPE had ended the process, which is what ot
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
-class Told(NamedTuple):
-    """What a person is told instead of a traceback."""
+class ShortError(NamedTuple):
+    """What a person reads instead of a traceback."""
 
     exit_status: int
     text: str
     """One to MOST_LINES lines."""
 
 
-def tell(error: BaseException) -> Told | None:
+def explain(error: BaseException) -> ShortError | None:
     """The short form of an error that a user can cause; None: this is another one, and its traceback is needed."""
     if isinstance(error, UserError):
-        return Told(error.exit_status, "\n".join(str(error).splitlines()[:MOST_LINES]) or type(error).__name__)
+        return ShortError(error.exit_status, "\n".join(str(error).splitlines()[:MOST_LINES]) or type(error).__name__)
     if lacks_memory(error):
         cause = shown(" ".join(str(error).split())) or type(error).__name__
-        return Told(
+        return ShortError(
             RunError.exit_status,
             f"not enough memory: {cause}\n"
             "a smaller model, batch or window takes less; limits (ulimit -v, -u, a container's) may leave too little",
         )
     if isinstance(error, OutputLost):
-        return Told(RunError.exit_status, f"standard output cannot be written: {error.cause.strerror or error.cause}")
+        return ShortError(
+            RunError.exit_status, f"standard output cannot be written: {error.cause.strerror or error.cause}"
+        )
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         where = f"{shown(str(error.filename))}: " if error.filename else ""
-        return Told(RunError.exit_status, f"{where}no space left on this disk; free some, and run the same again")
+        return ShortError(RunError.exit_status, f"{where}no space left on this disk; free some, and run the same again")
     return None
 
 
@@ -56,7 +58,7 @@ def run_in_shell(command: Callable[[], int], *, answers: bool = False) -> int:
 
     With `answers`, what it is run for goes to standard output, so that without one there is nothing to do.
     """
-    full = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before Hydra is told to raise
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"  # before it is set for Hydra, so that it raises
     with standard_streams() as has_output:
         try:
             if answers and not has_output:
@@ -75,15 +77,15 @@ def run_in_shell(command: Callable[[], int], *, answers: bool = False) -> int:
         except Exception as error:
             if isinstance(error, OutputLost) and _nobody_reads(error.cause):
                 return _BROKEN_PIPE
-            told = tell(error)
-            if write_error_file(error, told.text if told else None):  # who runs this as a row tells it
-                return told.exit_status if told else FAILED
-            if told is None or full:
+            short = explain(error)
+            if write_error_file(error, short.text if short else None):  # who runs this as a row prints it
+                return short.exit_status if short else FAILED
+            if short is None or full:
                 traceback.print_exception(error)
-            if told is None:
+            if short is None:
                 return FAILED
-            print(f"error: {told.text}", file=sys.stderr)
-            return told.exit_status
+            print(f"error: {short.text}", file=sys.stderr)
+            return short.exit_status
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def _values(line: str) -> list[str]:
 
 
 def _check(plan: "Plan") -> None:
-    """Refuse what no row can be run with; what only some are refused for is told by their own runs.
+    """Refuse what no row can be run with; what only some are refused for, their own runs report.
 
     Raises:
         UserError: the first row's complaint.

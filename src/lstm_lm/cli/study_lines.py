@@ -42,8 +42,8 @@ class StudyLines:
         self._print(f"study {name} ({size}): {rows} = {all_} runs{done}, in {self._study.folder}", "bold")
         if changed := self._study.changed():
             more = f"; and {len(changed) - MOST_CHANGES} more" if len(changed) > MOST_CHANGES else ""
-            told = "; ".join(changed[:MOST_CHANGES])
-            self._print(f"rows of the same name are others now, and run again: {told}{more}", "yellow")
+            first = "; ".join(changed[:MOST_CHANGES])
+            self._print(f"rows of the same name are others now, and run again: {first}{more}", "yellow")
 
     def begin(self, turn: Turn, number: int, total: int) -> None:
         """A run begins."""

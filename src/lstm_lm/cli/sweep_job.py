@@ -36,7 +36,7 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
         directory: where Hydra would have it run.
         attempt: what all jobs of this sweep's command have in common.
         flags: of Hydra, that the sweep's command line has: `["--config-dir", "mine"]`.
-        lines: tells of it.
+        lines: reports it.
 
     Raises:
         Interrupted: a signal asked it to end, and so the sweep.
@@ -105,7 +105,7 @@ def _checked(config: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, An
 
 
 def _resume(config: dict[str, Any], directory: Path, *, asked: bool) -> str:
-    """What the job's own process is told to do with what its directory holds."""
+    """The value of `resume=` for the job's own process, given what its directory holds."""
     if RunDirectory(directory).is_empty() and not same_again.finds_its_sweep_again():
         return "never"  # so that SLURM is not asked to queue a command again that would not come back to it
     resume = str(config.get("resume", "never"))

@@ -28,7 +28,7 @@ class SweepLines:
         self._errors = errors
 
     def begin(self, number: int, total: int, overrides: Sequence[str]) -> None:
-        """A job begins, the `number`th of `total` (0: not known), told from the others by `overrides`."""
+        """A job begins, the `number`th of `total` (0: not known), which differs from the others in `overrides`."""
         count = f"{number}/{total}" if total else str(number)
         self._console.print(Text(f"\n[{count}] {' '.join(overrides)}", style="bold"))
 
@@ -43,7 +43,7 @@ class SweepLines:
     def conclude(self, plan: SweepPlan, attempt: str, *, ended: bool) -> int:
         """Print the table of all jobs, and where they lie; gives the exit status.
 
-        Errors of other processes are told too: they may have gone to some log.
+        Errors of other processes are printed too: they may have gone to some log.
 
         Args:
             plan: of the sweep.
@@ -53,7 +53,7 @@ class SweepLines:
         from lstm_lm.sweeps import sweep  # seconds of imports, which a sweep that is refused does without
 
         found = sweep.outcomes(plan.directory, attempt, ended=ended)
-        if not ended and not found:  # it did not come to a first job: there is nothing to tell of
+        if not ended and not found:  # it did not come to a first job: there is nothing to report
             return 0
         known = {outcome.number for outcome in found}
         for number, overrides in enumerate(plan.jobs, 1):

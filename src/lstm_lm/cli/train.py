@@ -112,7 +112,7 @@ class TrainTask:
     """What Hydra calls with each configuration: in this process or, by some launchers, in others.
 
     It trains the configuration of a single run; a sweep's jobs it has trained, each in a process of its own. A launcher
-    pickles it; what arrives there is made anew from what was typed.
+    pickles it; what arrives there is made again from what was typed.
     """
 
     def __init__(self, argv: Sequence[str], program: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # TensorBoard is slow to import, and much in this folder work
 SECONDS = 120
 """Between two writes, where no `flush` comes: for those who watch."""
 MOST_WAITING = 64 * 2**20
-"""Bytes that wait in memory while the disk is full; beyond them, all that waits is given up."""
+"""Bytes that wait in memory while the disk is full; beyond them, all that waits is dropped."""
 BEFORE_TRAINING = ("tune/",)
 """Names of what is recorded once, by steps of its own."""
 AT_THE_END = ("final/", "sample/final", "_hparams_/")

@@ -116,8 +116,8 @@ def training_tokens(run: RunDirectory) -> int | None:
     return _Values(_summary(run)[0]).whole("data.tokens")
 
 
-def _first(told: _Value | None, logged: _Value | None) -> _Value | None:
-    return logged if told is None else told
+def _first(known: _Value | None, logged: _Value | None) -> _Value | None:
+    return logged if known is None else known
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def _from_metrics(run: RunDirectory) -> dict[str, float]:
                 best = row
     except UserError:  # missing or damaged: then that much is not known
         return {}
-    told = latest | {name: value for name, value in best.items() if name.startswith("val/")}
-    return {name: value for name, value in told.items() if math.isfinite(value)}
+    known = latest | {name: value for name, value in best.items() if name.startswith("val/")}
+    return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
 def _config_names(run: RunDirectory) -> dict[str, str]:

@@ -55,7 +55,7 @@ def resolve(
         ckpt_path: "best" or "last" of the run directory, or a checkpoint file; None: best, or last where best is
             missing or damaged.
         runs_dir: the folder below which all runs lie.
-        warn: hears of each checkpoint and run that was passed over.
+        warn: is called with each checkpoint and run that was passed over.
 
     Raises:
         UserError: there is no such run or no usable checkpoint. (A checkpoint *file* is looked at when it is loaded.)

@@ -29,7 +29,7 @@ class MetricsFile:
     """The writer. Continues the file that is there, and appends to it.
 
     The row of the newest step, the *open row*, stays in memory: its validation comes later, and a checkpoint of that
-    step holds it. A row that is complete is appended once, whole. Three rare things write the file anew (atomically): a
+    step holds it. A row that is complete is appended once, whole. Three rare things rewrite the file (atomically): a
     new column, a new value for a row that is on the disk already, and a file that somebody has deleted.
     """
 

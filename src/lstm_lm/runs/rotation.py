@@ -81,7 +81,7 @@ def newest_whole(run: RunDirectory) -> tuple[Path | None, list[str]]:
 
 
 def take_over(run: RunDirectory, used: Path, *, newer_are_damaged: bool) -> None:
-    """Make `used` the newest checkpoint of `run`, which goes on from it: what came after it is forgotten.
+    """Make `used` the newest checkpoint of `run`, which continues from it: what came after it is forgotten.
 
     Raises:
         RunError: the file system refused.

@@ -32,13 +32,13 @@ class Where:
 
     def takes(self, entry: Entry) -> bool:
         """Whether `entry` is among what is wanted."""
-        told = f"{entry.path}\n{entry.command or ''}".casefold()
+        searched = f"{entry.path}\n{entry.command or ''}".casefold()
         return (
             _is_any(entry.status, self.status)
             and _is_any(entry.data, self.data)
             and _is_any(entry.model, self.model)
             and (not self.folder or any(_lies_in(entry, folder) for folder in self.folder))
-            and (not self.match or any(text.casefold() in told for text in self.match))
+            and (not self.match or any(text.casefold() in searched for text in self.match))
         )
 
 

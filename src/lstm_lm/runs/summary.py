@@ -81,7 +81,7 @@ class RuntimeSummary(_Section):
 
     `compiled_fraction`: 0 to 1, of the step's time, spent in them; `recompiles`: compilations after the first epoch;
     `compile_seconds`: wall time spent compiling;
-    `warnings`: what the user was told before the first step about settings that cost time;
+    `warnings`: those shown before the first step, of settings that cost time;
     `settings`: those of the process that were in force, by the names of the `runtime` section, defaults resolved.
     """
 
@@ -146,8 +146,8 @@ class Summary(_Section):
         """
         if self.status in ("skipped", "failed") and self.reason is None:
             raise ValueError(f"a run that is {self.status} needs a reason")
-        told = type(self).model_validate(_spelled_out(self.model_dump()))
-        atomic.write_text(path, told.model_dump_json(indent=2) + "\n")
+        checked = type(self).model_validate(_spelled_out(self.model_dump()))
+        atomic.write_text(path, checked.model_dump_json(indent=2) + "\n")
 
 
 def _spelled_out(value: Any) -> Any:

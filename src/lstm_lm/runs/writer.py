@@ -4,7 +4,7 @@
   was.
 - Rows and events are on the disk before the checkpoint that covers them; the newest row, which is not, is in it.
 - `last.ckpt` is written at most once a step, so that those before it are of other steps.
-- A disk that is full ends nothing: rows wait, events and a checkpoint are left out, and a person is told.
+- A disk that is full ends nothing: rows wait, events and a checkpoint are left out, and a person is notified.
 """
 
 import math
@@ -226,7 +226,7 @@ class RunWriter(NoWriter):
         atomic.write_text(path, text)
 
     def save(self, checkpoint: dict[str, Any], path: Path) -> bool:
-        """Write a checkpoint of the run; where that fails, a person is told, and what was there before is whole.
+        """Write a checkpoint of the run; where that fails, a person is notified, and what was there before is whole.
 
         A second last.ckpt of one step is not written: it would push an older one out, and add nothing.
         """

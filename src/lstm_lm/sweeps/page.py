@@ -41,7 +41,7 @@ TRAINED = (
     ("data", "seq_len", "T={}"),
     ("precision", "name", "precision {}"),
 )
-"""Section and key of a configuration, and how its value is told."""
+"""Section and key of a configuration, and how its value is shown."""
 
 
 def find_report(name: str) -> StudyReport:

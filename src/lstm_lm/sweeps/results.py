@@ -27,7 +27,7 @@ class Outcome:
     turn: Turn
     directory: Path
     record: Record | None
-    """None where a stage is yet to be run, or to be run anew."""
+    """None where a stage is yet to be run, or to be run again."""
     summary: Mapping[str, Any]
     """What `summary.json` holds, and under `evaluation` what `evaluation.json` holds."""
 
@@ -66,7 +66,7 @@ class Results:
 
     @staticmethod
     def outcome(study: Study, turn: Turn) -> Outcome:
-        """One run, as its files tell it."""
+        """One run, as its files have it."""
         run = study.run_directory(turn)
         summary = _read(run.summary)
         summary["evaluation"] = _read(run.evaluation)

@@ -121,7 +121,7 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
     found = list(expand(study, typed))
     compared = frozenset(key for arm in study.arms.values() for key in (*arm.settings, *arm.sweep))
     keys = dict.fromkeys(key for _, lines in found for key in lines)
-    telling = [key for key in keys if len({lines.get(key) for _, lines in found}) > 1]
+    varied = [key for key in keys if len({lines.get(key) for _, lines in found}) > 1]
     rows: dict[str, Row] = {}
     digests = InputDigests()
     for arm, lines in found:
@@ -129,9 +129,9 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
         inputs = digests.of(config)
         key = row_key(config, inputs, compared)
         if key not in rows:  # two arms may meet in a row
-            told = {name: lines[name].partition("=")[2] for name in telling if name in lines}
+            differing = {name: lines[name].partition("=")[2] for name in varied if name in lines}
             steps = _steps(study, lines, config, compose, digests)
-            rows[key] = Row(arm, lines, told, int(config["seed"]), key, config, steps, inputs, compared)
+            rows[key] = Row(arm, lines, differing, int(config["seed"]), key, config, steps, inputs, compared)
     by_overrides = {frozenset(row.overrides.items()): row.key for row in rows.values()}
     baselines: dict[str, dict[str, str]] = {}
     for name, settings in study.baselines.items():

@@ -103,7 +103,7 @@ class Runner:
             known: how its training would end, where that is known without a process: it is refused, or skipped.
 
         Raises:
-            UserError: another process trains where something was to be done from scratch.
+            UserError: another process trains where something was to be begun again.
             RunError: the record cannot be written.
         """
         to_do = list(job.keys) if again or known else job.to_do()
@@ -146,7 +146,7 @@ class Runner:
         record.stages[name] = stage
         is_ours = job.run.is_empty() or summary.read_if_whole(job.run.summary) != there  # else it was refused
         if stage.status != "completed" and is_ours and not is_held(job.directory):  # else another trains there
-            _settle_summary(job, stage)
+            _complete_summary(job, stage)
         return ended
 
     def _process(self, job: Job, record: Record, name: str) -> Ended:
@@ -168,7 +168,7 @@ class Runner:
         return "completed" if ended.how == "done" else ended.how
 
 
-def _settle_summary(job: Job, stage: Stage) -> None:
+def _complete_summary(job: Job, stage: Stage) -> None:
     """Have the run's `summary.json` say how it ended, where the process itself could not, or was refused.
 
     Raises:

@@ -29,7 +29,7 @@ _FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 class Refused(BaseException):
-    """Carries `error` out of a Hydra callback. Not an `Exception`: of those, Hydra makes a warning and goes on."""
+    """Carries `error` out of a Hydra callback. Not an `Exception`: of those, Hydra makes a warning and continues."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
