@@ -92,5 +92,5 @@ def test_a_studys_row_and_its_workers_end_with_a_study_that_is_killed(tmp_path: 
             time.sleep(0.05)
         started = psutil.Process(study.pid).children(recursive=True)
         study.kill()
-    assert len(started) == 2
+    assert len(started) >= 3, "the row, and its two workers"
     assert ended([process.pid for process in started])

@@ -113,7 +113,7 @@ def test_windows_ctrl_break_ends_a_command_and_asks_a_run_to_stop(monkeypatch: p
     before = signal.signal(signal.SIGABRT, signal.SIG_IGN)
     try:
         assert run_in_shell(lambda: signal.raise_signal(signal.SIGABRT) or 0) == 128 + signal.SIGABRT
-        with pytest.raises(Interrupted), StopSignals(None):
+        with pytest.raises(Interrupted), StopSignals():
             signal.raise_signal(signal.SIGABRT)
         assert signal.getsignal(signal.SIGABRT) == signal.SIG_IGN
     finally:

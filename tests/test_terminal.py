@@ -2,17 +2,14 @@
 
 import io
 import sys
-from pathlib import Path
 
 import pytest
-from cli_commands import Here
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from lstm_lm.cli.text_output import note, print_lines, write_text
 from lstm_lm.runs import lookup
-from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.terminal import Terminal
 
 HOSTILE = "a\x1b[2J\x9b31m\x07\u202eb[red]c[/red][/no] :smile:"
@@ -69,27 +66,3 @@ def test_a_pipe_gets_the_very_text(capsys: pytest.CaptureFixture[str]) -> None:
     write_text(["a\x1b", "[2J\r\n"])
     print_lines("\x1b")
     assert capsys.readouterr().out == "a\x1b[2J\r\n\x1b\n"
-
-
-@pytest.mark.posix
-def test_a_foreign_run_is_listed_and_compared(own_folder: Path, here: Here) -> None:
-    names = ("x\x1b[2J[red]", "y\x07\u202e")
-    for name in names:
-        run = RunDirectory(own_folder / "outputs" / name)
-        run.create()
-        run.summary.write_text(
-            '{"status": "failed\\u001b[2J", "reason": "\\ud800\\u009b", '
-            '"command": "\\u0007", "data": {"name": "[/x]\\u001b"}}'
-        )
-        run.config.parent.mkdir()
-        run.config.write_text(f'seed: "{name.encode("unicode_escape").decode()}"\n')
-    listed = here("runs")
-    assert listed.status == 0, listed.err
-    assert r"x\x1b[2J[red]" in listed.out
-    assert "[/x]" in listed.out
-    for format in ("csv", "json"):
-        assert here("runs", f"format={format}").status == 0
-    compared = here("runs", "diff=[" + ",".join(f"'outputs/{name}'" for name in names) + "]")
-    assert compared.status == 0, compared.err
-    for said in (listed, compared):
-        assert not any(character in said.out + said.err for character in "\x1b\x9b\x07\u202e")

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import psutil
 
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.lock import hold_run
 from lstm_lm.runs.summary import Summary
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,7 +116,7 @@ class Underway:
 
 
 class StandIn:
-    """Takes what `train` is given; leaves a summary, or raises `error`."""
+    """Takes what `train` is given, refuses what `train` does; leaves a summary, or raises `error`."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[dict[str, Any], Path, str]] = []
@@ -131,13 +134,19 @@ class StandIn:
         resumable: bool,
         record: dict[str, str],
     ) -> Summary:
-        self.calls.append((config, run_dir, command))
+        with hold_run(run_dir) as run:
+            Plan.read(TrainConfig.parse(config), run)
+            return self._end(config, run, command, resumable, record)
+
+    def _end(
+        self, config: dict[str, Any], run: RunDirectory, command: str, resumable: bool, record: dict[str, str]
+    ) -> Summary:
+        self.calls.append((config, run.path, command))
         self.resumable.append(resumable)
         done = Summary.begin(command, config["seed"])
         if (error := self.error(config)) is not None:
             raise error
         done.status = "completed"
-        run = RunDirectory(run_dir)
         done.write(run.summary)
         run.config.parent.mkdir(exist_ok=True)
         for name, text in record.items():

@@ -14,6 +14,7 @@ from cli_commands import ROOT, Here, Said
 from run_folders import make_run
 
 from lstm_lm.cli.main import main
+from lstm_lm.runs.directory import RunDirectory
 
 CURVE = {10: {"train/loss": 3.0, "train/seconds": 0.2, "epoch": 1.0}, 20: {"train/loss": 2.0, "val/loss": 2.1}}
 
@@ -229,3 +230,27 @@ def test_the_configuration_of_anothers_run_makes_no_directory(here: Here, own_fo
         (own_folder / "outputs" / name / "summary.json").write_text("{}")
     assert here("runs", "diff=[outputs/a,outputs/b]").status == 0
     assert not (own_folder / "made").exists()
+
+
+@pytest.mark.posix
+def test_a_foreign_run_is_listed_and_compared(own_folder: Path, here: Here) -> None:
+    names = ("x\x1b[2J[red]", "y\x07\u202e")
+    for name in names:
+        run = RunDirectory(own_folder / "outputs" / name)
+        run.create()
+        run.summary.write_text(
+            '{"status": "failed\\u001b[2J", "reason": "\\ud800\\u009b", '
+            '"command": "\\u0007", "data": {"name": "[/x]\\u001b"}}'
+        )
+        run.config.parent.mkdir()
+        run.config.write_text(f'seed: "{name.encode("unicode_escape").decode()}"\n')
+    listed = here("runs")
+    assert listed.status == 0, listed.err
+    assert r"x\x1b[2J[red]" in listed.out
+    assert "[/x]" in listed.out
+    for format in ("csv", "json"):
+        assert here("runs", f"format={format}").status == 0
+    compared = here("runs", "diff=[" + ",".join(f"'outputs/{name}'" for name in names) + "]")
+    assert compared.status == 0, compared.err
+    for said in (listed, compared):
+        assert not any(character in said.out + said.err for character in "\x1b\x9b\x07\u202e")

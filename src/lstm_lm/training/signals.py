@@ -18,12 +18,12 @@ STOPS_LATER = "stopping, once what is being compiled is done; Ctrl-C again: at o
 class Compiler(Protocol):
     """What may take minutes, and can be broken off."""
 
+    failed: bool
+    """Whether compiling has ended in an error."""
+
     @property
     def at_work(self) -> bool:
         """Whether something is being compiled."""
-
-    def failed(self, error: BaseException) -> bool:
-        """Whether `error` came from compiling."""
 
 
 class StopSignals:
@@ -62,12 +62,7 @@ class StopSignals:
         """
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if (
-            self.received is not None
-            and error is not None
-            and self.compiler is not None
-            and self.compiler.failed(error)
-        ):
+        if self.received is not None and self.compiler is not None and self.compiler.failed:
             raise Interrupted(self.received) from error
 
     def train(self) -> None:

@@ -11,6 +11,7 @@ import hydra.version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, get_args_parser
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm import __version__
 from lstm_lm.cli.hydra import resolvers
@@ -84,6 +85,8 @@ def run_app(
             if args.config_name not in (None, config_name):
                 _check_complete(config, config_name, str(args.config_name))
             task(config)
+        except OmegaConfBaseException as error:  # a value that cannot be resolved, found when it is read
+            failure.append(explain(error, config_name, overrides) or error)
         except Exception as error:
             failure.append(error)
         except (Interrupted, KeyboardInterrupt) as stop:  # of a sweep it ends all; of one run, hooks tidy up after it

@@ -83,6 +83,8 @@ class Compilation:
         """Whether there is anything to compile."""
         self.seconds = 0.0
         """Wall time spent compiling."""
+        self.failed = False
+        """Whether it has ended in an error."""
         self._began: float | None = None
         self._alarmed = False
         self._undo = contextlib.ExitStack()
@@ -91,10 +93,6 @@ class Compilation:
     def at_work(self) -> bool:
         """Whether something is being compiled at this moment."""
         return self._began is not None
-
-    def failed(self, error: BaseException) -> bool:
-        """Whether the error is that of compiling."""
-        return self.enabled and explain(error, self.options) is not None
 
     def check_time(self) -> None:
         """Between two steps, for where no alarm can be had.
@@ -142,6 +140,7 @@ class Compilation:
         end_compilers()  # nobody needs any more what they compile
         text = explain(error, self.options)
         if text is not None:
+            self.failed = True
             raise RunError(text) from error
 
     # What TorchDynamo calls around a compilation

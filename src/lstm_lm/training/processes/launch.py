@@ -35,7 +35,8 @@ SECONDS_TO_END = 30
 """For a process that has been asked to; then it is killed."""
 SECONDS_BETWEEN_LOOKS = 0.1
 _START = (
-    "import importlib, json, os, pathlib, sys; file = pathlib.Path(sys.argv[1]); order = json.loads(file.read_text('utf-8')); "
+    "import importlib, json, os, pathlib, sys; "
+    "file = pathlib.Path(sys.argv[1]); order = json.loads(file.read_text('utf-8')); "
     "sys.path[:] = order['path']; os.environ.update(order['environment']); "
     "from lstm_lm.training.processes.worker import main; "
     "main(order, file.parent, lambda: importlib.import_module('lstm_lm.training.train'))"
