@@ -101,7 +101,7 @@ def test_resume_never_leaves_a_directory_that_holds_a_run_as_it_was(
     command = ("train", "-m", "hydra.sweep.dir=my sweep", "seed=1,2", "resume=never")
     assert here(*command).status == 0
     kept = {path: path.read_bytes() for path in own_folder.glob("my sweep/*/**/*") if path.is_file()}
-    assert len(kept) == 2 * 4
+    assert len(kept) == 2 * 5, "a summary, a lock and three files of Hydra's each"
     said = here(*command)
     assert said.status == 2
     assert said.err.count("holds a run already") == 2

@@ -41,8 +41,8 @@ def hold_run(run_dir: str | Path | None) -> Iterator[RunDirectory]:
 def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] = ()) -> Iterator[None]:
     """Hold `folder` for this process, which may hold it already; the system lets go of it if the process dies.
 
-    The folder is made where it is missing, and goes away again if nothing but the lock is in it at the end. It stays as
-    it is where another process has the lock. The lock is the system's (`flock`): Linux takes it to other machines that
+    The folder is made where it is missing, and goes away again if nothing but the lock is in it at the end; where
+    nothing has come to what was in it, the lock alone goes. It stays as it is where another process has the lock. The lock is the system's (`flock`): Linux takes it to other machines that
     share the disk over NFS, unless that is mounted with `local_lock`. Tried on one machine only.
 
     Args:
@@ -53,6 +53,9 @@ def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] =
     Raises:
         UserError: another process works there, or the folder cannot be made or written.
     """
+    before: set[str] = set()
+    with suppress(OSError, ValueError):  # there is none yet, or `_acquired` says why it cannot be
+        before.update(os.listdir(folder))
     made = [*made, *(path for path in (folder, *folder.parents) if not os.path.exists(path))]
     try:
         lock = _acquired(folder, key)
@@ -63,7 +66,8 @@ def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] =
         yield
     finally:
         with suppress(OSError):  # the folder is not there any more
-            if lock.lock_counter == 1 and set(os.listdir(folder)) <= {LOCK}:
+            as_it_was = {LOCK} if LOCK in before else {LOCK, *before}
+            if lock.lock_counter == 1 and set(os.listdir(folder)) <= as_it_was:
                 os.unlink(lock.lock_file)
         lock.release()
         _remove_empty(made)
