@@ -42,8 +42,10 @@ def only_one(folder: Path, key: str = "hydra.run.dir", *, made: Sequence[Path] =
     """Hold `folder` for this process, which may hold it already; the system lets go of it if the process dies.
 
     The folder is made where it is missing, and goes away again if nothing but the lock is in it at the end; where
-    nothing has come to what was in it, the lock alone goes. It stays as it is where another process has the lock. The lock is the system's (`flock`): Linux takes it to other machines that
-    share the disk over NFS, unless that is mounted with `local_lock`. Tried on one machine only.
+    nothing has come to what was in it, the lock alone goes. It stays as it is where another process has the lock.
+
+    The lock is the system's (`flock`): Linux takes it to other machines that share the disk over NFS, unless that is
+    mounted with `local_lock`. Tried on one machine only.
 
     Args:
         folder: a run directory, or the folder of a study, whatever its path.
