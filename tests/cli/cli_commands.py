@@ -60,7 +60,7 @@ def apart(script: str, *argv: str, cwd: Path, text: str | None = None, **environ
         stdin=subprocess.DEVNULL if text is None else None,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
     )
     return Said(done.returncode, done.stdout, done.stderr)
@@ -93,7 +93,7 @@ class Underway:
 
     def wait_for_a_checkpoint(self, job: str = "1_*") -> RunDirectory:
         """Of a job, whose directory is given."""
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while not (found := list(self._folder.glob(f"swept/{job}/checkpoints/last.ckpt"))):
             assert self.process.poll() is None, self.end()
             assert time.monotonic() < deadline
@@ -108,7 +108,7 @@ class Underway:
 
     def end(self) -> Said:
         """Wait for it."""
-        out, err = self.process.communicate(timeout=300)
+        out, err = self.process.communicate(timeout=900)
         return Said(self.process.returncode, out, err)
 
     def descendants(self) -> list[psutil.Process]:

@@ -1,6 +1,6 @@
 """A sweep's job, as Hydra hands it over, becomes a row and is run as `train` would run it, in a process of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     """
     from lstm_lm.sweeps import sweep  # seconds of imports, which --help and --cfg do without
     from lstm_lm.sweeps.fresh_process import Ended
-    from lstm_lm.sweeps.inputs import InputDigests
     from lstm_lm.sweeps.machine import machine
     from lstm_lm.sweeps.rows import Row, row_key
     from lstm_lm.sweeps.runner import TRAIN, Job, Runner
@@ -58,15 +57,14 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     number = int(hydra.job.num) + 1
     lines.begin(number, len(plan.jobs) if plan else 0, telling)
 
-    plain, texts, refusal = _checked(config, overrides)
+    plain, inputs, texts, refusal = _checked(config, overrides)
     seed = plain["seed"] if isinstance(plain.get("seed"), int) else None
-    inputs = InputDigests().of(plain)
     settings = {key_of(line): line.partition("=")[2] for line in telling}
     row = Row("", {}, settings, seed or 0, row_key(plain, inputs), plain, inputs=inputs)
 
     asked = any(key_of(line) == "resume" for line in overrides)
     named = asked or plain.get("ckpt_path") is not None  # then a person says what becomes of a run that is there
-    if not named:
+    if not named and refusal is None:
         directory, others = sweep.place(row, directory)
         if others:
             lines.say("\n".join([*others, f"this job is in {directory}"]))
@@ -86,8 +84,14 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
         raise Interrupted(int(record.stages[TRAIN].exit_status or 0) - 128)
 
 
-def _checked(config: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, Any], list[str], UserError | None]:
-    """The job's plain configuration, overrides for its texts, and why it is refused: here, that costs no process."""
+def _checked(
+    config: DictConfig, overrides: Sequence[str]
+) -> tuple[dict[str, Any], Mapping[str, str], list[str], UserError | None]:
+    """A job's plain configuration, digests of what it reads, overrides for that, and why it is refused, if it is.
+
+    What is refused here costs no process.
+    """
+    from lstm_lm.sweeps.inputs import InputDigests
     from lstm_lm.training.config import TrainConfig
 
     plain: dict[str, Any] = {}
@@ -96,12 +100,12 @@ def _checked(config: DictConfig, overrides: Sequence[str]) -> tuple[dict[str, An
         plain = plain_config(config)
         texts = _standard_input(plain)
         TrainConfig.parse(plain)
+        return plain, InputDigests(strict=True).of(plain), texts, None
     except UserError as error:
-        return plain, texts, error
-    except OmegaConfBaseException as error:
+        return plain, {}, texts, error
+    except (OmegaConfBaseException, OSError) as error:
         refusal = explain(error, "train", overrides) or UserError(f"{type(error).__name__}: {error}")
-        return plain, texts, refusal
-    return plain, texts, None
+        return plain, {}, texts, refusal
 
 
 def _resume(config: dict[str, Any], directory: Path, *, asked: bool) -> str:

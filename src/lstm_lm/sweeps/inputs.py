@@ -17,11 +17,17 @@ Inputs = Mapping[str, str]
 class InputDigests:
     """Reads each text once, however many rows are of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
+        """`strict`: what cannot be read is refused, not left out for its row's own run to say why."""
+        self._strict = strict
         self._known: dict[str, dict[str, str]] = {}
 
     def of(self, config: Mapping[str, Any]) -> Inputs:
-        """The inputs of `config`, plain and whole. What cannot be read is left out: its row's own run will say why."""
+        """The inputs of `config`, plain and whole.
+
+        Raises:
+            UserError: one cannot be read, and that is not to be left out.
+        """
         found: dict[str, str] = {}
         data = config.get("data")
         if isinstance(data, Mapping) and "name" in data:
@@ -32,7 +38,8 @@ class InputDigests:
                     with origin_file(str(name)).open("rb") as file:
                         found[key] = hashlib.file_digest(file, "sha256").hexdigest()
                 except (UserError, OSError):
-                    continue
+                    if self._strict:
+                        raise
         return found
 
     def _texts(self, data: Mapping[str, Any]) -> dict[str, str]:
@@ -42,6 +49,8 @@ class InputDigests:
                 # Standard input is this process's, and can be read once: no row has it.
                 digests = {} if data.get("path") == STANDARD_INPUT else text_digests(data)
             except UserError:
+                if self._strict:
+                    raise
                 digests = {}
             self._known[key] = {f"text {split}": digest for split, digest in digests.items()}
         return self._known[key]
