@@ -56,7 +56,7 @@ def training_steps(config: TrainConfig, parts: Parts | None = None) -> Iterator[
             scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             state = detach(result.state)
         scaler.unscale_(optimizer)
-        task.mean_over_tokens(accumulate)
+        task.step_loss.scale_gradients(task.model.parameters(), accumulate)
         task.configure_gradient_clipping(optimizer, *clip)
         scaler.step(optimizer)
         scaler.update()

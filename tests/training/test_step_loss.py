@@ -40,7 +40,14 @@ def losses_of(window_losses: list[tuple[float, Batch]], whole: int, accumulate: 
     for mean, batch in window_losses:
         nats = torch.tensor(mean * batch.tokens())
         minimised = minimised + step.add(batch, torch.tensor(mean), nats) / accumulate
-    return float(step.mean()), float(minimised * step.factor(accumulate))
+    return float(step.mean()), scaled(step, minimised, accumulate)
+
+
+def scaled(step: StepLoss, gradient: torch.Tensor, accumulate: int) -> float:
+    weight = torch.nn.Parameter(torch.zeros(()))
+    weight.grad = gradient.clone()
+    step.scale_gradients([weight], accumulate)
+    return float(weight.grad)
 
 
 def test_windows_of_different_lengths_are_one_mean_over_tokens() -> None:
@@ -71,7 +78,7 @@ def test_whole_windows_are_left_to_the_bit() -> None:
     loss = torch.tensor(1.2345678)
     step = StepLoss(8, ALONE)
     assert step.add(window(8), loss, loss) is loss
-    assert step.factor(1) == 1
+    assert scaled(step, loss, accumulate=1) == float(loss)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

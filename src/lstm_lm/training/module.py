@@ -139,7 +139,7 @@ class LanguageModelTask(pl.LightningModule):
             # Lightning and torch's scaler go by the same attribute.
             if self._scaler is not None and getattr(optimizer.optimizer, "_step_supports_amp_scaling", False):
                 self._scaler.unscale_(optimizer.optimizer)
-            self.mean_over_tokens(self.trainer.accumulate_grad_batches)
+            self.step_loss.scale_gradients(self.model.parameters(), self.trainer.accumulate_grad_batches)
             return loss
 
         self._left_out = False
@@ -152,13 +152,6 @@ class LanguageModelTask(pl.LightningModule):
             self.nonfinite.rewind_is_due = False
         if not self._left_out:
             self.state.average.after_step()
-
-    def mean_over_tokens(self, accumulate: int) -> None:
-        """Make the gradients of a step those of its `StepLoss`, each window's loss being divided by `accumulate`."""
-        factor = self.step_loss.factor(accumulate)
-        if factor != 1:
-            gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
-            torch._foreach_mul_(gradients, factor)
 
     def configure_gradient_clipping(
         self,

@@ -3,27 +3,17 @@
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from rich.console import Console
 
 from lstm_lm.errors import Interrupted
 from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.training import requeue
+from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.processes.started import has_agent
 
 STOPS_LATER = "stopping, once what is being compiled is done; Ctrl-C again: at once, without a checkpoint"
-
-
-class Compiler(Protocol):
-    """What may take minutes, and can be broken off."""
-
-    failed: bool
-    """Whether compiling has ended in an error."""
-
-    @property
-    def at_work(self) -> bool:
-        """Whether something is being compiled."""
 
 
 class StopSignals:
@@ -37,7 +27,8 @@ class StopSignals:
         self._rank, self._console = rank, console
         self.received: int | None = None
         """The number of the signal that came."""
-        self.compiler: Compiler | None = None
+        self.compilation: Compilation | None = None
+        """torch.compile, which may take minutes and can be broken off."""
         self.saved = True
         """Whether last.ckpt, or the lack of one, is all that there is to save."""
         self._training = False
@@ -62,7 +53,7 @@ class StopSignals:
         """
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.received is not None and self.compiler is not None and self.compiler.failed:
+        if self.received is not None and self.compilation is not None and self.compilation.failed:
             raise Interrupted(self.received) from error
 
     def train(self) -> None:
@@ -95,7 +86,7 @@ class StopSignals:
             return
         if not self._training:
             raise Interrupted(number)
-        if self.compiler is not None and self.compiler.at_work:
+        if self.compilation is not None and self.compilation.at_work:
             if self.saved:
                 raise Interrupted(number)
             if self._console is not None:

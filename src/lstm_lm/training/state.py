@@ -88,7 +88,10 @@ class RunState:
         Raises:
             RuntimeError: the average is in the weights' place, and the checkpoint would lack those.
         """
-        own = {"hidden": clone(self.hidden), "generators": self._generators(device)}
+        generators: dict[str, Any] = {"masks": self._model.masks.state(), "torch": torch.get_rng_state()}
+        if device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(device)
+        own = {"hidden": clone(self.hidden), "generators": generators}
         return {
             **own,
             "other_processes": self._team.gather(own)[1:],
@@ -102,21 +105,12 @@ class RunState:
         """Resume from what `state_dict` gave; a generator of another kind of device is left alone."""
         own = saved["other_processes"][self._team.rank - 1] if self._team.rank else saved
         self.hidden = to_device(own["hidden"], device)
-        self._load_generators(own["generators"], device)
+        generators = own["generators"]
+        self._model.masks.load_state(generators["masks"])
+        torch.set_rng_state(generators["torch"])
+        if generators.get("cuda") is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(generators["cuda"].cpu(), device)
         self.average.load_state_dict(saved["averaging"])
         self._seconds_before = saved["seconds"]
         self.validation = Validation.from_plain(saved["validation"])
         self.validation_due = saved["validation_due"]
-
-    def _generators(self, device: torch.device) -> dict[str, Any]:
-        """Dropout's own, and PyTorch's."""
-        found: dict[str, Any] = {"masks": self._model.masks.state(), "torch": torch.get_rng_state()}
-        if device.type == "cuda":
-            found["cuda"] = torch.cuda.get_rng_state(device)
-        return found
-
-    def _load_generators(self, saved: dict[str, Any], device: torch.device) -> None:
-        self._model.masks.load_state(saved["masks"])
-        torch.set_rng_state(saved["torch"])
-        if saved.get("cuda") is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(saved["cuda"].cpu(), device)

@@ -4,7 +4,10 @@ With `data.window_lengths=random` the sum is divided by what whole windows would
 counts alike in every step.
 """
 
-from torch import Tensor
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
 
 from lstm_lm.data.streams import Batch
 from lstm_lm.training.processes.team import Team
@@ -26,13 +29,13 @@ class StepLoss:
         self.begin()
 
     def begin(self) -> None:
-        """A step begins."""
+        """Forget the windows of the step before."""
         self._nats: Tensor | None = None
         self._tokens = 0
         self._divisor = 0
 
     def add(self, batch: Batch, loss: Tensor, nats: Tensor) -> Tensor:
-        """Take in a window: its mean loss and its summed cross-entropy, scalars; gives what is to be minimised."""
+        """Add a window: its mean loss and its summed cross-entropy, scalars. Returns what is to be minimised."""
         tokens, of_all = batch.tokens(), batch.tokens_of_all(self._team.size)
         self._nats = nats if self._nats is None else self._nats + nats
         self._tokens += of_all
@@ -40,10 +43,12 @@ class StepLoss:
         return loss if tokens == self._whole else loss * (tokens / self._whole)
 
     def mean(self) -> Tensor:
-        """Of the windows so far, over all processes: nats per token. All processes must ask."""
+        """The mean of the windows so far over all processes, nats per token. All processes must call it."""
         assert self._nats is not None
         return self._team.mean(self._nats) * (self._team.size / self._tokens)
 
-    def factor(self, accumulate: int) -> float:
-        """Of the step's gradients, each window's loss having been divided by `accumulate`."""
-        return self._whole * accumulate * self._team.size / self._divisor
+    def scale_gradients(self, weights: Iterable[nn.Parameter], accumulate: int) -> None:
+        """Make the gradients of sums of windows, each divided by `accumulate`, those of the step's mean."""
+        factor = self._whole * accumulate * self._team.size / self._divisor
+        if factor != 1:
+            torch._foreach_mul_([weight.grad for weight in weights if weight.grad is not None], factor)

@@ -145,7 +145,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
             Compilation(config.compile) as compilation,
             closing(build_compiled(plan, team)) as parts,
         ):
-            signals.compiler = compilation
+            signals.compilation = compilation
             describe(writer.summary, plan, parts)
             if console is not None:
                 show_plan(console, plan, parts, writer.summary.runtime.warnings or [])

@@ -143,7 +143,7 @@ class CompileWatch(pl.Callback):
         self._before = counts().graphs
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._steps += 1
-            _begin_cuda_graphs(pl_module.device)
+            begin_cuda_graphs(pl_module.device)
         if self._steps in WATCHED_STEPS and trainer.is_global_zero:
             self._watching.enter_context(self._measured.watch(pl_module.device))
 
@@ -180,7 +180,7 @@ class CompileWatch(pl.Callback):
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        _begin_cuda_graphs(pl_module.device)
+        begin_cuda_graphs(pl_module.device)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """No later validation needs other graphs than the first one.
@@ -216,7 +216,7 @@ class CompileWatch(pl.Callback):
         self._recompiles += graphs
 
 
-def _begin_cuda_graphs(device: torch.device) -> None:
-    """What CUDA graphs gave in the last step may be overwritten from here on."""
+def begin_cuda_graphs(device: torch.device) -> None:
+    """Let CUDA graphs overwrite from here on what they returned in the last step."""
     if device.type == "cuda":
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]

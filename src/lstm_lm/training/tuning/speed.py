@@ -68,6 +68,7 @@ def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[
     settings = {} if winner is None else winner.candidate.settings()
     chosen = {key: value for key, value in settings.items() if is_open(config.plain, key)}
     signals.check()
+    fastest_first = sorted(results, key=lambda result: result.seconds or math.inf)
     return {
         "name": "speed",
         "device": device.type,
@@ -75,12 +76,8 @@ def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[
         "typed": as_typed(chosen),
         "seconds": options.max_seconds - deadline.left,
         "speedup": speedup(results, winner, reference),
-        "table": [_row(result, result is winner, reference) for result in sorted(results, key=_order)],
+        "table": [_row(result, result is winner, reference) for result in fastest_first],
     }
-
-
-def _order(result: Result) -> tuple[bool, float]:
-    return result.seconds is None, result.seconds or 0.0
 
 
 def _row(result: Result, is_chosen: bool, reference: Candidate) -> dict[str, Any]:

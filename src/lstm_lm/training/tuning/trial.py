@@ -17,6 +17,7 @@ from lstm_lm.errors import RunError
 from lstm_lm.synchronize import synchronize
 from lstm_lm.training.build import Parts, build_compiled
 from lstm_lm.training.compile.compilation import Compilation
+from lstm_lm.training.compile.watch import begin_cuda_graphs
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Plan
@@ -107,11 +108,10 @@ def fit(config: TrainConfig, parts: Parts, signals: StopSignals, enough: Callabl
         Interrupted: a signal came.
     """
     device = parts.hardware.device
-    in_cuda_graphs = config.compile.enabled and device.type == "cuda"
 
     def window_begins(trainer: pl.Trainer, task: LanguageModelTask, batch: Any, batch_idx: int) -> None:  # noqa: ARG001
-        if in_cuda_graphs and batch_idx % trainer.accumulate_grad_batches == 0:
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        if config.compile.enabled and batch_idx % trainer.accumulate_grad_batches == 0:
+            begin_cuda_graphs(device)
 
     def window_ends(trainer: pl.Trainer, task: LanguageModelTask, *window: Any) -> None:
         if task.at_step_boundary(window[-1]):
