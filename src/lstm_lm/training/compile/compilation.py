@@ -32,6 +32,8 @@ from lstm_lm.training.compile.compilers import end_compilers
 from lstm_lm.training.config import CompileOptions
 from lstm_lm.training.objectives.interface import Objective
 
+_PACKAGE = Path(lstm_lm.__file__).parent
+_LONGEST = 300
 _LIMIT_LOG = logging.getLogger("torch._dynamo.convert_frame")
 
 
@@ -179,10 +181,6 @@ class Compilation:
 def _says_something_new(record: logging.LogRecord) -> bool:
     """Whether it is more than what the error says of the limit of compilations."""
     return "torch._dynamo hit config." not in record.getMessage()
-
-
-_PACKAGE = Path(lstm_lm.__file__).parent
-_LONGEST = 300
 
 
 class TookTooLong(BaseException):

@@ -11,6 +11,9 @@ import torch
 
 from lstm_lm.data.streams import Batch
 
+WARM_UP_STEPS = 10
+"""Steps left out of the medians: caches fill, kernels are chosen, graphs compile."""
+
 
 class Moment:
     """Now, on the host; on a GPU, when it has done all that it was asked for until now. Never waits to be made."""
@@ -36,10 +39,6 @@ class Moment:
         if self._event is None or earlier._event is None:
             return self._host - earlier._host
         return float(earlier._event.elapsed_time(self._event)) / 1e3
-
-
-WARM_UP_STEPS = 10
-"""Steps left out of the medians: caches fill, kernels are chosen, graphs compile."""
 
 
 class StepClock(pl.Callback):

@@ -21,6 +21,8 @@ from lstm_lm.training.tuning.trial import StepTrial
 
 TIMINGS = 40
 """One timing takes at most this part of `max_seconds`, but for a single step that takes longer."""
+REACH = 1.5
+"""A strategy this many times slower than the fastest may still win once it is compiled."""
 
 
 def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[str, Any]:
@@ -94,10 +96,6 @@ def _row(result: Result, is_chosen: bool, reference: Candidate) -> dict[str, Any
         "chosen": is_chosen,
         "untuned": candidate == reference,
     }
-
-
-REACH = 1.5
-"""A strategy this many times slower than the fastest may still win once it is compiled."""
 
 
 def find_fastest(

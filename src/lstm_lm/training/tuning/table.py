@@ -14,7 +14,7 @@ from lstm_lm.runs.writer import NoWriter
 
 WIDTH_AS_TEXT = 140
 OUT_OF_TIME = ("no time was left", "too little time was left")
-"""Notes of `race` and `fastest` on what was not tried."""
+"""Notes of `race` and `speed` on what was not tried."""
 ROWS = 12
 """Of the learning rates that were tried, on the terminal; tuning.json has them all."""
 

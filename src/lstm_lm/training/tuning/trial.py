@@ -24,6 +24,8 @@ from lstm_lm.training.plan import Plan
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import TrialFailed
 
+AS_THE_RUN = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
+"""Keys of the `trainer` section that a step depends on."""
 LEAD_STEPS, LEAD_STEPS_OF_CUDA_GRAPHS = 1, 3
 """Steps before those that count: memory is fetched, caches hold another's data; and graphs are recorded again."""
 
@@ -93,10 +95,6 @@ class StepTrial:
         gc.collect()  # compiled modules refer to themselves
         if on_gpu:
             torch.cuda.empty_cache()
-
-
-AS_THE_RUN = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
-"""Keys of the `trainer` section that a step depends on."""
 
 
 def fit(config: TrainConfig, parts: Parts, signals: StopSignals, enough: Callable[[LanguageModelTask], bool]) -> None:
