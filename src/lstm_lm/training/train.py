@@ -150,14 +150,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
             if console is not None:
                 show_plan(console, plan, parts, writer.summary.runtime.warnings or [])
             clock = StepClock()
-            metrics = Metrics(
-                writer,
-                clock,
-                every_n_steps=config.trainer["log_every_n_steps"],
-                steps_per_epoch=parts.steps_per_epoch,
-                total_steps=parts.total_steps,
-                system=config.callbacks.monitor.system,
-            )
+            metrics = Metrics(config, parts, writer, clock)
             watch = CompileWatch(compilation, writer, console) if compilation.enabled else None
             control = Control(plan, writer, signals, team)
             if parts.task.nonfinite is not None:

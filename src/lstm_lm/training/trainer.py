@@ -46,8 +46,7 @@ def make_callbacks(
         if options.monitor.histograms_every_n_steps:
             callbacks.append(Histograms(writer, every_n_steps=options.monitor.histograms_every_n_steps))
         if console is not None:
-            live = config.trainer.get("enable_progress_bar") is not False
-            callbacks.append(ProgressLine(console, clock, parts.total_steps, options.progress, live=live))
+            callbacks.append(ProgressLine(config, parts, clock, console))
         callbacks.append(Samples(plan, parts, writer, clock, console))
     if options.early_stopping.patience is not None:
         callbacks.append(PatientStopping(options.early_stopping))

@@ -1,10 +1,13 @@
 """What a run records of its machine: a GPU's figures come from libraries that raise whatever they like."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import lstm_lm
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
 
@@ -37,7 +40,8 @@ def texts() -> Texts:
 @pytest.fixture
 def metrics(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> Metrics:
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 1000)
-    return Metrics(texts, StepClock(), every_n_steps=1, steps_per_epoch=1, total_steps=None, system=True)  # type: ignore[arg-type]
+    config, parts = TrainConfig.parse(lstm_lm.compose()), SimpleNamespace(steps_per_epoch=1, total_steps=None)
+    return Metrics(config, parts, texts, StepClock())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import torch
 from torch.optim import Optimizer
 
 from lstm_lm.runs.writer import NoWriter
+from lstm_lm.training.build import Parts
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.observers.clock import StepClock
 
@@ -22,25 +24,12 @@ FEWEST_BEFORE = 10
 
 
 class Metrics(pl.Callback):
-    """Writes a row every `every_n_steps` optimizer steps, and one with each validation."""
+    """Writes a row every `trainer.log_every_n_steps` optimizer steps, and one with each validation."""
 
-    def __init__(
-        self,
-        writer: NoWriter,
-        clock: StepClock,
-        *,
-        every_n_steps: int,
-        steps_per_epoch: int,
-        total_steps: int | None,
-        system: bool,
-    ) -> None:
-        """Take steps as optimizer steps (`total_steps`: of the run; None: no limit is known).
-
-        `system`: whether processor and memory are recorded.
-        """
+    def __init__(self, config: TrainConfig, parts: Parts, writer: NoWriter, clock: StepClock) -> None:
         self._writer, self._clock = writer, clock
-        self._every, self._steps_per_epoch, self._total_steps = every_n_steps, steps_per_epoch, total_steps
-        self._system = system
+        self._every, self._system = config.trainer["log_every_n_steps"], config.callbacks.monitor.system
+        self._steps_per_epoch, self._total_steps = parts.steps_per_epoch, parts.total_steps
         self._process = psutil.Process()
         self._logged_step = -1
         self._epoch_began = time.perf_counter()

@@ -7,7 +7,8 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from lstm_lm.training.config import ProgressOptions
+from lstm_lm.training.build import Parts
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.observers.clock import StepClock
 
@@ -15,14 +16,10 @@ from lstm_lm.training.observers.clock import StepClock
 class ProgressLine(pl.Callback):
     """Redrawn a few times a second at most: reading the loss waits for the device."""
 
-    def __init__(
-        self, console: Console, clock: StepClock, total_steps: int | None, options: ProgressOptions, *, live: bool
-    ) -> None:
-        self._console = console
-        self._clock = clock
-        self._total = total_steps
-        self._refresh = options.refresh_seconds
-        self._live = live and console.is_terminal
+    def __init__(self, config: TrainConfig, parts: Parts, clock: StepClock, console: Console) -> None:
+        self._console, self._clock = console, clock
+        self._total, self._refresh = parts.total_steps, config.callbacks.progress.refresh_seconds
+        self._live = config.trainer.get("enable_progress_bar") is not False and console.is_terminal
         self._drawn_at = 0.0
         self._began = (0.0, 0)
         self._tokens = 0
