@@ -30,8 +30,8 @@ def in_one_call(spec: StackSpec) -> bool:
     return spec.uniform and not spec.layer_dropout
 
 
-def persistent_limit(spec: StackSpec, batch_size: int, dtype: torch.dtype, capability: tuple[int, int]) -> str | None:
-    """None where cuDNN runs this stack on a persistent kernel, else what does not hold, for people to read.
+def is_persistent(spec: StackSpec, batch_size: int, dtype: torch.dtype, capability: tuple[int, int]) -> bool:
+    """Whether cuDNN runs this stack on a persistent kernel.
 
     Args:
         spec: a stack that the vendor's kernel computes.
@@ -40,30 +40,20 @@ def persistent_limit(spec: StackSpec, batch_size: int, dtype: torch.dtype, capab
         capability: the GPU's compute capability, as torch.cuda.get_device_capability gives it. GPUs of fewer than 98
             multiprocessors have no persistent kernel whatever it is.
     """
-    if dtype != torch.float64 and max(spec.hidden_sizes) <= SMALL_WIDEST[spec.cell.name]:
-        return None
-    if capability[0] < AMPERE or capability[1] == 6:
-        return f"a GPU of compute capability {capability[0]}.{capability[1]}"
-    lacking = []
-    if spec.cell.name == "gru":
-        return f"a GRU wider than {SMALL_WIDEST['gru']}"
-    if dtype != torch.float16:
-        lacking.append(f"{str(dtype).removeprefix('torch.')} products (float16 only)")
-    if in_one_call(spec) and spec.num_layers > 1:
-        lacking.append(f"num_layers={spec.num_layers} in one call (1 only)")
-    widths = sorted(set(spec.hidden_sizes))
-    lacking += [
-        f"hidden_size={width} (a multiple of {PERSISTENT_MULTIPLE}, at most {PERSISTENT_WIDEST})"
-        for width in widths
-        if width % PERSISTENT_MULTIPLE or width > PERSISTENT_WIDEST
-    ]
-    if spec.input_size % PERSISTENT_MULTIPLE:
-        lacking.append(f"embedding_size={spec.input_size} (a multiple of {PERSISTENT_MULTIPLE})")
-    if batch_size % BATCH_MULTIPLE or batch_size > BATCH_LARGEST:
-        lacking.append(f"batch_size={batch_size} (a multiple of {BATCH_MULTIPLE}, at most {BATCH_LARGEST})")
-    elif _too_large_for_rnn(spec, batch_size):
-        lacking.append(f"batch_size={batch_size} (less than {RNN_BATCH} from hidden_size={RNN_WIDE} on)")
-    return ", ".join(lacking) or None
+    widest = max(spec.hidden_sizes)
+    if dtype != torch.float64 and widest <= SMALL_WIDEST[spec.cell.name]:
+        return True
+    sizes = (spec.input_size, *spec.hidden_sizes)
+    return (
+        (capability[0] >= AMPERE and capability[1] != 6)
+        and spec.cell.name != "gru"
+        and dtype == torch.float16
+        and not (in_one_call(spec) and spec.num_layers > 1)
+        and not any(size % PERSISTENT_MULTIPLE for size in sizes)
+        and widest <= PERSISTENT_WIDEST
+        and (batch_size % BATCH_MULTIPLE == 0 and batch_size <= BATCH_LARGEST)
+        and not (spec.cell.gates == 1 and batch_size >= RNN_BATCH and widest >= RNN_WIDE)
+    )
 
 
 def persistent_by_layer(spec: StackSpec, batch_size: int, dtype: torch.dtype, device: torch.device) -> bool:
@@ -72,11 +62,5 @@ def persistent_by_layer(spec: StackSpec, batch_size: int, dtype: torch.dtype, de
         return False
     capability = torch.cuda.get_device_capability(device)
     by_layer = replace(spec, layer_dropout=True)
-    return (
-        persistent_limit(spec, batch_size, dtype, capability) is not None
-        and persistent_limit(by_layer, batch_size, dtype, capability) is None
-    )
-
-
-def _too_large_for_rnn(spec: StackSpec, batch_size: int) -> bool:
-    return spec.cell.gates == 1 and batch_size >= RNN_BATCH and max(spec.hidden_sizes) >= RNN_WIDE
+    whole, layers = (is_persistent(each, batch_size, dtype, capability) for each in (spec, by_layer))
+    return layers and not whole

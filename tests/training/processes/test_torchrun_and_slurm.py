@@ -98,7 +98,7 @@ def test_a_killed_process_ends_the_run_with_a_message_and_it_continues(machine: 
     assert "error: a process of 2 has ended, or cannot be reached (" in words
     assert "continue from the last checkpoint with resume=auto" in words
     assert "Traceback" not in words
-    assert (summary.read(machine.run / "summary.json").status, last(machine.run)["global_step"]) == ("failed", 3)
+    assert (summary.read(machine.run / "summary.json").status, last(machine.run)["global_step"]) == ("failed", 4)
     assert [status for status, _ in machine.srun(*NINE_STEPS, EVERY_THIRD)] == [0, 0]
     assert losses(machine.run) == losses(undisturbed)
 

@@ -19,6 +19,8 @@ from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.compile.compilation import Compilation, counts
 from lstm_lm.training.observers.clock import WARM_UP_STEPS
 
+WATCHED_STEPS = range(WARM_UP_STEPS - 2, WARM_UP_STEPS + 1)
+"""Steps of this process, from 1, in which the compiled fraction is measured: warm, but in no median of step times."""
 REGION = "Torch-Compiled Region"
 """How TorchDynamo names, to the profiler, a call of a compiled graph; its number follows."""
 BACKWARD = "CompiledFunctionBackward"
@@ -86,10 +88,6 @@ def _callers(event: FunctionEvent) -> Iterator[FunctionEvent]:
     while event.cpu_parent is not None:
         event = event.cpu_parent
         yield event
-
-
-WATCHED_STEPS = range(WARM_UP_STEPS - 2, WARM_UP_STEPS + 1)
-"""Steps of this process, from 1, in which the compiled fraction is measured: warm, but in no median of step times."""
 
 
 class CompileFigures(NamedTuple):

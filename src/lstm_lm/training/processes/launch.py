@@ -12,11 +12,12 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import psutil
@@ -102,15 +103,15 @@ def launch(
         folder = Path(name)
         (folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
         sys.stdout.flush()
-        received, failed = _run(folder / "order.json", count)
+        end = _run(folder / "order.json", count)
         outcome = left(folder / "0")
         if isinstance(outcome, Summary):
             return outcome
-        if received is None:
-            raise reason_of(failed, folder, count)
-    if outcome is None and console:
-        print(f"not all of {count} processes had ended after the signal, and were killed", file=sys.stderr)
-    raise Interrupted(received) if outcome is None or isinstance(outcome, join.Lost) else outcome
+        if end.signal is None:
+            raise reason_of(end.failed, folder, count)
+    if end.hung and console:
+        print(f"{count} processes were killed: not all had ended {SECONDS_TO_END} s after the signal", file=sys.stderr)
+    raise Interrupted(end.signal) if outcome is None or isinstance(outcome, join.Lost) else outcome
 
 
 def reason_of(failed: Sequence[tuple[int, int]], outcomes: Path, count: int) -> BaseException:
@@ -145,8 +146,18 @@ def _environment(threads: int | None, count: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads or max(1, torch.get_num_threads() // count))}
 
 
-def _run(order: Path, count: int) -> tuple[int | None, list[tuple[int, int]]]:
-    """Run the processes to their end; gives the signal that came, and rank and exit status of those that failed."""
+class _End(NamedTuple):
+    """How the processes of a run have ended."""
+
+    signal: int | None = None
+    """The one that came."""
+    hung: bool = False
+    """Whether the launcher had to kill some after it."""
+    failed: Sequence[tuple[int, int]] = ()
+    """Without a signal: as for `reason_of`."""
+
+
+def _run(order: Path, count: int) -> _End:
     with _quiet():
         # seconds of imports
         from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -168,29 +179,29 @@ def _run(order: Path, count: int) -> tuple[int | None, list[tuple[int, int]]]:
             logs_specs=DefaultLogsSpecs(str(order.parent)),
         )
         try:
-            with _passing_on(order):
+            with _passing_on(order) as received:
                 elastic_launch(launcher, sys.executable)("-c", _START, str(order))
         except ChildFailedError as error:
-            return None, [(rank, failure.exitcode) for rank, failure in error.failures.items()]
+            return _End(failed=[(rank, failure.exitcode) for rank, failure in error.failures.items()])
         except SignalException as error:
-            return int(error.sigval), []
+            return _End(int(error.sigval), hung=len(received) == 1 and time.monotonic() > received[0] + SECONDS_TO_END)
         finally:
             _kill(order)  # those whose start a signal has interrupted, of which the launcher does not know
-    return None, []
+    return _End()
 
 
 @contextmanager
-def _passing_on(order: Path) -> Iterator[None]:
+def _passing_on(order: Path) -> Iterator[list[float]]:
     """The launcher passes the first signal on, and kills who has not ended in time; a second one kills all at once.
 
-    Only a process's main thread hears signals.
+    Gives when they came, by `time.monotonic()`. Only a process's main thread hears signals.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
 
-    received: list[int] = []
+    received: list[float] = []
 
     def receive(number: int, _: FrameType | None) -> None:
-        received.append(number)
+        received.append(time.monotonic())
         if len(received) == 1:
             raise SignalException(f"signal {number}", signal.Signals(number))
         _kill(order)
@@ -201,7 +212,7 @@ def _passing_on(order: Path) -> Iterator[None]:
         numbers = ()
     before = {number: signal.signal(number, receive) for number in numbers}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

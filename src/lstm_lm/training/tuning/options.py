@@ -11,6 +11,8 @@ from lstm_lm.forward.hardware import TYPES
 from lstm_lm.options import Options
 from lstm_lm.registry import names
 
+LEARNING_RATE = "optimizer.lr"
+TYPED = {"trainer.precision": "precision", "forward.name": "forward"}
 STRATEGIES = "lstm_lm.forward.strategies"
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -95,10 +97,6 @@ def tune_options(section: Mapping[str, Any], config: Mapping[str, Any]) -> TuneO
                     f"leave {varied} as it is by default, or tune.{key}=null"
                 )
     return options
-
-
-LEARNING_RATE = "optimizer.lr"
-TYPED = {"trainer.precision": "precision", "forward.name": "forward"}
 
 
 def is_open(config: Mapping[str, Any], key: str) -> bool:
