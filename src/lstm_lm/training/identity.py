@@ -34,6 +34,7 @@ INCIDENTAL_KEYS = (
     *(f"trainer.{key}" for key in ("log_every_n_steps", "num_sanity_val_steps")),
     *("callbacks.checkpoint", "callbacks.monitor", "callbacks.progress", "callbacks.samples", "logger"),
     *("compile.max_seconds", "compile.recompile_limit"),
+    *("resume", "data.cache_dir"),
 )
 """Keys and sections on which no figure of a finished run depends: what is shown, logged and kept, and where that lies.
 

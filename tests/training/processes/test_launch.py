@@ -44,11 +44,11 @@ def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_pa
     assert two.val is not None
     assert two.val.loss == pytest.approx(one.val.loss, abs=1e-5)
     # each process's hidden state is in the checkpoint: together they are the one's
-    (h_alone, _), *_ = last(tmp_path / "one")["lstm_lm"]["stream_state"]
+    (h_alone, _), *_ = last(tmp_path / "one")["lstm_lm"]["hidden"]
     saved = last(tmp_path / "two")["lstm_lm"]
     [other] = saved["other_processes"]
-    (h_first, _), *_ = saved["stream_state"]
-    (h_second, _), *_ = other["stream_state"]
+    (h_first, _), *_ = saved["hidden"]
+    (h_second, _), *_ = other["hidden"]
     torch.testing.assert_close(torch.cat([h_first, h_second]), h_alone, atol=1e-5, rtol=0)
 
 
@@ -169,11 +169,10 @@ def test_a_script_needs_no_guard(small_file: Path, tmp_path: Path) -> None:
     assert command.process.communicate(timeout=SECONDS) == ("trained 2 completed\n", "")
 
 
-@pytest.mark.parametrize("typed", ["device=ddp seed=1,2", "device=cpu,ddp", "trainer.devices=1,2"])
-def test_a_sweep_over_several_devices_is_refused(typed: str, small_file: Path, tmp_path: Path) -> None:
-    command = Command(tmp_path, small_file, "-m", *typed.split(), together=False)
+def test_a_sweeps_jobs_run_on_as_many_devices_as_each_says(small_file: Path, tmp_path: Path) -> None:
+    typed = ("device=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2", "trainer.max_steps=2")
+    command = Command(tmp_path, small_file, "-m", *typed, "hydra.sweep.dir=swept", together=False)
     out, err = command.process.communicate(timeout=SECONDS)
-    assert (command.process.returncode, out) == (2, "")
-    assert "does not work with -m" in err
-    assert "without -m" in err
-    assert len(err.splitlines()) <= 4
+    assert command.process.returncode == 0, (out, err)
+    jobs = [last(folder)["lstm_lm"] for folder in sorted((tmp_path / "swept").glob("[12]_*")) if folder.is_dir()]
+    assert [1 + len(job["other_processes"]) for job in jobs] == [1, 2]
