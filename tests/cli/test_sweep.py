@@ -80,7 +80,8 @@ def test_ctrl_c_ends_the_sweep(stand_in: StandIn, here: Here) -> None:
 
 
 def test_a_sweep_over_texts(stand_in: StandIn, here: Here, own_folder: Path) -> None:
-    (own_folder / "a, b.txt").touch()
+    for name in ("it's (1).txt", "${x}.txt", "a, b.txt"):
+        (own_folder / name).write_text("text")
     said = here("train", "-m", "data=text", "data.path=it's (1).txt,${x}.txt")
     assert said.status == 0, said.err
     assert "[2/2] data.path=${x}.txt\n" in said.out
