@@ -90,6 +90,7 @@ def test_a_sweep_over_texts(stand_in: StandIn, here: Here, own_folder: Path) -> 
     assert paths == ["it's (1).txt", "${x}.txt", "a, b.txt", "a, b.txt"]
 
 
+@pytest.mark.matrix
 def test_free_text_beside_a_sweep(stand_in: StandIn, here: Here) -> None:
     prompt = " 'q', ${now:%Y} \\' [x]=\\"
     assert here("train", "-m", f"callbacks.samples.prompt={prompt}", "seed=1,2").status == 0
@@ -109,6 +110,7 @@ def test_resume_never_leaves_a_directory_that_holds_a_run_as_it_was(
     assert {path: path.read_bytes() for path in own_folder.glob("my sweep/*/**/*") if path.is_file()} == kept
 
 
+@pytest.mark.matrix
 def test_a_job_that_failed_at_once_can_be_run_again(stand_in: StandIn, here: Here, own_folder: Path) -> None:
     stand_in.error = lambda config: UserError("text.txt: missing")
     command = ("train", "-m", "hydra.sweep.dir=swept", "seed=1,2")
