@@ -166,7 +166,7 @@ def test_ten_steps_are_the_same_under_every_strategy(small_config: Config, tmp_p
         assert losses == pytest.approx(found["fused"], rel=0, abs=allowed), way
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_a_run_compiles(small_config: Config, tmp_path: Path) -> None:
     config = small_config(*AUTOENCODER, "compile=default", "trainer.max_steps=2")
     summary = lstm_lm.train(config, tmp_path / "run")

@@ -46,7 +46,7 @@ def test_a_killed_worker_ends_the_run_with_a_message_and_it_continues(small_file
     assert list(column(command.run.path, "train/loss")) == list(range(1, step + 3))
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_a_killed_rank_0_ends_the_run_with_a_message(small_file: Path, tmp_path: Path) -> None:
     command = Command(tmp_path, small_file, *WITHOUT_END)
     workers = command.wait_for(command.run.last)
@@ -58,16 +58,16 @@ def test_a_killed_rank_0_ends_the_run_with_a_message(small_file: Path, tmp_path:
     assert gone(workers)
 
 
-SLOW = pytest.mark.slow
+MATRIX = pytest.mark.matrix
 
 
 @pytest.mark.parametrize(
     ("number", "status", "everyone"),
     [
         pytest.param(signal.SIGINT, 130, False, id="Ctrl-C"),
-        pytest.param(signal.SIGTERM, 143, True, id="SIGTERM to all processes"),
-        pytest.param(signal.SIGINT, 130, True, id="SIGINT to all processes", marks=SLOW),
-        pytest.param(signal.SIGTERM, 143, False, id="SIGTERM", marks=SLOW),
+        pytest.param(signal.SIGTERM, 143, True, id="SIGTERM to all processes", marks=MATRIX),
+        pytest.param(signal.SIGINT, 130, True, id="SIGINT to all processes", marks=MATRIX),
+        pytest.param(signal.SIGTERM, 143, False, id="SIGTERM", marks=MATRIX),
     ],
 )
 def test_a_signal_ends_all_with_a_checkpoint(
@@ -86,6 +86,7 @@ def test_a_signal_ends_all_with_a_checkpoint(
     assert step == max(column(command.run.path, "train/loss")), "it was written where training stopped"
 
 
+@pytest.mark.matrix
 def test_a_signal_before_training_leaves_nothing(small_file: Path, tmp_path: Path) -> None:
     command = Command(tmp_path, small_file, *WITHOUT_END)
     while not (workers := psutil.Process(command.process.pid).children()):
@@ -99,7 +100,7 @@ def test_a_signal_before_training_leaves_nothing(small_file: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("patience", "script"),
-    [(3, IMPATIENT), pytest.param(30, IMPATIENT.replace("= 3", "= 30"), marks=SLOW)],
+    [(3, IMPATIENT), pytest.param(30, IMPATIENT.replace("= 3", "= 30"), marks=MATRIX)],
     ids=["short", "as it is"],
 )
 def test_a_worker_that_hangs_holds_up_nobody(patience: int, script: str, small_file: Path, tmp_path: Path) -> None:
@@ -128,6 +129,7 @@ def test_a_second_signal_ends_all_at_once(small_file: Path, tmp_path: Path) -> N
     assert command.process.returncode == 130
 
 
+@pytest.mark.matrix
 def test_workers_end_with_an_agent_that_is_killed(small_file: Path, tmp_path: Path) -> None:
     command = Command(tmp_path, small_file, *WITHOUT_END)
     workers = command.wait_for(command.run.metrics)

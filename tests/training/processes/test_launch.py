@@ -29,7 +29,7 @@ def no_child_left() -> Iterator[None]:
     assert not set(psutil.Process().children(recursive=True)) - before
 
 
-@pytest.mark.parametrize("unit", ["window", pytest.param("line", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("unit", ["window", pytest.param("line", marks=pytest.mark.matrix)])
 def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_path: Path) -> None:
     text = ("data.test_fraction=0.1", f"data.unit={unit}")
     one = lstm_lm.train(small_config(*text), tmp_path / "one")
@@ -69,7 +69,7 @@ def test_a_resumed_run_takes_the_very_same_steps_and_dropout_differs_between_pro
     assert not torch.equal(first["bits"], second["bits"])
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_an_average_is_that_of_one_process_and_resumes_exactly(small_config: Config, tmp_path: Path) -> None:
     average = ("averaging=ema", "averaging.decay=0.9", "scheduler=constant", "trainer.max_steps=12")
     one = lstm_lm.train(small_config(*average), tmp_path / "one")
@@ -90,7 +90,7 @@ def test_another_number_of_processes_cannot_resume(small_config: Config, tmp_pat
         lstm_lm.train(small_config(*TWO, "data.batch_size=4", "resume=auto"), tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_gradients_of_several_windows_are_accumulated(small_config: Config, tmp_path: Path) -> None:
     settings = ("trainer.accumulate_grad_batches=2", "trainer.max_steps=6")
     lstm_lm.train(small_config(*settings), tmp_path / "one")
@@ -99,7 +99,7 @@ def test_gradients_of_several_windows_are_accumulated(small_config: Config, tmp_
     assert column(tmp_path / "two", "train/loss") == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_early_stopping_and_the_time_limit_are_decided_for_all(small_config: Config, tmp_path: Path) -> None:
     stopping = ("callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=10.0")
     early = lstm_lm.train(small_config(*TWO, *stopping, "trainer.max_epochs=50"), tmp_path / "early")
@@ -136,6 +136,7 @@ def test_what_cannot_be_is_refused_once(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.matrix
 def test_the_command_has_one_directory_and_one_voice(small_file: Path, tmp_path: Path) -> None:
     command = Command(tmp_path, small_file, "trainer.max_epochs=1", "trainer.max_steps=3")
     out, err = command.process.communicate(timeout=SECONDS)

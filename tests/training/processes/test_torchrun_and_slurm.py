@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from launched import TOGETHER, Cluster, column, last
+from tiers import first
 
 import lstm_lm
 from lstm_lm.runs import summary
@@ -61,7 +62,7 @@ def troubled(machine: Cluster, trouble: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+@pytest.mark.parametrize("launcher", first(["torchrun", "srun"]))
 def test_a_launcher_trains_what_two_processes_of_the_project_train(
     launcher: str, machine: Cluster, undisturbed: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_launcher_trains_what_two_processes_of_the_project_train(
     assert len(ours["lstm_lm"]["other_processes"]) == 1
 
 
+@pytest.mark.matrix
 def test_the_others_end_where_rank_0_is_refused_or_has_nothing_to_do(machine: Cluster) -> None:
     refused = machine.srun(*NINE_STEPS, "model.hidden_size=0")
     assert [status for status, _ in refused] == [2, 0]
@@ -90,6 +92,7 @@ def test_the_others_end_where_rank_0_is_refused_or_has_nothing_to_do(machine: Cl
 # A process that is killed
 
 
+@pytest.mark.matrix
 def test_a_killed_process_ends_the_run_with_a_message_and_it_continues(machine: Cluster, undisturbed: Path) -> None:
     (first, words), (killed, _) = machine.srun(
         *NINE_STEPS, EVERY_THIRD, script=troubled(machine, f"rank == '1' and {KILLED}")
@@ -103,6 +106,7 @@ def test_a_killed_process_ends_the_run_with_a_message_and_it_continues(machine: 
     assert losses(machine.run) == losses(undisturbed)
 
 
+@pytest.mark.matrix
 def test_torchrun_starts_all_again_and_the_run_continues(machine: Cluster, undisturbed: Path) -> None:
     first = "rank == '1' and os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'"
     status, words = machine.torchrun(
@@ -113,7 +117,7 @@ def test_torchrun_starts_all_again_and_the_run_continues(machine: Cluster, undis
     assert losses(machine.run) == losses(undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_the_others_say_in_a_line_that_rank_0_was_killed(machine: Cluster) -> None:
     (killed, _), (status, words) = machine.srun(*NINE_STEPS, script=troubled(machine, f"rank == '0' and {KILLED}"))
     assert (killed, status) == (-signal.SIGKILL, 1)
@@ -121,7 +125,7 @@ def test_the_others_say_in_a_line_that_rank_0_was_killed(machine: Cluster) -> No
     assert len(words.splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_an_error_of_rank_0_keeps_its_traceback(machine: Cluster) -> None:
     shapes = "rank == '0' and torch.zeros(2, 3) @ torch.zeros(2, 3)"
     (status, words), (other, line) = machine.srun(*NINE_STEPS, script=troubled(machine, shapes))
@@ -137,7 +141,7 @@ def test_an_error_of_rank_0_keeps_its_traceback(machine: Cluster) -> None:
 
 
 @pytest.mark.posix
-@pytest.mark.slow
+@pytest.mark.matrix
 def test_sigterm_to_all_saves_and_ends_them(machine: Cluster) -> None:
     at_once = "(time.sleep(0.2), os.kill(os.getpid(), signal.SIGTERM))"
     ended = machine.srun(*WITHOUT_END, script=troubled(machine, at_once))
@@ -147,6 +151,7 @@ def test_sigterm_to_all_saves_and_ends_them(machine: Cluster) -> None:
     assert last(machine.run)["global_step"] == max(column(machine.run, "train/loss"))
 
 
+@pytest.mark.matrix
 @pytest.mark.posix
 @pytest.mark.parametrize("to", ["os.getppid()", "os.getpid(), signal.SIGTERM) or os.kill(os.getppid()"])
 def test_sigterm_to_torchrun_saves_too_and_to_all_at_once(to: str, machine: Cluster) -> None:
@@ -159,6 +164,7 @@ def test_sigterm_to_torchrun_saves_too_and_to_all_at_once(to: str, machine: Clus
     assert last(machine.run)["global_step"] == max(column(machine.run, "train/loss"))
 
 
+@pytest.mark.matrix
 @pytest.mark.posix
 def test_slurms_warning_saves_and_queues_the_job_again_once(machine: Cluster, tmp_path: Path) -> None:
     told = tmp_path / "scontrol.log"
