@@ -16,6 +16,8 @@ from outcome import Outcome
 
 import lstm_lm
 from lstm_lm.errors import Interrupted
+from lstm_lm.runs.writer import RunWriter
+from lstm_lm.training.module import LanguageModelTask
 
 pytestmark = pytest.mark.linux
 
@@ -87,6 +89,28 @@ def test_a_signal_at_the_last_step_of_an_epoch_leaves_two_different_ones(small_c
     epoch = step_of(tmp_path / "one/checkpoints/last.ckpt")
     config = small_config(*shape, *limits, "trainer.max_epochs=3")
     assert interrupted_at(2 * epoch, signal.SIGTERM, config, tmp_path) == [2 * epoch, epoch]
+
+
+def test_a_validation_that_a_signal_ended_is_made_first_and_within_the_run(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it may write, best.ckpt, belongs to a run that has begun."""
+    config = small_config(*SHORT, "trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=4")
+    validated, saved = LanguageModelTask.validation_step, RunWriter.save
+    monkeypatch.setattr(LanguageModelTask, "validation_step", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        lstm_lm.train(config, tmp_path / "run")
+    written: list[tuple[str, int, bool]] = []
+
+    def save(self: RunWriter, checkpoint: dict[str, Any], path: Path) -> bool:
+        written.append((path.name, checkpoint["global_step"], self.begun))
+        return saved(self, checkpoint, path)
+
+    monkeypatch.setattr(LanguageModelTask, "validation_step", validated)
+    monkeypatch.setattr(RunWriter, "save", save)
+    assert step_of(tmp_path / "run/checkpoints/last.ckpt") == 4
+    lstm_lm.train(config, tmp_path / "run")
+    assert written[0] == ("best.ckpt", 4, True)
 
 
 # Two commands.

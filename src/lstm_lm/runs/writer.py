@@ -1,7 +1,7 @@
 """The only writer of a run directory while a run trains, and what must hold between its files.
 
-- Nothing changes before the first window is trained: a run that is refused, or killed while it starts, leaves all as it
-  was.
+- Nothing changes before training begins, with its first window or a validation that was due: a run that is refused, or
+  killed while it starts, leaves all as it was.
 - Rows and events are on the disk before the checkpoint that covers them; the newest row, which is not, is in it.
 - `last.ckpt` is written at most once a step, so that those before it are of other steps.
 - A disk that is full ends nothing: rows wait, events and a checkpoint are left out, and a person is notified.
@@ -59,7 +59,7 @@ class NoWriter:
         self.text("nonfinite", line, step)
 
     def begin(self) -> None:
-        """The first window is trained: from here on the run directory is this run's."""
+        """Training has begun: from here on the run directory is this run's."""
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Record scalars of optimizer step `step`."""
@@ -144,7 +144,7 @@ class RunWriter(NoWriter):
         return self._metrics.open_row
 
     def begin(self) -> None:
-        """Take the place of what was there: the first window is trained, so nothing can refuse the run any more.
+        """Take the place of what was there: training has begun, so nothing can refuse the run any more.
 
         Raises:
             RunError: the file system refused.

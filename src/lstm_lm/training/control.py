@@ -60,6 +60,7 @@ class Control(pl.Callback):
         if fit.restarted_mid_epoch and windows.restarted_on_train_batch_end and windows.batch_progress.is_last_batch:
             fit.reset_restart_stage()
         if pl_module.validation_is_due:
+            self._writer.begin()  # it may write best.ckpt
             windows.val_loop.restarting = False
             trainer.validating = True
             windows.val_loop.run()
