@@ -219,6 +219,7 @@ for precision in ("bf16-mixed", "bf16-true", "auto"):
 """
 
 
+@pytest.mark.matrix
 def test_every_precision_trains_on_a_cpu_without_bfloat16(tmp_path: Path) -> None:
     """A newer x86 CPU is told to be one of AVX2, and must say so; others take no notice, and are what they are."""
     text = tmp_path / "text.txt"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from made_up_study import results
+from tiers import smallest
 
 from lstm_lm.errors import UserError
 from lstm_lm.sweeps.page import claim_folder, find_report, write_report
@@ -156,7 +157,7 @@ def test_a_page_or_table_of_something_else_stays(name: str, tmp_path: Path) -> N
     assert (tmp_path / name).read_text() == "# My thesis\n"
 
 
-@pytest.mark.parametrize("name", ["batch_device", "architectures", "tuning"])
+@pytest.mark.parametrize("name", smallest(["batch_device", "architectures", "tuning"], "architectures"))
 def test_a_study_of_which_nothing_is_done_finds_and_draws_nothing(name: str, tmp_path: Path) -> None:
     found = results(name, tmp_path, lambda row, repetition: {})
     report = find_report(name)

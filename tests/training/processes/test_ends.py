@@ -98,6 +98,7 @@ def test_a_signal_before_training_leaves_nothing(small_file: Path, tmp_path: Pat
     assert not command.run.last.exists()
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("patience", "script"),
     [(3, IMPATIENT), pytest.param(30, IMPATIENT.replace("= 3", "= 30"), marks=MATRIX)],

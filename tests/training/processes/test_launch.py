@@ -162,6 +162,7 @@ print("trained", summary.train.steps, summary.status)
 """
 
 
+@pytest.mark.matrix
 def test_a_script_needs_no_guard(small_file: Path, tmp_path: Path) -> None:
     """Each process is a new one, that runs nothing of the script: else each would start two more."""
     script = tmp_path / "mine.py"
