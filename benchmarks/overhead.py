@@ -75,6 +75,7 @@ def measure(overrides: tuple[str, ...], device: str, rounds: int, steps: int) ->
             "trainer.max_epochs=1000",
             "trainer.limit_val_batches=0",
             "callbacks.samples.length=0",
+            f"runtime.threads={torch.get_num_threads()}",  # else the application alone leaves cores to other programs
             *overrides,
         )
     )
