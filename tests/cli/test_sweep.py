@@ -110,6 +110,56 @@ def test_resume_never_leaves_a_directory_that_holds_a_run_as_it_was(
     assert {path: path.read_bytes() for path in own_folder.glob("my sweep/*/**/*") if path.is_file()} == kept
 
 
+def test_jobs_that_start_from_a_trained_run_are_resumed_without_it(
+    stand_in: StandIn, here: Here, trained: Path, own_folder: Path
+) -> None:
+    [run] = (trained / "outputs").glob("2*")
+    command = ("train", "-m", "hydra.sweep.dir=swept", f"init_from={run}", "tokenizer=char", "seed=1,2")
+    stand_in.error = lambda config: RunError("disk full") if config["seed"] == 2 else None
+    assert here(*command).status == 1
+    assert [(config["init_from"], config["resume"]) for config, *_ in stand_in.calls] == [(str(run), "never")] * 2
+    assert "nothing to resume" not in here(*command).out
+    assert len(stand_in.calls) == 3, "the first job is complete"
+
+
+def test_a_text_that_changes_while_a_sweep_runs_fails_the_jobs_that_are_left(
+    stand_in: StandIn, here: Here, own_folder: Path
+) -> None:
+    text = own_folder / "text.txt"
+    text.write_text("one")
+
+    def change(config: dict[str, Any]) -> None:
+        if config["seed"] == 2:
+            text.write_text("another")
+
+    stand_in.error = change
+    said = here("train", "-m", "data=text", "data.path=text.txt", "seed=1,2,3")
+    assert said.status == 1
+    assert said.err.count("text train: changed since this began") == 2
+    assert [config["seed"] for config, *_ in stand_in.calls] == [1, 2], "the third is not begun"
+
+
+def test_a_job_that_another_command_has_done_meanwhile_is_done(stand_in: StandIn, here: Here, own_folder: Path) -> None:
+    def take_over(config: dict[str, Any]) -> None:
+        if config["seed"] == 2:
+            first = own_folder / "swept" / "1_seed=1"
+            record = records.read(first)
+            assert record is not None
+            record.model_copy(update={"attempt": "another"}).write(first)
+
+    stand_in.error = take_over
+    said = here("train", "-m", "hydra.sweep.dir=swept", "seed=1,2")
+    assert said.status == 0, said.err
+    assert said.out.count("completed") == 2
+
+
+@pytest.mark.parametrize("subdir", ["../elsewhere-${hydra.job.num}", "."])
+def test_jobs_lie_below_the_sweep(subdir: str, here: Here, own_folder: Path) -> None:
+    said = here("train", "-m", f"hydra.sweep.subdir={subdir}", "seed=1,2")
+    assert "hydra.sweep.subdir" in said.refused()
+    assert list(own_folder.iterdir()) == []
+
+
 @pytest.mark.matrix
 def test_a_job_that_failed_at_once_can_be_run_again(stand_in: StandIn, here: Here, own_folder: Path) -> None:
     stand_in.error = lambda config: UserError("text.txt: missing")

@@ -11,7 +11,7 @@ from forging import soon
 from run_folders import make_run
 
 from lstm_lm.errors import UserError
-from lstm_lm.runs import checkpoint_file, evaluation_file, lookup, metrics_file, rotation, summary
+from lstm_lm.runs import checkpoint_file, evaluation_file, lookup, metrics_file, summary
 from lstm_lm.runs.configuration import differences, read_config
 from lstm_lm.runs.curves import read_curves
 from lstm_lm.runs.directory import RunDirectory
@@ -105,7 +105,7 @@ def everything(run: RunDirectory) -> list[Entry]:
         lambda: metrics_file.read(run.metrics),
         lambda: metrics_file.MetricsFile(run.metrics),
         lambda: differences([read_config(run), {}]),
-        lambda: rotation.newest_whole(run),
+        lambda: lookup.newest_usable(run),
         lambda: lookup.resolve(str(run.path), None, run.path.parent, lambda line: None),
         lambda: checkpoint_file.load(run.best),
         lambda: records.read(run.summary.with_suffix("")),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lstm_lm.errors import UserError
-from lstm_lm.runs import checkpoint_file, rotation
+from lstm_lm.runs import checkpoint_file, lookup, rotation
 from lstm_lm.runs.directory import RunDirectory
 
 
@@ -69,16 +69,23 @@ def test_a_write_that_fails_leaves_all_as_they_were(run: RunDirectory) -> None:
     assert steps(run) == {"last.ckpt": 2, "last-1.ckpt": 1}
 
 
+def newest(run: RunDirectory) -> tuple[Path, tuple[str, ...]]:
+    """What a run resumes from, and what is wrong with newer ones."""
+    found = lookup.newest_usable(run)
+    assert found is not None
+    return found.path, found.problems
+
+
 def test_the_newest_whole_one_is_used_and_damaged_ones_are_named(run: RunDirectory) -> None:
     for step in range(1, 4):
         write(run.last, step, 3)
-    assert rotation.newest_whole(run) == (run.last, [])
+    assert newest(run) == (run.last, ())
     data = bytearray(run.last.read_bytes())
     data[len(data) // 2] ^= 1
     run.last.write_bytes(data)
     earlier = rotation.earlier(run.last, 1)
     earlier.write_bytes(earlier.read_bytes()[:100])
-    path, problems = rotation.newest_whole(run)
+    path, problems = newest(run)
     assert path == rotation.earlier(run.last, 2)
     assert "last.ckpt: the checkpoint is damaged" in problems[0]
     assert "last-1.ckpt: the checkpoint is cut off" in problems[1]
@@ -96,18 +103,18 @@ def test_the_best_one_is_continued_where_nothing_else_is_whole(run: RunDirectory
     write(run.last, 1, 1)
     run.best.write_bytes(run.last.read_bytes())
     run.last.write_bytes(b"PK")
-    path, problems = rotation.newest_whole(run)
+    path, problems = newest(run)
     assert path == run.best
     assert len(problems) == 1
 
 
 def test_nothing_whole_is_refused_with_all_names_and_nothing_at_all_is_no_error(run: RunDirectory) -> None:
-    assert rotation.newest_whole(run) == (None, [])
+    assert lookup.newest_usable(run) is None
     write(run.last, 1, 1)
     run.last.write_bytes(b"PK")
     run.best.write_bytes(b"no")
     with pytest.raises(UserError, match=r"last\.ckpt.*\n.*best\.ckpt.*\n.*good copy") as caught:
-        rotation.newest_whole(run)
+        lookup.newest_usable(run)
     assert len(str(caught.value).splitlines()) <= 4
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
-from lstm_lm.runs import checkpoint_file, code_version, lookup, metrics_file, summary
+from lstm_lm.runs import checkpoint_file, code_version, lookup, metrics_file, rotation, summary
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import identity
 from lstm_lm.training import plan as plans
@@ -481,6 +481,20 @@ def test_nothing_is_continued_from_a_best_checkpoint_within_a_step(
         lstm_lm.train(config | {"ckpt_path": "best"}, run.path)
     killed = lstm_lm.train(config | {"resume": "auto"}, run.path)
     assert (killed.train.loss, killed.val) == (whole.train.loss, whole.val)
+
+
+def test_a_best_checkpoint_beyond_what_is_gone_back_to_does_not_count(small_config: Config, tmp_path: Path) -> None:
+    steps = ("trainer.max_steps=6", "trainer.val_check_interval=2", "callbacks.checkpoint.every_n_steps=2")
+    config = small_config(*steps, "trainer.check_val_every_n_epoch=null", "callbacks.checkpoint.keep=3")
+    run = RunDirectory(tmp_path / "run")
+    assert lstm_lm.train(config, run.path).val is not None
+    assert checkpoint_file.load(run.best)["global_step"] == 6
+    worse = config | {"resume": "force", "ckpt_path": str(rotation.earlier(run.last, 2))}
+    worse["optimizer"] = config["optimizer"] | {"lr": 1e-9}
+    again = lstm_lm.train(worse, run.path)
+    assert again.val is not None
+    assert again.val.loss == min(row["val/loss"] for row in metrics_file.read(run.metrics) if "val/loss" in row)
+    assert any("best.ckpt: of step 6" in line for line in again.runtime.warnings or [])
 
 
 def test_a_run_whose_time_was_up_goes_on_with_more_whatever_its_patience(small_config: Config, tmp_path: Path) -> None:

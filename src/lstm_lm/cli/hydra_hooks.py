@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lstm_lm.cli import sweep_plan
 from lstm_lm.cli.hydra.app import Refused
@@ -45,6 +45,9 @@ class RefuseEarly(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Compose every job of a sweep, and make the sweep's directory; the jobs check themselves, one by one."""
         with _refusing():
+            subdir = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[index,call-overload]
+            if Path(subdir).is_absolute() or ".." in Path(subdir).parts or not Path(subdir).parts:
+                raise UserError(f"hydra.sweep.subdir={subdir}: names no folder of its own below hydra.sweep.dir")
             jobs = sweep_plan.plan_jobs(config)
             config.hydra.sweep.dir = sweep_dir = os.path.expanduser(str(config.hydra.sweep.dir))
             make_writable(Path(sweep_dir), "hydra.sweep.dir")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -16,8 +16,15 @@ from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.sweep_lines import SweepLines
 from lstm_lm.cli.sweep_plan import CURRENT, as_typed
 from lstm_lm.data.text_paths import STANDARD_INPUT
-from lstm_lm.errors import Interrupted, UserError
+from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training import requeue
+
+if TYPE_CHECKING:
+    from lstm_lm.sweeps.inputs import InputDigests
+
+STARTS = ("init_from", "ckpt_path")
+"""Keys that say where a run starts, and that resuming does without."""
 
 _OF_THE_SWEEP = (
     *("hydra.sweep", "hydra.run.", "hydra.mode", "hydra.job.config"),
@@ -44,6 +51,7 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     """
     from lstm_lm.sweeps import sweep  # seconds of imports, which --help and --cfg do without
     from lstm_lm.sweeps.fresh_process import Ended
+    from lstm_lm.sweeps.inputs import OF_THE_RUN, InputDigests
     from lstm_lm.sweeps.machine import machine
     from lstm_lm.sweeps.rows import Row, row_key
     from lstm_lm.sweeps.runner import TRAIN, Job, Runner
@@ -57,22 +65,28 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     number = int(hydra.job.num) + 1
     lines.begin(number, len(plan.jobs) if plan else 0, telling)
 
-    plain, inputs, texts, refusal = _checked(config, overrides)
+    digests = plan.inputs if plan else InputDigests(strict=True)
+    plain, inputs, texts, refusal = _checked(config, overrides, digests)
     seed = plain["seed"] if isinstance(plain.get("seed"), int) else None
     settings = {key_of(line): line.partition("=")[2] for line in telling}
     row = Row("", {}, settings, seed or 0, row_key(plain, inputs), plain, inputs=inputs)
 
     asked = any(key_of(line) == "resume" for line in overrides)
-    named = asked or plain.get("ckpt_path") is not None  # then a person says what becomes of a run that is there
+    # Then a person says what becomes of a run that is there.
+    named = asked or plain.get("ckpt_path") in OF_THE_RUN
     if not named and refusal is None:
         directory, others = sweep.place(row, directory)
         if others:
             lines.say("\n".join([*others, f"this job is in {directory}"]))
     resume = _resume(plain, directory, asked=asked)
     arguments = [*flags, *_typed(config, overrides), *texts, f"hydra.run.dir={directory}", f"resume={resume}"]
+    if not named and not RunDirectory(directory).is_empty():  # it is this row's, which is behind where it started
+        arguments += [f"{key}=null" for key in STARTS if plain.get(key) is not None]
     job = Job(row, number, seed, directory, {TRAIN: [TRAIN, *arguments]})
     if not named and refusal is None and not job.to_do():
         lines.say(f"{directory}: complete, nothing left to do")
+    elif refusal is None and (changed := row.changed()):
+        refusal = RunError(changed)
     with StopRequest() as stop:
         runner = Runner(stop, "resume", machine(), attempt, cwd=Path(hydra.runtime.cwd))
         known = None if refusal is None else Ended("failed", str(refusal), 0.0, refusal.exit_status)
@@ -85,13 +99,12 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
 
 
 def _checked(
-    config: DictConfig, overrides: Sequence[str]
+    config: DictConfig, overrides: Sequence[str], digests: "InputDigests"
 ) -> tuple[dict[str, Any], Mapping[str, str], list[str], UserError | None]:
     """A job's plain configuration, digests of what it reads, overrides for that, and why it is refused, if it is.
 
     What is refused here costs no process.
     """
-    from lstm_lm.sweeps.inputs import InputDigests
     from lstm_lm.training.config import TrainConfig
 
     plain: dict[str, Any] = {}
@@ -100,7 +113,7 @@ def _checked(
         plain = plain_config(config)
         texts = _standard_input(plain)
         TrainConfig.parse(plain)
-        return plain, InputDigests(strict=True).of(plain), texts, None
+        return plain, digests.of(plain), texts, None
     except UserError as error:
         return plain, {}, texts, error
     except (OmegaConfBaseException, OSError) as error:
@@ -110,8 +123,10 @@ def _checked(
 
 def _resume(config: dict[str, Any], directory: Path, *, asked: bool) -> str:
     """The value of `resume=` for the job's own process, given what its directory holds."""
-    if RunDirectory(directory).is_empty() and not same_again.finds_its_sweep_again():
-        return "never"  # so that SLURM is not asked to queue a command again that would not come back to it
+    if RunDirectory(directory).is_empty():  # there, `auto` is for SLURM alone: the command is queued again
+        comes_back = requeue.warning_signal() is not None and same_again.finds_its_sweep_again()
+        if not comes_back or any(config.get(key) is not None for key in STARTS):
+            return "never"
     resume = str(config.get("resume", "never"))
     return "auto" if resume == "never" and not asked else resume
 

@@ -61,8 +61,8 @@ class SweepLines:
                 telling = [line for line in overrides if key_of(line) not in plan.shared]
                 name = readable_name(number, telling if len(plan.jobs) > 1 else list(overrides))
                 label = " ".join(map(as_typed, telling or overrides))
-                error = LOST if ended else None
-                found.append(sweep.Outcome(number, label, plan.directory / name, "not run", FAILED, error))
+                lost = sweep.Outcome(number, label, plan.directory / name, "not run", FAILED, LOST if ended else None)
+                found.append(sweep.well_done(lost) or lost)
         found.sort(key=lambda outcome: outcome.number)
         for outcome in found:
             if outcome.error is not None and (plan.launcher != "basic" or outcome.status == "not run"):

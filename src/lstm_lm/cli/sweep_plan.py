@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
@@ -14,6 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from lstm_lm.cli.hydra.free_text import unquote_text
 from lstm_lm.cli.hydra.resolvers import key_of
 
+if TYPE_CHECKING:
+    from lstm_lm.sweeps.inputs import InputDigests
+
 CURRENT: ContextVar["SweepPlan | None"] = ContextVar("sweep plan", default=None)
 """The plan of the sweep that this process runs. Hydra makes the hook that fills it, so it cannot be handed over."""
 
@@ -23,7 +28,7 @@ class SweepPlan:
     """What is known of a sweep before its first job."""
 
     jobs: Sequence[Sequence[str]]
-    """Each as the overrides that it is given, quoted for Hydra; none, where the sweeper plans as it goes."""
+    """Each as the overrides that it is given, quoted for Hydra."""
     directory: Path
     launcher: str
     """The option of `hydra/launcher`: `basic` runs the jobs in this process."""
@@ -37,15 +42,20 @@ class SweepPlan:
                 values.setdefault(key_of(override), set()).add(override)
         return sorted(key for key, found in values.items() if len(found) == 1)
 
+    @cached_property
+    def inputs(self) -> "InputDigests":
+        """Of what the jobs read, as it is when the first of them comes to it."""
+        from lstm_lm.sweeps.inputs import InputDigests  # seconds of imports, which a sweep that is refused does without
+
+        return InputDigests(strict=True)
+
 
 def plan_jobs(config: DictConfig) -> Sequence[Sequence[str]]:
-    """The jobs of Hydra's own sweeper, which runs all combinations; none of another one, which plans as it goes.
+    """The jobs of Hydra's basic sweeper, the only one that `hydra/guard.py` lets be made: all combinations.
 
     Raises:
         HydraException: a job's configuration cannot be composed.
     """
-    if not str(config.hydra.sweeper.get("_target_")).endswith(f".{BasicSweeper.__name__}"):
-        return []
     loader = GlobalHydra.instance().config_loader()
     arguments = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     arguments += OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # type: ignore[arg-type]

@@ -33,7 +33,6 @@ from lstm_lm.terminal import Terminal
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
 
-GOOD = ("completed", "stopped", "skipped")
 STARTED_WITH_OTHERS = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_ID")
 """Environment variables of processes that torchrun and srun have started (see `training.processes`)."""
 
@@ -132,7 +131,7 @@ class TrainTask:
             command = shlex.join([*self._program, *self._argv])
             resumable = same_again.run_is_resumable(config)
             summary = _train(config, _run_dir(), Terminal(), command, resumable=resumable)
-            self.statuses.append(0 if summary.status in GOOD else FAILED)
+            self.statuses.append(0 if summary.ended_well else FAILED)
 
     def __getstate__(self) -> tuple[list[str], list[str], str, int]:
         return self._argv, self._program, self.attempt, os.getpid()

@@ -6,11 +6,11 @@ A run continues from the newest of them that is whole, so one damaged file costs
 import contextlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
-from lstm_lm.errors import UserError
 from lstm_lm.renaming import remove, rename
-from lstm_lm.runs import atomic, checkpoint_file
+from lstm_lm.runs import atomic
 from lstm_lm.runs.directory import RunDirectory
 
 DAMAGED = ".damaged"
@@ -57,29 +57,6 @@ def make_room(last: Path, keep: int) -> None:
         rename(last, earlier(last, 1))
 
 
-def newest_whole(run: RunDirectory) -> tuple[Path | None, list[str]]:
-    """The newest of last.ckpt and those before it that is whole, else best.ckpt; and what is wrong with newer ones.
-
-    None where there is nothing at all to continue.
-
-    Raises:
-        UserError: there are checkpoints, but all are damaged: what is wrong with each. Or one cannot be read, which
-            may be the disk's fault, and pass.
-    """
-    problems: list[str] = []
-    for path in [*existing(run.last), *([run.best] if run.best.exists() else [])]:
-        try:
-            checkpoint_file.verify(path)
-        except checkpoint_file.DamagedCheckpoint as error:
-            problems.append(str(error).splitlines()[0])
-        else:
-            return path, problems
-    if not problems:
-        return None, []
-    hint = "bring a good copy of one of these files, or begin again in another folder: hydra.run.dir=DIR"
-    raise UserError("\n".join([*problems[:3], hint]))
-
-
 def take_over(run: RunDirectory, used: Path, *, newer_are_damaged: bool) -> None:
     """Make `used` the newest checkpoint of `run`, which continues from it: what came after it is forgotten.
 
@@ -89,10 +66,11 @@ def take_over(run: RunDirectory, used: Path, *, newer_are_damaged: bool) -> None
     try:
         if newer_are_damaged:
             set_aside(run.last, used)
-        elif run.last.exists() and not used.samefile(run.last):
+        elif (there := existing(run.last)) and not used.samefile(there[0]):
+            forget(path for path in there[1:] if not used.samefile(path))  # first: last.ckpt must not precede any
             with used.open("rb") as source, atomic.replacing(run.last) as file:
                 shutil.copyfileobj(source, file)
-            forget_all_but(run.last)
+            forget(path for path in there if path != run.last)
     except OSError as error:
         raise atomic.write_error(run.checkpoints, error) from error
 
@@ -109,12 +87,11 @@ def set_aside(last: Path, used: Path) -> None:
         rename(path, path.with_name(path.name + DAMAGED))
 
 
-def forget_all_but(last: Path) -> None:
-    """Delete those before `last`: it has been replaced by another checkpoint, which they don't precede.
+def forget(checkpoints: Iterable[Path]) -> None:
+    """Delete them.
 
     Raises:
         OSError: the file system refused.
     """
-    for path in existing(last):
-        if path != last:
-            remove(path)
+    for path in checkpoints:
+        remove(path)

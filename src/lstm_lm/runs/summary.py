@@ -132,6 +132,11 @@ class Summary(_Section):
     runtime: RuntimeSummary = Field(default_factory=RuntimeSummary)
     tuning: TuningSummary | None = None
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether training came to its end, or to one of its limits."""
+        return self.status in ("completed", "stopped")
+
     @classmethod
     def begin(cls, command: str, seed: int | None) -> Self:
         """The summary of a run that starts now, in this process, with everything but its results filled in."""

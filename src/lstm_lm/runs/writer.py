@@ -126,12 +126,17 @@ class RunWriter(NoWriter):
         self._events = EventFiles(run.tensorboard, self._events_failed) if tensorboard else None
         self._metrics = MetricsFile(run.metrics)
         self._made = [folder for folder in (run.checkpoints, run.tensorboard) if not folder.exists()]
-        run.create()
+        try:
+            run.create()
+        except BaseException:
+            self.leave()
+            raise
         self._files = {run.config.parent / name: text for name, text in record.items()}
         self._waiting: list[tuple[int, Mapping[str, float]]] = []
         self._notified: set[Path] = set()
         self._saved_step = resumed.step if resumed is not None and resumed.checkpoint is not None else None
         self.begun = False
+        self._has_ended = False
 
     def notify(self, line: str) -> None:
         """Tell a person; nothing that comes of it can end a run."""
@@ -252,6 +257,8 @@ class RunWriter(NoWriter):
         Raises:
             RunError: a file cannot be written.
         """
+        if self._has_ended:  # what goes wrong after that is no end of the run
+            return
         self.summary.status, self.summary.reason = status, reason
         if self._events is not None:
             self._events.close()
@@ -262,6 +269,7 @@ class RunWriter(NoWriter):
             if status == "failed" and self.run.is_empty():
                 self.summary.write(self.run.summary)
             self.leave()
+        self._has_ended = True
 
     def leave(self) -> None:
         """Of a run that was refused: take away the empty folders that were made for it."""

@@ -10,6 +10,8 @@ from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.errors import UserError
 from lstm_lm.training.origin import origin_file
 
+OF_THE_RUN = ("last", "best")
+"""Values of `ckpt_path` that mean what lies in the run's own directory, and no input."""
 Inputs = Mapping[str, str]
 """By what it is (`text train`, `init_from`, ...), the SHA-256 of its content, hex."""
 
@@ -33,7 +35,7 @@ class InputDigests:
         if isinstance(data, Mapping) and "name" in data:
             found |= self._texts(data)
         for key in ("init_from", "ckpt_path"):
-            if (name := config.get(key)) is not None:
+            if (name := config.get(key)) is not None and name not in OF_THE_RUN:
                 try:
                     with origin_file(str(name)).open("rb") as file:
                         found[key] = hashlib.file_digest(file, "sha256").hexdigest()

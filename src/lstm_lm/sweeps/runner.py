@@ -175,7 +175,7 @@ def _complete_summary(job: Job, stage: Stage) -> None:
         RunError: it cannot be written.
     """
     said = summary.read_if_whole(job.run.summary) or Summary.begin(stage.command, job.seed)
-    if said.status in ("completed", "stopped"):  # training itself was well: a later step was not
+    if said.ended_well:  # training itself was well: a later step was not
         return
     assert stage.status in ("failed", "skipped", "interrupted")
     said.status, said.reason = stage.status, stage.reason

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,6 @@ from lstm_lm.sweeps.records import Record
 from lstm_lm.sweeps.rows import Row
 from lstm_lm.training.identity import LIMITS, seconds
 
-GOOD = ("completed", "stopped")
-"""Of a run's summary."""
 FAILED = 1
 MOST_DIFFERENCES = 2
 KILLED = "its process has ended without a word: killed, perhaps for lack of memory"
@@ -47,7 +45,7 @@ class Outcome:
         outcome = partial(cls, record.number, record.label, directory)
         if record.status == "completed":
             run = summary.read_if_whole(RunDirectory(directory).summary)
-            well = run is not None and run.status in GOOD
+            well = run is not None and run.ended_well
             return outcome(run.status if run else record.status, 0 if well else FAILED, summary=run)
         if record.status == "running":
             return outcome("killed", FAILED, KILLED) if ended else outcome("unfinished", FAILED)
@@ -86,6 +84,15 @@ def outcomes(folder: Path, attempt: str, *, ended: bool) -> list[Outcome]:
         if record is not None and record.attempt == attempt:
             found.append(Outcome.of(record, directory, ended=ended))
     return found
+
+
+def well_done(job: Outcome) -> Outcome | None:
+    """`job`, about which this attempt has no word, as another command that works in the same folder has done it."""
+    record = records.read(job.directory) if job.directory.is_dir() else None
+    if record is None or record.status != "completed":
+        return None
+    done = Outcome.of(record, job.directory, ended=True)
+    return replace(done, number=job.number, label=job.label) if done.exit_status == 0 else None
 
 
 def exit_status(found: Sequence[Outcome]) -> int:

@@ -40,7 +40,7 @@ class Control(pl.Callback):
         self.best_is_trained = False
         """Whether best.ckpt has the weights as they are: this process has written it, and taken no step since."""
         self._saved_at = time.monotonic()
-        self._saved_step = -1
+        self._saved_step = -1 if plan.checkpoint is None else plan.checkpoint.step
         self._last_is_current = True  # whether the last attempt to save succeeded; the same in all processes
         self._at_step_boundary = False  # within a step, half summed gradients would be lost
 
@@ -60,7 +60,6 @@ class Control(pl.Callback):
         if fit.restarted_mid_epoch and windows.restarted_on_train_batch_end and windows.batch_progress.is_last_batch:
             fit.reset_restart_stage()
         if pl_module.validation_is_due:
-            self._writer.begin()  # it may write best.ckpt
             windows.val_loop.restarting = False
             trainer.validating = True
             windows.val_loop.run()
@@ -105,7 +104,7 @@ class Control(pl.Callback):
     def on_validation_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._stop_if_agreed()  # at once: last.ckpt was written when the validation began
+        self.stop_if_agreed()  # at once: last.ckpt was written when the validation began
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the best."""
@@ -131,9 +130,14 @@ class Control(pl.Callback):
     def on_test_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._stop_if_agreed()  # at once: last.ckpt was written when training ended
+        self.stop_if_agreed()  # at once: last.ckpt was written when training ended
 
-    def _stop_if_agreed(self) -> None:
+    def stop_if_agreed(self) -> None:
+        """Outside of training: where rank 0 has noted a signal, all stop.
+
+        Raises:
+            Interrupted: it has.
+        """
         if agreed := self._team.agree(self._signals.received or CONTINUE):
             raise Interrupted(agreed)
 
@@ -159,7 +163,8 @@ class Control(pl.Callback):
             UserError: the checkpoint is damaged.
         """
         if self.best is not None and not self.best_is_trained:
-            task.model.load_state_dict(model_weights(checkpoint_file.load(self._run.best)))
+            weights = self._team.share(lambda: model_weights(checkpoint_file.load(self._run.best)))
+            task.model.load_state_dict(weights)
             task.state.average.forget()
         else:
             task.state.average.keep()
@@ -179,6 +184,7 @@ class Control(pl.Callback):
             return self._save(trainer, self._run.best)
         if not self._last_is_current:
             return False
+        self._writer.begin()  # from here on, what is resumed is last.ckpt
         saved = True
         if self._team.rank == 0:
             try:
@@ -208,6 +214,7 @@ class RunCheckpointIO(CheckpointIO):
         """Whether the last one could be written. It is no error: with several processes all meet after the writing."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        self._writer.begin()  # of a run that is resumed, a validation may be the first that has something to save
         checkpoint[checkpoint_file.SECTION]["row"] = self._writer.open_row
         self.saved = self._writer.save(checkpoint, Path(path))
 

@@ -96,7 +96,6 @@ class LanguageModelTask(pl.LightningModule):
         """Whether the last validation cannot be compared with the one before it."""
         self.is_scoring = False
         """Whether a validation or test is under way."""
-        self._validation_was_due = False
 
     # Training
 

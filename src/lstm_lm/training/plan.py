@@ -145,7 +145,11 @@ def _read_best(run: RunDirectory, resumed: Checkpoint) -> tuple[Validation | Non
         untrusted.check_fields(best, run.best, whole=True)
     except UserError as error:
         return None, (f"{str(error).splitlines()[0]}; the next validation writes a new one",)
-    return Validation.from_plain(best[checkpoint_file.SECTION]["validation"]), ()
+    validation = Validation.from_plain(best[checkpoint_file.SECTION]["validation"])
+    if validation is not None and validation.step > resumed.step:
+        line = f"{run.best}: of step {validation.step}, which is taken again from step {resumed.step}"
+        return None, (f"{line}; the next validation writes a new one",)
+    return validation, ()
 
 
 def _belongs_to(run: RunDirectory, file: Path) -> bool:
@@ -159,7 +163,7 @@ def _lacks_gradients(run: RunDirectory, best: Mapping[str, Any]) -> bool:
     A finished run whose last.ckpt somebody has removed is none: nothing starts from scratch over it.
     """
     ended = summary.read_if_whole(run.summary)
-    finished = ended is not None and ended.status in ("completed", "stopped")
+    finished = ended is not None and ended.ended_well
     return not finished and bool(best[checkpoint_file.SECTION].get("within_a_step"))
 
 
@@ -211,7 +215,7 @@ def _nothing_left(config: Mapping[str, Any], run: RunDirectory, checkpoint: Chec
     A summary that is damaged says nothing: the run continues from its checkpoint, and writes a new one.
     """
     ended = summary.read_if_whole(run.summary)
-    if ended is None or ended.status not in ("completed", "stopped"):
+    if ended is None or not ended.ended_well:
         return None
     then, now, step = checkpoint.section["config"], config["trainer"], checkpoint.step
     same = all(then["trainer"].get(limit) == now.get(limit) for limit in identity.LIMITS if limit != "max_time")

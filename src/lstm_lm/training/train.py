@@ -129,7 +129,9 @@ def run_worker() -> None:
     with join(None) as team:
         sent = team.send(None)
         if sent:  # else there is nothing to do
-            _run(pickle.loads(sent), team, NoWriter(), None, time.time())
+            plan = pickle.loads(sent)
+            del sent  # all of a checkpoint may be in it
+            _run(plan, team, NoWriter(), None, time.time())
 
 
 def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, started_at: float) -> None:
@@ -138,7 +140,8 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
         if team.rank == 0:
             with runtime_settings(plan.config.runtime):
                 plan = with_free_cores(tune(plan, team, console, signals), team)
-            team.send(pickle.dumps(plan))
+            if team.size > 1:
+                team.send(pickle.dumps(plan))
         config = plan.config
         with (
             runtime_settings(config.runtime),
@@ -160,7 +163,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
             trainer = make_trainer(plan, parts, callbacks, RunCheckpointIO(writer, plan.checkpoint))
             results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)
             results.before()
-            signals.check()
+            control.stop_if_agreed()
             with memory_advice.instead_of_a_traceback(trainer, parts):
                 try:
                     fit(trainer, parts, plan)
@@ -168,7 +171,7 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
                     results.training(trainer)
                 validate_the_end(trainer, parts)
                 writer.begin()  # a run that is resumed at its end takes no step
-                signals.check()
+                control.stop_if_agreed()
                 hints = results.hints()
                 control.take_best(parts.task)
                 results.validation()

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +11,8 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
-SENDING_TAKES_LESS_THAN = timedelta(seconds=30)
-"""What one process sends waits at the other, whatever that is doing. To one that dies at that very moment gloo would go
-on sending for half an hour."""
+SECONDS_TO_PART = timedelta(seconds=30)
+"""For the word of rank 0 that it has ended: gloo waits until each of the others takes it, and one may be dying."""
 PATIENCE = timedelta(days=7)
 """Of the others while rank 0 reads text or tunes. Its end ends their waiting."""
 _WORDS_OF_A_LOSS = (
@@ -53,8 +53,18 @@ class Team:
         if self.size == 1:
             return value
         agreed = torch.tensor([value])
-        self._broadcast(agreed, SENDING_TAKES_LESS_THAN if self.rank == 0 else None)
+        self._broadcast(agreed, None)
         return int(agreed)
+
+    def share(self, load: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """What `load` gives in rank 0, on the CPU: the others need not see the disk that it reads."""
+        if self.size == 1:
+            return load()
+        written = io.BytesIO()
+        if self.rank == 0:
+            torch.save(load(), written)
+        shared = self.broadcast(written.getvalue() if self.rank == 0 else None)
+        return dict(torch.load(io.BytesIO(shared), map_location="cpu", weights_only=True))
 
     def gather(self, value: Any) -> list[Any]:
         """In rank 0 the values of all, by rank, on the CPU; elsewhere nothing. Tensors and plain values only."""
@@ -81,7 +91,7 @@ class Team:
         if self.size == 1:
             return data or b""
         length = torch.tensor([len(data or b"")])
-        self._broadcast(length, SENDING_TAKES_LESS_THAN if self.rank == 0 else PATIENCE)
+        self._broadcast(length, PATIENCE if self.rank or data else SECONDS_TO_PART)
         if not int(length):
             return b""
         content = torch.frombuffer(bytearray(data or int(length)), dtype=torch.uint8)
