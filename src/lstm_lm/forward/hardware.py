@@ -30,8 +30,14 @@ class Hardware(NamedTuple):
     precision: str
     """A key of TYPES."""
     precision_reason: str
-    label: str
-    """For people: `cpu (AMD EPYC, 2 threads)`."""
+    processes: int = 1
+    """As many compute together, each on a device of its own."""
+
+    @property
+    def label(self) -> str:
+        """For people, with the threads that are in force: `cpu (AMD EPYC, 2 threads)`."""
+        one = _label(self.device)
+        return one if self.processes == 1 else f"{self.processes} processes, each on {one}"
 
     @property
     def parameter_dtype(self) -> torch.dtype:
@@ -63,7 +69,7 @@ def resolve(trainer: Mapping[str, Any]) -> Hardware:
         precision, reason = native_precision(device)
     else:
         reason = f"asked for{drawback(precision, device)}"
-    return Hardware(device.type, device, precision, reason, _label(device))
+    return Hardware(device.type, device, precision, reason)
 
 
 def find_device(name: str, index: int = 0, *, key: str = "device") -> torch.device:

@@ -215,7 +215,7 @@ def workload_of(config: TrainConfig, precision: str) -> Workload:
 def _of_rank(machine: Hardware, team: Team) -> Hardware:
     if team.device is None:
         return machine
-    return machine._replace(device=team.device, label=f"{team.size} processes, each on {machine.label}")
+    return machine._replace(device=team.device, processes=team.size)
 
 
 def _check_number(then: int, team: Team, checkpoint: Path) -> None:
