@@ -5,8 +5,8 @@ from lstm_lm.printable import printable, shortened
 ERROR_FILE = "LSTM_LM_ERROR_FILE"
 """The environment variable that names a file: a command that fails says there, as JSON, with what error, and is silent.
 
-So whoever runs a row of a sweep or study tells what cannot run here from what is wrong (the exit status is the same for
-both), and what is wrong is said once.
+So whoever runs a row of a sweep or study tells what cannot run here from what is wrong, which exit statuses do not say,
+and what is wrong is said once.
 """
 LONGEST_LINE = 2000
 """Characters of a line of a message."""
