@@ -4,21 +4,27 @@ import json
 import os
 import shutil
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from torch import Tensor
 
 import lstm_lm
-from lstm_lm.errors import Interrupted
+from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.build import build
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.plan import Plan
 
 OF_THE_MACHINE = ("seconds", "step_ms", "tokens_per_second")
 """Parts of the names of what tells of the machine, not of the training."""
@@ -48,6 +54,8 @@ class Run:
     def go(self, moment: str = "never", at: int = 0) -> bool:
         """Train, from what is there on; at the `at`-th time that `moment` comes be killed. Whether that was."""
         resume = "never" if self.directory.is_empty() else "auto"
+        if self.config["trainer"]["devices"] > 1:
+            return self._go_in_processes(resume, kill=moment != "never")
         before = self.directory.path.with_name("before")
         with self._counting(moment, at, before):
             try:
@@ -58,6 +66,35 @@ class Run:
                 shutil.rmtree(self.directory.path)
                 before.rename(self.directory.path)
                 return True
+        return False
+
+    def _go_in_processes(self, resume: str, *, kill: bool) -> bool:
+        """The same with several processes, which are killed from outside as soon as training has begun."""
+        alone = self.config | {"trainer": self.config["trainer"] | {"devices": 1}}
+        with closing(build(Plan.new(TrainConfig.parse(alone)))) as parts:
+            self.first_weights = deepcopy(parts.model.state_dict())
+        before, ended = _changed(self.directory.summary), threading.Event()
+
+        def watch() -> None:
+            while _changed(self.directory.summary) == before and not ended.is_set():
+                time.sleep(1e-3)
+            for process in psutil.Process().children():
+                with suppress(psutil.Error):
+                    process.kill()
+
+        watcher = threading.Thread(target=watch)
+        if kill:
+            watcher.start()
+        try:
+            lstm_lm.train(self.config | {"resume": resume}, self.directory.path)
+        except RunError:
+            if not kill:
+                raise
+            return True
+        finally:
+            ended.set()
+            if kill:
+                watcher.join()
         return False
 
     @contextmanager
@@ -112,6 +149,10 @@ class Run:
     def checkpoint(self, name: str) -> dict[str, Any] | None:
         path = self.directory.checkpoints / f"{name}.ckpt"
         return checkpoint_file.load(path) if path.exists() else None
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _of_the_machine(name: str) -> bool:

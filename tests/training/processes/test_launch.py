@@ -43,6 +43,8 @@ def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_pa
     assert one.val is not None
     assert two.val is not None
     assert two.val.loss == pytest.approx(one.val.loss, abs=1e-5)
+    if unit == "line":  # nothing is carried from one to the next
+        return
     # each process's hidden state is in the checkpoint: together they are the one's
     (h_alone, _), *_ = last(tmp_path / "one")["lstm_lm"]["hidden"]
     saved = last(tmp_path / "two")["lstm_lm"]
