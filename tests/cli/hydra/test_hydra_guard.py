@@ -77,6 +77,7 @@ def test_processes_that_do_a_sweeps_jobs_are_guarded(it_ran: Path, monkeypatch: 
     """A launcher pickles the task; to unpickle it there is all that it takes."""
     for owner, name, _ in guard._GUARDED:
         monkeypatch.setattr(owner, name, getattr(owner, name))  # what is done to them ends with this test
+    monkeypatch.setenv("TERM", "dumb")  # which unpickling sets, for a process of its own
     pickle.loads(pickle.dumps(TrainTask([], ["lstm-lm", "train"])))
     with pytest.raises(UserError, match=r"made\._target_=evil\.f: not allowed"):
         make(OmegaConf.create({"made": {"_target_": "evil.f"}}))
