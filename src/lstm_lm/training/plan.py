@@ -93,7 +93,7 @@ class Plan:
             new = cls.new(config, run)
             return new if is_new else replace(new, resumed=Resumed(0))
         changed = _check_resumable(config, checkpoint)
-        if named is None and not checkpoint.passed_over:  # steps that are lost are taken again
+        if named is None and not checkpoint.passed_over:  # else the steps behind a damaged one are taken again
             reason = _why_complete(config, run, checkpoint)
             if reason is not None:
                 return Complete(reason)

@@ -30,7 +30,7 @@ class StopSignals:
         self.compilation: Compilation | None = None
         """torch.compile, which may take minutes and can be broken off."""
         self.saved = True
-        """Whether last.ckpt, or the lack of one, is all that there is to save."""
+        """Whether stopping at once would lose nothing: last.ckpt is of the last step, or no step has been taken."""
         self._training = False
         warning = requeue.warning_signal()
         self._signals = (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))

@@ -187,7 +187,10 @@ def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, star
 
 @contextmanager
 def _recording_the_end(writer: RunWriter, console: Console | None, *, resumable: bool) -> Iterator[None]:
-    """Whatever ends a run is in its summary; what ends it before its first step leaves everything as it was."""
+    """Whatever ends a run is in its summary. What ends it before it has begun leaves all as it was, but for a failure.
+
+    That is recorded in a directory that holds no other run.
+    """
     try:
         yield
     except BaseException as error:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
-SECONDS_TO_PART = timedelta(seconds=30)
+TIME_TO_PART = timedelta(seconds=30)
 """For the word of rank 0 that it has ended: gloo waits until each of the others takes it, and one may be dying."""
 PATIENCE = timedelta(days=7)
 """Of the others while rank 0 reads text or tunes. Its end ends their waiting."""
@@ -91,7 +91,7 @@ class Team:
         if self.size == 1:
             return data or b""
         length = torch.tensor([len(data or b"")])
-        self._broadcast(length, PATIENCE if self.rank or data else SECONDS_TO_PART)
+        self._broadcast(length, PATIENCE if self.rank else None if data else TIME_TO_PART)
         if not int(length):
             return b""
         content = torch.frombuffer(bytearray(data or int(length)), dtype=torch.uint8)
