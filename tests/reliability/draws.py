@@ -25,7 +25,7 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
     "model.tie_weights": (False, False, True),
     "forward": ("auto", "fused", "stepwise"),
     "precision": ("64-true", "32-true", "64-true", "bf16-mixed"),
-    "optimizer": ("sgd", "sgd with momentum", "adamw", "rmsprop"),
+    "optimizer": ("sgd", "sgd with momentum", "adamw", "rmsprop", "muon"),
     "scheduler": ("constant", "constant after a warm-up", "one_cycle", "cosine"),
     "averaging": ("none", "ema", "ema from step 4 on", "asgd", "asgd of two"),
     "trainer.accumulate_grad_batches": (1, 2, 3, 4, 64),
@@ -95,6 +95,17 @@ OPTIMIZERS = {
     "sgd": {"name": "sgd", "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "nesterov": False},
     "sgd with momentum": {"name": "sgd", "lr": 0.2, "momentum": 0.8, "weight_decay": 0.01, "nesterov": True},
     "adamw": {"name": "adamw", "lr": 0.01, "betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": 0.1},
+    "muon": {
+        "name": "muon",
+        "lr": 0.02,
+        "momentum": 0.9,
+        "iterations": 3,
+        "refresh": 2,
+        "blocks": 1,
+        "betas": [0.9, 0.95],
+        "eps": 1e-8,
+        "weight_decay": 0.1,
+    },
     "rmsprop": {"name": "rmsprop", "lr": 0.003, "alpha": 0.9, "eps": 1e-6, "momentum": 0.5, "weight_decay": 0.01},
 }
 SCHEDULERS = {

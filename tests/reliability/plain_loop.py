@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
+from plain_muon import PlainMuon
 from plain_text import Settings, Text, Window, amount, eval_windows, line_windows, stream_windows
 from torch import Tensor
 from torch.nn import functional as F
@@ -139,15 +140,21 @@ def factor(options: dict[str, Any], step: int, total: int) -> float:
     return 1.0 if options["name"] == "constant" else cosine(1.0, options["end"], (step - up) / max(1, last - up))
 
 
-def optimizer_of(options: dict[str, Any], weights: Sequence[Tensor]) -> torch.optim.Optimizer:
-    """torch.optim's own; matrices decay, biases do not."""
-    chosen = {name: value for name, value in options.items() if name not in ("name", "weight_decay")}
-    kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}[options["name"]]
+def optimizer_of(options: dict[str, Any], weights: Weights) -> Any:
+    """torch.optim's own; matrices decay, biases do not. Muon takes the matrices of the stack."""
+    kinds = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}
+    muon = options["name"] == "muon"
+    taken = [weight for name, weight in weights.items() if muon and name.startswith("stack.weight")]
+    rest = [weight for weight in dict.fromkeys(weights.values()) if all(weight is not one for one in taken)]
+    own = ("name", "weight_decay", *(("momentum", "iterations", "refresh", "blocks") if muon else ()))
     groups = [
-        {"params": [weight for weight in weights if (weight.ndim > 1) == matrix], "weight_decay": decay}
+        {"params": [weight for weight in rest if (weight.ndim > 1) == matrix], "weight_decay": decay}
         for matrix, decay in ((True, options["weight_decay"]), (False, 0.0))
     ]
-    return kind(groups, **chosen)
+    optimizer = kinds["adamw" if muon else options["name"]](
+        groups, **{name: value for name, value in options.items() if name not in own}
+    )
+    return PlainMuon(taken, optimizer, options) if muon else optimizer
 
 
 class Average:
@@ -228,7 +235,7 @@ def train(
         )
         if asked > 0
     )
-    optimizer, average = optimizer_of(settings.optimizer, parameters), Average(settings.averaging)
+    optimizer, average = optimizer_of(settings.optimizer, own), Average(settings.averaging)
     peak = settings.optimizer["lr"]
 
     def validate(*, in_training: bool = True) -> None:

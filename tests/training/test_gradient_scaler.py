@@ -122,23 +122,18 @@ def by_hand(parts: Parts, optimizer: torch.optim.Optimizer, accumulate: int) -> 
 
 @SCHEDULED_UNSTEPPED
 @pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop", "muon"])
 def test_steps_are_those_of_pytorchs_manual(small_config: Config, optimizer: str, accumulate: int) -> None:
     """Fused or not, clipped, with two steps that overflow: weights, norms and the scale."""
     config = TrainConfig.parse(small_config(*FEWEST, f"optimizer={optimizer}", "optimizer.lr=0.01"))
     reference, parts = build(Plan.new(config)), build(Plan.new(config))
-    options = config.optimizer.model_dump(exclude={"name"})
-    unfused = {
-        "adamw": torch.optim.AdamW,
-        "sgd": torch.optim.SGD,
-        "rmsprop": torch.optim.RMSprop,
-    }[optimizer](reference.model.parameters(), **options)
+    unfused = config.optimizer.make(config.optimizer.groups(reference.model), fused=False)
     scale, norms = by_hand(reference, unfused, accumulate)
 
     watching = Overflow(*OVERFLOWING)
     trainer = trainer_of(parts, watching, accumulate=accumulate)
     fit(trainer, parts)
-    assert trainer.optimizers[0].defaults.get("fused", False) is (optimizer != "rmsprop"), "PyTorch has no such RMSprop"
+    assert trainer.optimizers[0].defaults.get("fused", False) is (optimizer in ("adamw", "sgd"))
     assert scaler_of(trainer).get_scale() == scale == SCALE / 4
     torch.testing.assert_close(watching.norms[accumulate - 1 :: accumulate], norms, rtol=1e-5, atol=0)
     torch.testing.assert_close(watching.seen, norms, rtol=1e-5, atol=0)

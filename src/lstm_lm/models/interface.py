@@ -42,6 +42,8 @@ class LanguageModel(nn.Module, ABC):
     """The `objective=` that trains it: what is for language models (writing, evaluation) asks for this."""
     compilable: ClassVar[tuple[str, ...]] = ()
     """Names of submodules that torch.compile can each turn into one full graph."""
+    token_parts: ClassVar[tuple[str, ...]] = ("embedding", "head")
+    """Names of submodules whose weights have a row or column for each token."""
 
     hands_out_hidden: ClassVar[bool] = False
     """Whether there is a `forward_with_hidden`."""

@@ -99,20 +99,19 @@ def _check_optimizer(saved: Mapping[str, Any], optimizer: Optimizer, *, exact: b
     if not isinstance(state, dict) or not set(state) <= set(numbers):
         raise _Unlike("optimizer_states.state: of other parameters")
     for group, own in zip(groups, optimizer.param_groups, strict=True):
-        kept = _kept(type(optimizer), group, own)
         for number, parameter in zip(group["params"], own["params"], strict=True):
             if number in state:
-                _check_kept(state[number], kept, parameter, f"optimizer_states.state.{number}")
+                kept = _kept(type(optimizer), group, parameter)
+                _check_kept(state[number], kept, f"optimizer_states.state.{number}")
 
 
-def _kept(kind: type[Optimizer], group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """What it remembers of a parameter, with the options that were saved: tried with one of a single number."""
-    number = torch.nn.Parameter(torch.zeros(1))
-    number.grad = torch.zeros(1)
+def _kept(kind: type[Optimizer], group: Mapping[str, Any], parameter: Tensor) -> dict[str, Any]:
+    """What it remembers of a parameter, with the options that were saved: tried with shapes alone."""
+    number = torch.nn.Parameter(torch.empty_like(parameter, device="meta"))
+    number.grad = torch.empty_like(number)
     taken = inspect.signature(kind).parameters.keys() - {"params", "fused"}
-    options = {name: value for name, value in group.items() if name in taken}
     try:
-        trial = kind([number], **options, **({"fused": own["fused"]} if "fused" in own else {}))
+        trial = kind([number], **{name: value for name, value in group.items() if name in taken})
         trial.step()
     except (ValueError, TypeError, RuntimeError) as error:
         raise _Unlike(
@@ -121,14 +120,13 @@ def _kept(kind: type[Optimizer], group: Mapping[str, Any], own: Mapping[str, Any
     return dict(trial.state[number])
 
 
-def _check_kept(values: Any, kept: Mapping[str, Any], parameter: Tensor, where: str) -> None:
+def _check_kept(values: Any, kept: Mapping[str, Any], where: str) -> None:
     if not isinstance(values, dict) or set(values) != set(kept):
         raise _Unlike(f"{where}: is not what this optimizer keeps")
     for name, value in values.items():
         if isinstance(kept[name], Tensor):
-            shape = parameter.shape if kept[name].ndim else torch.Size()
-            if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != shape:
-                raise _Unlike(f"{where}.{name}: is not of its parameter's shape")
+            if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != kept[name].shape:
+                raise _Unlike(f"{where}.{name}: is not of the shape {list(kept[name].shape)}")
         else:
             _alike(value, kept[name], f"{where}.{name}")
 

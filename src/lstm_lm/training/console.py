@@ -59,6 +59,7 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     yield "text", f"{options.name}: {splits} tokens"
     yield "tokenizer", f"{config.top.tokenizer['name']}, vocabulary {data.tokenizer.vocabulary_size:,}"
     yield "model", f"{config.top.model['name']}, {parts.model.num_parameters():,} parameters"
+    yield "optimizer", config.optimizer.description(parts.model)
     many = "" if parts.team.size == 1 else f" x {parts.team.size} processes"
     windows = config.trainer["accumulate_grad_batches"]
     accumulated = "" if windows == 1 else f" x {windows} accumulated"

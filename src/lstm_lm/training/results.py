@@ -140,6 +140,7 @@ def describe(summary: Summary, plan: Plan, parts: Parts) -> None:
     summary.runtime.warnings = [
         *plan.warnings,
         *([config.threads_warning] if config.threads_warning else []),
+        *([config.optimizer.warning] if config.optimizer.warning else []),
         *memory_advice.warnings_before(parts),
         *_off_the_kernel(parts.model),
     ]

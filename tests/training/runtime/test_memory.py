@@ -126,7 +126,7 @@ def parameters(vocabulary: int, embedding: int, hidden: int) -> int:
     return vocabulary * embedding + 4 * hidden * (embedding + hidden + 2) + vocabulary * hidden + vocabulary
 
 
-@pytest.mark.parametrize(("optimizer", "numbers"), [("adamw", 4), ("rmsprop", 3), ("sgd", 2)])
+@pytest.mark.parametrize(("optimizer", "numbers"), [("adamw", 4), ("muon", 4), ("rmsprop", 3), ("sgd", 2)])
 @pytest.mark.parametrize("limit", ["usable_memory", "address_space_left"])
 def test_what_is_refused_is_what_exceeds_the_memory(
     limit: str,

@@ -65,6 +65,7 @@ class FFNLanguageModel(DirectLanguageModel):
     """A feed-forward language model; the state is int64 `[C - 1, B]`, the last tokens, the oldest first."""
 
     OptionsType = FFNOptions
+    token_parts = ("embedding", "head", "direct")
     compilable = ("embedding", "layers", "head")
 
     def __init__(self, options: FFNOptions, vocabulary_size: int) -> None:

@@ -66,5 +66,5 @@ def beside_parameters(optimizer: Optimizer) -> None:
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape and value.device != parameter.device:
+            if isinstance(value, Tensor) and value.ndim and value.device != parameter.device:
                 state[name] = value.to(parameter.device)

@@ -31,6 +31,15 @@ class OptimizerOptions(Options, ABC):
         """Whether a step that its fused kernel leaves out, for an overflow, leaves everything as it was."""
         return True
 
+    @property
+    def warning(self) -> str | None:
+        """What a person should know of these settings before the first step."""
+        return None
+
+    def description(self, model: nn.Module) -> str:  # noqa: ARG002
+        """Which of `model`'s parameters it moves how, in one line."""
+        return f"{self.name}, peak learning rate {self.lr:g}"
+
     def groups(self, model: nn.Module) -> Groups:
         """Each trained parameter of `model` in one group: matrices decay, biases and norms (one dimension) do not."""
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

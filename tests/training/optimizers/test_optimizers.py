@@ -115,7 +115,7 @@ def test_a_checkpoint_does_not_say_which_kernel_runs(name: str, saved: bool, own
         (section("adamw", betas=[0.9]), "optimizer.betas"),
         (section("sgd", momentum=1.0), "optimizer.momentum=1.0: must be less than 1"),
         (section("sgd", nesterov=True), "needs optimizer.momentum above 0"),
-        ({"name": "adam"}, "choose one of: adamw, rmsprop, sgd"),
+        ({"name": "adam"}, "choose one of: adamw, muon, rmsprop, sgd"),
     ],
 )
 def test_wrong_options_are_refused(values: dict[str, Any], message: str) -> None:
