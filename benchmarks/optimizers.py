@@ -1,0 +1,221 @@
+"""Loss against steps and seconds: AdamW, Muon (whole, by gates), SGD and RMSprop, each at its own best learning rate.
+
+    python benchmarks/optimizers.py [SETTING ...] [--text FILE] [--jobs 2] [--stage rates|seeds|lengths|times]
+
+Each run is a process of its own, `python train.py` on one thread, which shares its cores with `--jobs` - 1 others:
+losses do not depend on that. Everything is kept in `benchmarks/results/optimizers/SETTING.json` as it is found, and
+what is there is not run again. Stages, all of them if none is named:
+
+rates    one seed, the whole length: three learning rates, a factor of 2 apart, and the next beyond while the best is at
+         an edge: the same rule and start for all settings, whatever it costs
+seeds    two seeds more at the best rate
+lengths  Muon's runs of 1/2 and 3/4 of the length, each with a schedule of its own: when does it reach AdamW's loss?
+times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+from figures import record, save
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "benchmarks" / "results" / "optimizers"
+
+SHAKESPEARE = ("data=tinyshakespeare", "data.path={text}")
+ONE_LAYER = ("model.num_layers=1", "model.embedding_size=128", "model.hidden_size=256", "data.seq_len=64")
+TWO_LAYERS = ("model.num_layers=2", "model.embedding_size=128", "model.hidden_size=256", "data.seq_len=64")
+SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
+    "chars": ((*SHAKESPEARE, *ONE_LAYER), 2),
+    "chars_512": (("experiment=shakespeare_best", "data.path={text}", "averaging=none"), 3),
+    "bpe": (("experiment=shakespeare_bpe", "data.path={text}"), 8),
+    "words": (("experiment=shakespeare_word", "data.path={text}"), 6),
+    "gru": ((*SHAKESPEARE, "model=gru", *TWO_LAYERS), 2),
+    "python_docs": (("data=python_docs", *ONE_LAYER), 4),
+    "python_source": (("data=text", "data.path={stdlib}/asyncio/*.py", "data.validation_fraction=0.1", *ONE_LAYER), 3),
+}
+"""What is trained, and for how many epochs."""
+GATES = {"gru": 3}
+SAME = "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1"
+OPTIMIZERS: dict[str, tuple[str, float]] = {
+    "adamw": ("optimizer=adamw optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1", 1e-2),
+    "muon": ("optimizer=muon optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1", 1e-2),
+    "muon by gates": (
+        "optimizer=muon optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1 optimizer.blocks={gates}",
+        1e-2,
+    ),
+    "sgd": ("optimizer=sgd trainer.gradient_clip_val=0.25", 8.0),
+    "rmsprop": ("optimizer=rmsprop optimizer.alpha=0.95", 4e-3),
+}
+"""How each is asked for, and the middle one of its first three rates."""
+MOST_RATES = 6
+SEEDS = (1, 2, 3)
+LENGTHS = (0.5, 0.75)
+AS_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+ROUNDS, TIMED_STEPS = 5, 60
+
+Run = dict[str, Any]
+SAVING = Lock()
+
+
+class Setting:
+    """One row of SETTINGS, and what has been found of it."""
+
+    def __init__(self, name: str, text: Path, out: Path) -> None:
+        self.name, self.path = name, out / f"{name}.json"
+        self.overrides = [each.format(text=text, stdlib=Path(os.__file__).parent) for each in SETTINGS[name][0]]
+        self.epochs = SETTINGS[name][1]
+        found = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        self.runs: list[Run] = found.get("runs", [])
+        self.times: dict[str, Any] = found.get("times", {})
+
+    def save(self) -> None:
+        typed = {"setting": self.name, "overrides": SETTINGS[self.name][0], "epochs": self.epochs}
+        kept = sorted(self.runs, key=lambda run: (run["optimizer"], run["length"], run["lr"], run["seed"]))
+        save(record("optimizers", torch.device("cpu"), typed, {"runs": kept, "times": self.times}), self.path)
+
+    def found(self, optimizer: str, lr: float, seed: int, length: float) -> Run | None:
+        key = {"optimizer": optimizer, "lr": lr, "seed": seed, "length": length}
+        return next((run for run in self.runs if key.items() <= run.items()), None)
+
+    def best_rate(self, optimizer: str) -> float | None:
+        """That of the least loss, of those that were tried with the first seed; a run that diverged has none."""
+        tried = [run for run in self.runs if run["optimizer"] == optimizer and run["length"] == 1 and run["seed"] == 1]
+        return min(tried, key=lambda run: run["loss"])["lr"] if tried else None
+
+    def options(self, optimizer: str, lr: float) -> list[str]:
+        options = OPTIMIZERS[optimizer][0].format(gates=GATES.get(self.name, 4))
+        return [*self.overrides, *options.split(), f"optimizer.lr={lr:g}"]
+
+    def train(self, optimizer: str, lr: float, seed: int, length: float = 1) -> None:
+        """One run on one thread, if it has not been made."""
+        if self.found(optimizer, lr, seed, length) is not None:
+            return
+        epochs = self.epochs * length
+        limit = [f"trainer.max_epochs={math.ceil(epochs)}"]
+        if epochs != int(epochs):
+            limit.append(f"trainer.max_steps={round(self.steps_per_epoch() * epochs)}")
+        every = "trainer.val_check_interval=0.5"
+        values = trained([*self.options(optimizer, lr), f"seed={seed}", *limit, every, "runtime.threads=1"], {})
+        with SAVING:
+            self.runs.append({"optimizer": optimizer, "lr": lr, "seed": seed, "length": length, **values})
+            self.save()
+        print(
+            f"{self.name:14} {optimizer:14} lr {lr:<7g} seed {seed} length {length:<4g} {values['loss']:.4f}",
+            flush=True,
+        )
+
+    def steps_per_epoch(self) -> float:
+        whole = next(run for run in self.runs if run["length"] == 1 and run["loss"] < math.inf)
+        return float(whole["steps"] / self.epochs)
+
+    def search(self, optimizer: str) -> None:
+        """The least loss has a worse one on each side, or as many rates as may be were tried."""
+        middle = OPTIMIZERS[optimizer][1]
+        rates = [middle / 2, middle, middle * 2]
+        for lr in rates:
+            self.train(optimizer, lr, SEEDS[0])
+        while len(rates) < MOST_RATES and (best := self.best_rate(optimizer)) in (rates[0], rates[-1]):
+            rates = [rates[0] / 2, *rates] if best == rates[0] else [*rates, rates[-1] * 2]
+            self.train(optimizer, rates[0] if best == rates[1] else rates[-1], SEEDS[0])
+
+    def time(self, kind: str, environment: dict[str, str]) -> None:
+        """Milliseconds a step: whole processes in turn."""
+        names = ("adamw", "muon")
+        rounds: dict[str, list[float]] = {name: [] for name in names}
+        few = [f"trainer.max_steps={TIMED_STEPS}", "trainer.limit_val_batches=1", "trainer.log_every_n_steps=20"]
+        for _ in range(ROUNDS):
+            for name in names:
+                values = trained([*self.options(name, 1e-3), "seed=1", *few], environment)
+                rounds[name].append(values["step_ms"])
+        self.times[kind] = {"threads": values["threads"], "precision": values["precision"], **rounds}
+        self.save()
+        print(f"{self.name:14} {kind}: {rounds}", flush=True)
+
+
+def trained(overrides: Iterable[str], environment: dict[str, str]) -> Run:
+    """What a run of `python train.py` leaves; a run that diverges has an infinite loss."""
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = ("callbacks.samples.length=0", "logger=csv", "hydra.run.dir=run")
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *overrides, *quiet],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 1 and "finite" in done.stderr:
+            return {"loss": math.inf, "steps": 0, "curve": [], "step_ms": math.nan, "threads": 1, "precision": ""}
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(overrides)}\n{done.stderr}")
+        summary = json.loads((Path(folder) / "run" / "summary.json").read_text(encoding="utf-8"))
+        head, *rows = (Path(folder) / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    columns = {name: at for at, name in enumerate(head.split(","))}
+    cells = [row.split(",") for row in rows]
+    curve = [
+        [int(row[columns["step"]]), round(float(row[columns["val/loss"]]), 4)]
+        for row in cells
+        if row[columns["val/loss"]]
+    ]
+    return {
+        "loss": round(summary["val"]["loss"], 4),
+        "steps": summary["train"]["steps"],
+        "curve": curve,
+        "step_ms": summary["train"]["step_ms"],
+        "threads": summary["runtime"]["settings"]["threads"],
+        "precision": summary["runtime"]["precision"],
+    }
+
+
+def seeds(setting: Setting, optimizer: str) -> None:
+    rate = setting.best_rate(optimizer)
+    assert rate is not None
+    for seed in SEEDS[1:]:
+        setting.train(optimizer, rate, seed)
+
+
+def lengths(setting: Setting, _: str) -> None:
+    rate = setting.best_rate("muon")
+    assert rate is not None
+    for length in LENGTHS:
+        for seed in SEEDS:
+            setting.train("muon", rate, seed, length)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("settings", nargs="*", default=list(SETTINGS), metavar="SETTING")
+    parser.add_argument("--text", type=Path, required=True, help="tiny Shakespeare")
+    parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(OPTIMIZERS))
+    parser.add_argument("--stage", nargs="+", default=["rates", "seeds", "lengths", "times"])
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--out", type=Path, default=KEPT)
+    arguments = parser.parse_args()
+    made = [Setting(name, arguments.text.resolve(), arguments.out) for name in arguments.settings]
+    todo = {"rates": Setting.search, "seeds": seeds, "lengths": lengths}
+    for stage in arguments.stage:
+        if stage == "times":
+            for setting in made:
+                setting.time("as it is", {})
+                setting.time("as AVX2", AS_AVX2)
+            continue
+        names = ["muon"] if stage == "lengths" else arguments.optimizers
+        pairs = [(one, name) for name in names for one in made]
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            for _ in pool.map(todo[stage], *zip(*pairs, strict=True)):
+                pass
+
+
+if __name__ == "__main__":
+    main()
