@@ -1,0 +1,197 @@
+"""`docs/optimizers.md` and its picture, made from `benchmarks/results/optimizers/`.
+
+python benchmarks/optimizers_page.py
+"""
+
+import json
+import math
+import statistics
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from optimizers import KEPT, OPTIMIZERS, SETTINGS
+from page_parts import table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "optimizers.md"
+PICTURE = ROOT / "docs" / "images" / "optimizers.png"
+COLORS = {"adamw": "#4878a8", "muon": "#c0392b", "muon by gates": "#e0a458", "sgd": "#8a8a8a", "rmsprop": "#3a8f5a"}
+WORDS = {
+    "chars": "characters, LSTM 1 x 256, tiny Shakespeare",
+    "chars_512": "the same, 2 x 512, with the dropouts of shakespeare_best",
+    "bpe": "byte pairs, LSTM 2 x 256, tiny Shakespeare",
+    "words": "words, LSTM 2 x 256, tiny Shakespeare",
+    "gru": "characters, GRU 2 x 256, tiny Shakespeare",
+    "python_docs": "characters, LSTM 1 x 256, Python's language reference",
+    "python_source": "characters, LSTM 1 x 256, Python's own asyncio, source code",
+}
+KINDS = ("as it is", "as AVX2")
+
+INTRODUCTION = """# Optimizers
+
+`optimizer=muon` needs fewer steps than AdamW to the same loss: {steps} times fewer in the median of these settings,
+which is {seconds} times fewer seconds on this machine and {avx2} times on one without 16-bit products.{default} It
+makes the singular values of each step alike, for the matrices between embedding and output projection; all else takes
+AdamW's steps ([the file](../src/lstm_lm/training/optimizers/muon.py), [why so](decisions/0033-muon.md)).
+
+![Validation loss over optimizer steps, a panel a setting](images/optimizers.png)
+
+Each optimizer has a learning rate of its own in each setting, found by the same rule with one seed: three rates, a
+factor of 2 apart, and the next beyond while the best is at an edge. The losses are then of {seeds} seeds: the median,
+lowest and highest, at the end of one cycle, nats per token of the validation split. *Fewer steps* says how many times
+as many AdamW takes to its own final loss as Muon does with a schedule of that length, interpolated between runs of 1/2,
+3/4 and the whole length; *fewer seconds* divides that by how much longer a step takes, timed turn by turn. Where half
+the length suffices, or the whole does not, the bound is given.
+
+`python benchmarks/optimizers.py --text FILE`; {source}
+"""
+
+
+class Kept:
+    """What was found of one setting."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.figures: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        self.runs: list[dict[str, Any]] = self.figures["runs"]
+
+    def best_rate(self, optimizer: str) -> float | None:
+        tried = [run for run in self.runs if run["optimizer"] == optimizer and (run["length"], run["seed"]) == (1, 1)]
+        return min(tried, key=lambda run: run["loss"])["lr"] if tried else None
+
+    def of(self, optimizer: str, length: float = 1) -> list[dict[str, Any]]:
+        """All seeds at the best rate."""
+        rate = self.best_rate(optimizer)
+        return [run for run in self.runs if (run["optimizer"], run["lr"], run["length"]) == (optimizer, rate, length)]
+
+    def loss(self, optimizer: str, length: float = 1) -> float:
+        return float(statistics.median(run["loss"] for run in self.of(optimizer, length)))
+
+    def steps_ratio(self) -> tuple[str, float]:
+        """AdamW's steps over Muon's to AdamW's final loss; `>` or `<` where that is a bound."""
+        lengths = sorted(
+            {run["length"] for run in self.runs if run["optimizer"] == "muon" and self.of("muon", run["length"])}
+        )
+        return ratio_at(self.loss("adamw"), [(length, self.loss("muon", length)) for length in lengths])
+
+    def time_ratio(self, kind: str) -> float | None:
+        """Muon's time for a step over AdamW's: the median of the rounds."""
+        times = self.figures["times"].get(kind)
+        if times is None:
+            return None
+        return float(statistics.median(muon / adamw for muon, adamw in zip(times["muon"], times["adamw"], strict=True)))
+
+
+def ratio_at(goal: float, reached: list[tuple[float, float]]) -> tuple[str, float]:
+    """1 / the length at which the loss is `goal`, linear in the logarithm of length between the runs that there are."""
+    if reached[0][1] <= goal:
+        return ">", 1 / reached[0][0]
+    for (short, above), (long, below) in pairwise(reached):
+        if below <= goal:
+            share = (above - goal) / (above - below)
+            return "", 1 / math.exp(math.log(short) + share * (math.log(long) - math.log(short)))
+    return "<", 1 / reached[-1][0]
+
+
+def settings(folder: Path) -> list[Kept]:
+    return [Kept(name, folder) for name in SETTINGS if (folder / f"{name}.json").exists()]
+
+
+def page(folder: Path = KEPT) -> str:
+    """The whole page."""
+    kept = settings(folder)
+    compared = [one for one in kept if one.of("muon") and one.of("adamw")]
+    ratios = {one.name: one.steps_ratio() for one in compared}
+    figures = kept[0].figures
+    machine, versions = figures["machine"], figures["versions"]
+
+    def median(kind: str | None) -> str:
+        found = [ratios[one.name][1] / (1 if kind is None else (one.time_ratio(kind) or math.nan)) for one in compared]
+        return f"{statistics.median(found):.2f}"
+
+    introduction = INTRODUCTION.format(
+        steps=median(None),
+        seconds=median(KINDS[0]),
+        avx2=median(KINDS[1]),
+        default=" So it is the default." if DEFAULT else "",
+        seeds=max(len(one.of("muon")) for one in compared),
+        source=f"{machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, torch {versions['torch']}; "
+        f"{figures['date']}, commit {(figures['git_commit'] or 'unknown')[:8]}.",
+    )
+    first = table(
+        [
+            *("setting", "steps", "AdamW: rate, loss", "Muon: rate, loss", "fewer steps"),
+            *map("fewer seconds, {}".format, KINDS),
+        ],
+        [_compared(one, ratios[one.name]) for one in compared],
+    )
+    second = table(
+        ["setting", *(name for name in OPTIMIZERS if name not in ("adamw", "muon"))],
+        [
+            [WORDS[one.name], *(_loss(one, name) for name in OPTIMIZERS if name not in ("adamw", "muon"))]
+            for one in kept
+        ],
+    )
+    return f"{introduction}\n{first}\nThe other optimizers, at the same lengths (rate, loss):\n\n{second}"
+
+
+DEFAULT = True
+"""Whether conf/train.yaml takes muon; tests/test_optimizers_page.py looks."""
+
+
+def _compared(one: Kept, ratio: tuple[str, float]) -> list[str]:
+    bound, steps = ratio
+    seconds = [
+        "-" if (time := one.time_ratio(kind)) is None else f"{bound} {steps / time:.2f}".strip() for kind in KINDS
+    ]
+    many = f"{max(run['steps'] for run in one.of('adamw')):,}"
+    return [WORDS[one.name], many, _loss(one, "adamw"), _loss(one, "muon"), f"{bound} {steps:.2f}".strip(), *seconds]
+
+
+def _loss(one: Kept, optimizer: str) -> str:
+    runs = one.of(optimizer)
+    if not runs:
+        return "-"
+    losses = [run["loss"] for run in runs]
+    spread = f" ({min(losses):.3f}-{max(losses):.3f})" if len(losses) > 1 else ""
+    return f"{runs[0]['lr']:g}, {statistics.median(losses):.3f}{spread}"
+
+
+def draw(folder: Path = KEPT) -> Figure:
+    """A panel a setting: each optimizer's run of the first seed at its best rate."""
+    kept = settings(folder)
+    columns = min(4, len(kept))
+    rows = math.ceil(len(kept) / columns)
+    figure = Figure(figsize=(3.1 * columns, 2.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes, one in zip(panels, kept, strict=False):
+        ends = []
+        for name, color in COLORS.items():
+            for run in one.of(name)[:1]:
+                axes.plot(
+                    *zip(*run["curve"], strict=True), color=color, label=name, marker="o", markersize=2.5, linewidth=1.4
+                )
+                ends.append(run["curve"][-1][1])
+        axes.set_title(one.name, fontsize=9, loc="left")
+        axes.set_ylim(min(ends) - 0.05, min(ends) + 0.8)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(kept) :]:
+        axes.set_visible(False)
+    panels[0].set_ylabel("validation loss, nats per token", fontsize=8)
+    panels[0].set_xlabel("optimizer step", fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    return figure
+
+
+def main() -> None:
+    draw().savefig(PICTURE, dpi=110, facecolor="white", metadata={"Software": None})
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
