@@ -156,16 +156,21 @@ class Muon(torch.optim.AdamW):
         x = x.to(torch.promote_types(x.dtype, torch.float32)).view(group["blocks"], -1, x.shape[1])
         wide = x.shape[1] < x.shape[2]
         x = x.mT if wide else x
-        x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+        norm = _norm(x)
         if "root" not in state or (int(state["step"]) + number) % group["refresh"] == 0:
-            state["root"] = inverse_root(x.mT @ x, group["iterations"])
+            state["root"] = inverse_root(x.mT @ x / norm.square(), group["iterations"])
         state["step"] += 1
-        step = x @ state["root"]
-        longest = LONGEST * step.shape[2] ** 0.5
-        step *= (longest / step.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)).clamp(max=1)
-        step = (step.mT if wide else step).flatten(0, 1).to(matrix.dtype)
-        matrix.mul_(1 - group["lr"] * group["weight_decay"])
-        matrix.add_(step, alpha=-group["lr"] * RMS * max(x.shape[1:]) ** 0.5)
+        step = x @ (state["root"] / norm)
+        shorter = (LONGEST * step.shape[2] ** 0.5 / _norm(step)).clamp(max=1).to(matrix.dtype)
+        step = (step.mT if wide else step).to(matrix.dtype)
+        rate = group["lr"]
+        matrix.mul_(1 - rate * group["weight_decay"])
+        matrix.view(step.shape).addcmul_(step, shorter, value=-rate * RMS * max(x.shape[1:]) ** 0.5)
+
+
+def _norm(x: Tensor) -> Tensor:
+    """Frobenius norms of `x` `[K, M, N]`: `[K, 1, 1]`, never 0."""
+    return x.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
 
 
 def inverse_root(gram: Tensor, iterations: int) -> Tensor:
