@@ -1,6 +1,6 @@
 """Loss against steps and seconds: AdamW, Muon (whole, by gates), SGD and RMSprop, each at its own best learning rate.
 
-    python benchmarks/optimizers.py [SETTING ...] [--text FILE] [--jobs 2] [--stage rates|seeds|lengths|times]
+    python benchmarks/optimizers.py [SETTING ...] --text FILE [--jobs 2] [--stage rates seeds lengths times costs]
 
 Each run is a process of its own, `python train.py` on one thread, which shares its cores with `--jobs` - 1 others:
 losses do not depend on that. Everything is kept in `benchmarks/results/optimizers/SETTING.json` as it is found, and
@@ -11,6 +11,7 @@ rates    one seed, the whole length: three learning rates, a factor of 2 apart, 
 seeds    two seeds more at the best rate
 lengths  Muon's runs of 1/2 and 3/4 of the length, each with a schedule of its own: when does it reach AdamW's loss?
 times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine
+costs    the same of two shapes, kept in costs.json: the part of a step that is Muon's
 """
 
 import argparse
@@ -27,7 +28,7 @@ from threading import Lock
 from typing import Any
 
 import torch
-from figures import record, save
+from figures import record, save, spread
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "optimizers"
@@ -62,7 +63,13 @@ MOST_RATES = 6
 SEEDS = (1, 2, 3)
 LENGTHS = (0.5, 0.75)
 AS_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+KINDS: dict[str, dict[str, str]] = {"as it is": {}, "as AVX2": AS_AVX2}
 ROUNDS, TIMED_STEPS = 5, 60
+COSTS = {
+    "default": (),
+    "L=2 H=512 B=64 T=100": ("model.hidden_size=512", "data.batch_size=64", "data.seq_len=100"),
+}
+"""Shapes, on the default text."""
 
 Run = dict[str, Any]
 SAVING = Lock()
@@ -129,18 +136,35 @@ class Setting:
             rates = [rates[0] / 2, *rates] if best == rates[0] else [*rates, rates[-1] * 2]
             self.train(optimizer, rates[0] if best == rates[1] else rates[-1], SEEDS[0])
 
-    def time(self, kind: str, environment: dict[str, str]) -> None:
-        """Milliseconds a step: whole processes in turn."""
-        names = ("adamw", "muon")
-        rounds: dict[str, list[float]] = {name: [] for name in names}
-        few = [f"trainer.max_steps={TIMED_STEPS}", "trainer.limit_val_batches=1", "trainer.log_every_n_steps=20"]
-        for _ in range(ROUNDS):
-            for name in names:
-                values = trained([*self.options(name, 1e-3), "seed=1", *few], environment)
-                rounds[name].append(values["step_ms"])
-        self.times[kind] = {"threads": values["threads"], "precision": values["precision"], **rounds}
-        self.save()
-        print(f"{self.name:14} {kind}: {rounds}", flush=True)
+    def time(self) -> None:
+        for kind, environment in KINDS.items():
+            self.times[kind] = step_times({name: self.options(name, 1e-3) for name in ("adamw", "muon")}, environment)
+            self.save()
+            print(f"{self.name:14} {kind}: {self.times[kind]}", flush=True)
+
+
+def step_times(contenders: dict[str, list[str]], environment: dict[str, str]) -> dict[str, Any]:
+    """Milliseconds a step, a median of each process; the processes in turn."""
+    rounds: dict[str, list[float]] = {name: [] for name in contenders}
+    few = [f"trainer.max_steps={TIMED_STEPS}", "trainer.limit_val_batches=1", "trainer.log_every_n_steps=20"]
+    for _ in range(ROUNDS):
+        for name, overrides in contenders.items():
+            values = trained([*overrides, *few], environment)
+            rounds[name].append(round(values["step_ms"], 2))
+    return {"threads": values["threads"], "precision": values["precision"], **rounds}
+
+
+def costs(out: Path) -> None:
+    """What Muon adds to a step, as a share of the whole step."""
+    shapes: dict[str, Any] = {}
+    for name, overrides in COSTS.items():
+        for kind, environment in KINDS.items():
+            times = step_times({each: [*overrides, f"optimizer={each}"] for each in ("adamw", "muon")}, environment)
+            shares = [1 - adamw / muon for adamw, muon in zip(times["adamw"], times["muon"], strict=True)]
+            shapes.setdefault(name, {})[kind] = {**times, "share": spread(shares)}
+            print(f"{name:22} {kind}: {shapes[name][kind]}", flush=True)
+    settings = {"rounds": ROUNDS, "steps": TIMED_STEPS, "shapes": COSTS}
+    save(record("optimizers", torch.device("cpu"), settings, {"shapes": shapes}), out / "costs.json")
 
 
 def trained(overrides: Iterable[str], environment: dict[str, str]) -> Run:
@@ -198,7 +222,7 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", default=list(SETTINGS), metavar="SETTING")
     parser.add_argument("--text", type=Path, required=True, help="tiny Shakespeare")
     parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(OPTIMIZERS))
-    parser.add_argument("--stage", nargs="+", default=["rates", "seeds", "lengths", "times"])
+    parser.add_argument("--stage", nargs="+", default=["rates", "seeds", "lengths", "times", "costs"])
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--out", type=Path, default=KEPT)
     arguments = parser.parse_args()
@@ -207,8 +231,10 @@ def main() -> None:
     for stage in arguments.stage:
         if stage == "times":
             for setting in made:
-                setting.time("as it is", {})
-                setting.time("as AVX2", AS_AVX2)
+                setting.time()
+            continue
+        if stage == "costs":
+            costs(arguments.out)
             continue
         names = ["muon"] if stage == "lengths" else arguments.optimizers
         pairs = [(one, name) for name in names for one in made]

@@ -170,7 +170,8 @@ class Muon(torch.optim.AdamW):
 
 def _norm(x: Tensor) -> Tensor:
     """Frobenius norms of `x` `[K, M, N]`: `[K, 1, 1]`, never 0."""
-    return x.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+    return norm.clamp(min=SMALLEST_NORM)
 
 
 def inverse_root(gram: Tensor, iterations: int) -> Tensor:
