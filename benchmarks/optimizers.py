@@ -64,7 +64,7 @@ SEEDS = (1, 2, 3)
 LENGTHS = (0.5, 0.75)
 AS_AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 KINDS: dict[str, dict[str, str]] = {"as it is": {}, "as AVX2": AS_AVX2}
-ROUNDS, TIMED_STEPS = 5, 60
+ROUNDS, TIMED_STEPS = 3, 40
 COSTS = {
     "default": (),
     "L=2 H=512 B=64 T=100": ("model.hidden_size=512", "data.batch_size=64", "data.seq_len=100"),

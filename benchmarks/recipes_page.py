@@ -12,6 +12,8 @@ from page_parts import table
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "recipes"
+KEPT_AVX2 = KEPT.with_name("recipes-avx2")
+"""The same, restricted to AVX2 (`docs/benchmarks.md` says how): no products of 16 bits, as on most laptops."""
 PAGE = ROOT / "docs" / "recipes.md"
 
 INTRODUCTION = """# Recipes
@@ -19,7 +21,8 @@ INTRODUCTION = """# Recipes
 A recipe is one YAML file, taken with `experiment=NAME`: [conf/experiment/](../conf/experiment). Each row below is a
 run of the command that stands above it, with its own seed, in a fresh process, by `python benchmarks/recipes.py NAME`,
 which keeps the run's `summary.json` in `benchmarks/results/recipes/`. `seconds` are those of the whole process, from
-its start to its last line, on so many threads; losses are nats per token of the validation split, of the best
+its start to its last line, on so many threads of the processor as it is, or restricted to AVX2, without products of 16
+bits, like most laptops' ([how](benchmarks.md)); losses are nats per token of the validation split, of the best
 checkpoint. Losses and perplexities of different tokenizers do not compare; bits per byte do. What was tried, failures
 included: [decision 22](decisions/0022-recipes.md).
 
@@ -50,7 +53,10 @@ RECIPES = {
     "the row says.",
 }
 
-COLUMNS = ["seed", "parameters", "steps", "val loss", "perplexity", "bits per byte", "threads", "seconds", "dynamic"]
+COLUMNS = [
+    *("seed", "processor", "parameters", "steps", "val loss", "perplexity", "bits per byte", "threads", "seconds"),
+    "dynamic",
+]
 
 
 def page() -> str:
@@ -69,9 +75,9 @@ def _recipe(name: str, words: str) -> str:
         f"`{first['summary']['command']}`; {machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, "
         f"torch {versions['torch']}; {first['date']}, commit {(first['git_commit'] or 'unknown')[:8]}."
     )
-    rows = [_row(run) for run in runs]
-    told = table(COLUMNS, rows)
-    return f"{head}{source}\n\n{told}{_spread(runs)}{_shares(runs)}"
+    narrow = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(KEPT_AVX2.glob(f"{name}-*.json"))]
+    rows = [_row(run, "as it is") for run in runs] + [_row(run, "AVX2") for run in narrow]
+    return f"{head}{source}\n\n{table(COLUMNS, rows)}{_spread(runs)}{_shares(runs)}"
 
 
 def _shares(runs: list[dict[str, Any]]) -> str:
@@ -83,11 +89,12 @@ def _shares(runs: list[dict[str, Any]]) -> str:
     return f"\nShares: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}.\n"
 
 
-def _row(run: dict[str, Any]) -> list[str]:
+def _row(run: dict[str, Any], processor: str) -> list[str]:
     summary = run["summary"]
     val = summary["val"]
     return [
         str(summary["seed"]),
+        processor,
         f"{summary['model']['parameters']:,}",
         f"{summary['train']['steps']:,}",
         f"{val['loss']:.4f}",
