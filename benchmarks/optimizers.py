@@ -38,10 +38,10 @@ ONE_LAYER = ("model.num_layers=1", "model.embedding_size=128", "model.hidden_siz
 TWO_LAYERS = ("model.num_layers=2", "model.embedding_size=128", "model.hidden_size=256", "data.seq_len=64")
 SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
     "chars": ((*SHAKESPEARE, *ONE_LAYER), 2),
-    "chars_512": (("experiment=shakespeare_best", "data.path={text}", "averaging=none"), 3),
-    "bpe": (("experiment=shakespeare_bpe", "data.path={text}"), 8),
-    "words": (("experiment=shakespeare_word", "data.path={text}"), 6),
-    "gru": ((*SHAKESPEARE, "model=gru", *TWO_LAYERS), 2),
+    "chars_512": (("experiment=shakespeare_best", "data.path={text}", "averaging=none"), 2),
+    "bpe": (("experiment=shakespeare_bpe", "data.path={text}"), 5),
+    "words": (("experiment=shakespeare_word", "data.path={text}"), 3),
+    "gru": ((*SHAKESPEARE, "model=gru", *TWO_LAYERS), 1),
     "python_docs": (("data=python_docs", *ONE_LAYER), 4),
     "python_source": (("data=text", "data.path={stdlib}/asyncio/*.py", "data.validation_fraction=0.1", *ONE_LAYER), 3),
 }

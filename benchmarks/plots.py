@@ -47,6 +47,8 @@ def pictures(stem: str, figures: dict[str, Any]) -> Iterator[tuple[str, Figure]]
         yield stem, training(figures["shapes"])
     elif figures["benchmark"] == "timeline":
         yield "pipeline", pipeline(figures)
+    elif figures["benchmark"] == "wall_time":
+        yield stem, wall_time(figures)
 
 
 def grid(cells: list[dict[str, Any]], title: str) -> Figure:
@@ -182,6 +184,37 @@ def pipeline(figures: dict[str, Any]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1.0, 1.18), fontsize=9)
     return figure
+
+
+RACERS = {
+    "nanoGPT": ("nanoGPT, its settings for a CPU", OTHER),
+    "today": ("nn.LSTM and Adam in a plain loop", "#8a8a8a"),
+    "ours": ("lstm-lm, experiment=shakespeare_quick", COLORS["pipelined"]),
+}
+
+
+def wall_time(figures: dict[str, Any]) -> Figure:
+    """Validation loss over the seconds of a whole process: of each contender the round of middle length."""
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, (label, color) in RACERS.items():
+        rounds = sorted(figures["curves"][name], key=lambda points: float(points[-1][0]))
+        points = [point for point in rounds[len(rounds) // 2] if point[1] < HIGHEST_LOSS]
+        axes.plot(*zip(*points, strict=True), color=color, label=label, linewidth=1.8, marker="o", markersize=3)
+        seconds, loss = points[-1]
+        axes.annotate(
+            f"{loss:.2f} in {seconds:.0f} s", (seconds, loss), (4, 6), textcoords="offset points", color=color
+        )
+    axes.set_xlabel("seconds since the command was typed, 2 CPU cores")
+    axes.set_ylabel("validation loss, nats per character")
+    axes.set_xlim(left=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+HIGHEST_LOSS = 2.6
 
 
 def main() -> None:
