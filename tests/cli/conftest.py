@@ -21,7 +21,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
     yield folder
-    for name in ("fresh_dir", "job_dir", "program", "option_table"):
+    for name in ("fresh_dir", "job_dir"):
         OmegaConf.clear_resolver(name)
 
 

@@ -60,6 +60,11 @@ def test_nothing_heavy_is_imported_in_vain(calls: list[list[str]], looked_for: l
     assert out.endswith(f"{found}\n")
 
 
+@pytest.mark.parametrize("argv", [["-h"], ["data=text", "--help"], ["--hel"]], ids=" ".join)
+def test_help_is_answered_however_it_is_asked_for(argv: list[str], here: Here) -> None:
+    assert here("train", *argv) == here("train", "--help")
+
+
 def test_python_dash_m() -> None:
     said = subprocess.run(
         [sys.executable, "-m", "lstm_lm", "--help"],

@@ -62,10 +62,17 @@ def _without_verb(arguments: Sequence[str], program: Sequence[str]) -> int:
 
 def run_verb(verb: str, argv: Sequence[str], program: Sequence[str]) -> int:
     """Run one command; gives the exit status. `program` is what stands before `argv` when it is typed."""
-    entry = VERBS[verb]
-    return run_in_shell(
-        lambda: int(importlib.import_module(entry.module).run(list(argv), list(program))), answers=entry.answers
-    )
+    return run_in_shell(lambda: _run(verb, argv, program), answers=VERBS[verb].answers)
+
+
+def _run(verb: str, argv: Sequence[str], program: Sequence[str]) -> int:
+    if not {"-h", "--help"}.isdisjoint(argv):
+        from lstm_lm.cli.help import help_of
+
+        print(help_of(verb, program))
+        return 0
+    module = importlib.import_module(VERBS[verb].module)
+    return int(module.run(list(argv), list(program)))
 
 
 def run_script(verb: str) -> NoReturn:

@@ -142,7 +142,7 @@ class TrainTask:
         os.environ["TERM"] = "dumb"  # several live bars would overwrite each other
         self.__init__(argv, program)  # type: ignore[misc]
         self.attempt = attempt
-        resolvers.register(resolvers.FreshDirectories(), program)
+        resolvers.register(resolvers.FreshDirectories())
         guard_process()
 
 

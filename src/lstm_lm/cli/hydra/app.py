@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm import __version__
+from lstm_lm.cli.help import help_of
 from lstm_lm.cli.hydra import resolvers
 from lstm_lm.cli.hydra.conf import conf_dir, keys_of, top_level_names
 from lstm_lm.cli.hydra.errors import check_overrides, explain
@@ -51,7 +52,7 @@ def run_app(
         config_name: the configuration to compose, a file of `conf/`.
         task: is given the composed configuration, without Hydra's own section.
         argv: the command line without the program's name.
-        program: what was typed before `argv`, for the examples in --help.
+        program: what was typed before `argv`.
         no_multirun: what to say to -m; None: it works.
 
     Raises:
@@ -63,6 +64,9 @@ def run_app(
         return
     parser = flags_parser()
     args = parse_flags(parser, argv)
+    if args.help:
+        print(help_of(config_name, program))
+        return
     if args.config_name in set(top_level_names()) - {config_name}:
         raise UserError(
             f"--config-name={args.config_name}: is another command's; this one's is {config_name}\n"
@@ -95,7 +99,7 @@ def run_app(
             failure.append(stop)
 
     fresh = resolvers.FreshDirectories()
-    resolvers.register(fresh, program)
+    resolvers.register(fresh)
     hydra.version.setbase("1.3")
     # The other commands make no directory: what asks for one there comes from another's run, which they read.
     claimed = fresh.claiming() if config_name == "train" and not _shows(args) else contextlib.nullcontext()

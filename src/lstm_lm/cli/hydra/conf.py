@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from lstm_lm.errors import UserError
@@ -38,6 +36,9 @@ def conf_dir(package: Path = _PACKAGE) -> Path:
 @contextmanager
 def composing() -> Iterator[None]:
     """In this block Hydra composes from `conf/`, whatever it did before."""
+    from hydra import initialize_config_dir  # --help, which reads names of files, does without Hydra
+    from hydra.core.global_hydra import GlobalHydra
+
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         yield
@@ -81,7 +82,7 @@ def options_of(group: str) -> list[str]:
 def option_table(config_name: str) -> str:
     """One line a group: its name and its options, the one that it has by default in brackets."""
     defaults = defaults_of(config_name)
-    width = max(map(len, defaults))
+    width = max(map(len, defaults), default=0)
     lines = []
     for group, default in defaults.items():
         options = [f"[{option}]" if option == default else option for option in options_of(group)]

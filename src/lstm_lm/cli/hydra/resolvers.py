@@ -1,15 +1,14 @@
-"""The functions that the YAML files call: `fresh_dir` and `job_dir` name directories, the others serve --help."""
+"""The functions that the YAML files call: `fresh_dir` and `job_dir` name directories."""
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from lstm_lm.cli.hydra.conf import option_table
 from lstm_lm.runs.directory import claim
 from lstm_lm.sweeps.names import file_name
 
@@ -76,12 +75,10 @@ def readable_name(number: int, overrides: list[str]) -> str:
     return file_name([str(number), *overrides])
 
 
-def register(fresh: FreshDirectories, program: Sequence[str]) -> None:
-    """Make the functions known to OmegaConf; `fresh` and `program` belong to the command that runs."""
+def register(fresh: FreshDirectories) -> None:
+    """Make the functions known to OmegaConf; `fresh` belongs to the command that runs."""
     OmegaConf.register_new_resolver("fresh_dir", fresh, replace=True)
     OmegaConf.register_new_resolver("job_dir", _job_dir, replace=True)
-    OmegaConf.register_new_resolver("program", lambda: " ".join(program), replace=True)
-    OmegaConf.register_new_resolver("option_table", option_table, replace=True)
 
 
 def _job_dir(number: int, *, _root_: DictConfig) -> str:

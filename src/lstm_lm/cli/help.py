@@ -1,0 +1,106 @@
+"""What `VERB --help` says: its groups and options are names of files in `conf/`, so nothing is composed for it."""
+
+from collections.abc import Sequence
+
+from lstm_lm.cli.hydra.conf import option_table
+
+_TRAIN = """\
+usage: {program} [GROUP=OPTION ...] [KEY=VALUE ...] [-m]
+
+Train a language model on text: the Python language reference, or your own.
+
+Groups and their options ([...]: taken unless you say otherwise):
+{options}
+
+Every key of every option can be set: KEY=VALUE. All keys and their values: {program} --cfg job
+
+Examples:
+  {program}
+  {program} data=text data.path=my_novel.txt tokenizer=bpe
+  {program} model.hidden_size=512 model.num_layers=2 optimizer.lr=2e-3 trainer.max_epochs=10
+  {program} precision=16-mixed trainer.accelerator=gpu
+  {program} -m model.hidden_size=64,128 precision=32-true,bf16-mixed
+
+-m runs all combinations of comma-separated values. --hydra-help lists Hydra's other flags.
+"""
+
+_GENERATE = """\
+usage: {program} [KEY=VALUE ...] [GROUP=OPTION ...]
+
+Write text with a trained model: of the newest run below outputs/, or run=DIR, or ckpt_path=FILE.
+The text goes to standard output, everything else to standard error.
+
+Groups and their options ([...]: taken unless you say otherwise):
+{options}
+
+All keys with their values: {program} --cfg job
+
+Examples:
+  {program} prompt="To be, or not to be" temperature=0.8
+  {program} run=outputs/2026-01-31_12-00-00 max_new_tokens=1000 seed=1
+  {program} prompt_file=start.txt num_samples=4 top_p=0.9
+  {program} prompt="Name: " "stop=[;,.]" device=cpu precision=bf16-true forward=stepwise
+  {program} interactive=true
+"""
+
+_EVALUATE = """\
+usage: {program} [KEY=VALUE ...] [GROUP=OPTION ...]
+
+Score a trained model: of the newest run below outputs/, or run=DIR, or ckpt_path=FILE, on the text that it was
+trained with, or on another one (data=). Results go into the run's evaluation.json, with a picture beside it.
+
+Groups and their options ([...]: taken unless you say otherwise):
+{options}
+
+All keys with their values: {program} --cfg job
+
+Examples:
+  {program}
+  {program} run=outputs/2026-01-31_12-00-00 method=context
+  {program} method=dynamic device=cpu runtime.threads=2
+  {program} data=text data.path=other.txt data.unknown=skip
+  {program} method.splits=[validation] precision=bf16-mixed forward=stepwise
+"""
+
+_RUNS = """\
+usage: {program} [KEY=VALUE ...]
+
+List the runs below outputs/, finished and running, as a table, CSV or JSON; or say how their configurations
+differ; or draw their curves.
+
+Keys: runs_dir, runs; status, data, model, folder, match (which runs); sort, limit, format;
+diff; plot, metric, over, log, title. All of them, with their values: {program} --cfg job
+
+Examples:
+  {program} sort=loss limit=10
+  {program} status=completed data=tinyshakespeare sort=-speed
+  {program} folder=sweeps format=csv
+  {program} diff=[2026-01-31_12-00-00,2026-01-31_13-00-00]
+  {program} plot=curves.png match=hidden_size over=seconds
+"""
+
+_EMBED = """\
+usage: {program} data.path=TEXT out=FILE.npy [KEY=VALUE ...] [GROUP=OPTION ...]
+
+Write a vector of each line of a text, or of each window, with a trained model: of the newest run below outputs/,
+or run=DIR, or ckpt_path=FILE.
+
+Groups and their options ([...]: taken unless you say otherwise):
+{options}
+
+All keys with their values: {program} --cfg job
+
+Examples:
+  {program} data.path=lines.txt out=vectors.npy
+  {program} data.path=my_novel.txt unit=window out=windows.npy
+  {program} run=outputs/2026-01-31_12-00-00 data.path=lines.txt out=vectors.npy overwrite=true
+  {program} data.path=lines.txt out=vectors.npy projector=true
+  {program} data.path=lines.txt out=vectors.npy unknown=skip batch_size=256 device=cpu
+"""
+
+_TEXTS = {"train": _TRAIN, "generate": _GENERATE, "evaluate": _EVALUATE, "runs": _RUNS, "embed": _EMBED}
+
+
+def help_of(verb: str, program: Sequence[str]) -> str:
+    """How to use a verb; `program` is what is typed before its arguments, for the examples."""
+    return _TEXTS[verb].format(program=" ".join(program), options=option_table(verb))
