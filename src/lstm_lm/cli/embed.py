@@ -13,6 +13,7 @@ from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
+from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.options import Options
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ def _embed(config: DictConfig) -> None:
         raise UserError("out=null: name the file for the vectors: out=FILE.npy")
     out = Path(options.out).expanduser()
 
-    from lstm_lm.data.cache_folder import cache_folder
-    from lstm_lm.data.text_paths import text_at
-    from lstm_lm.embedding.embed import claim, embed
+    with heavy_imports():
+        from lstm_lm.data.cache_folder import cache_folder
+        from lstm_lm.data.text_paths import text_at
+        from lstm_lm.embedding.embed import claim, embed
 
     try:
         source = text_at(text.path, text.encoding, cache_folder(None))

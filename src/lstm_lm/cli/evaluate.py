@@ -14,6 +14,7 @@ from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
+from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 
 
 def _evaluate(config: DictConfig, command: str) -> None:
-    from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
-    from lstm_lm.evaluation.methods import method_of
-    from lstm_lm.reports.evaluation_picture import draw_evaluation
-    from lstm_lm.reports.evaluation_table import evaluation_table
-    from lstm_lm.runs import evaluation_file
-    from lstm_lm.training.runtime.free_cores import free_threads
-    from lstm_lm.training.runtime.settings import RuntimeOptions, runtime_settings
+    with heavy_imports():
+        from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
+        from lstm_lm.evaluation.methods import method_of
+        from lstm_lm.reports.evaluation_picture import draw_evaluation
+        from lstm_lm.reports.evaluation_table import evaluation_table
+        from lstm_lm.runs import evaluation_file
+        from lstm_lm.training.runtime.free_cores import free_threads
+        from lstm_lm.training.runtime.settings import RuntimeOptions, runtime_settings
 
     options = CommandOptions.parse(plain_config(config), "")
     runtime = RuntimeOptions.parse(options.runtime, "runtime")

@@ -14,6 +14,7 @@ from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.text_output import note, write_text
 from lstm_lm.display import Output
 from lstm_lm.errors import UserError
+from lstm_lm.heavy_imports import heavy_imports
 
 if TYPE_CHECKING:
     from lstm_lm.generation.options import GenerateOptions
@@ -60,10 +61,11 @@ def _generate(config: DictConfig) -> None:
 
 
 def _write(command: CommandOptions, options: "GenerateOptions") -> None:
-    from lstm_lm.cli.prompt_loop import prompt_loop
-    from lstm_lm.generation.api import settings_of
-    from lstm_lm.generation.prompt import STANDARD_INPUT, read_prompt
-    from lstm_lm.generation.text import TextSession, sample_texts
+    with heavy_imports():
+        from lstm_lm.cli.prompt_loop import prompt_loop
+        from lstm_lm.generation.api import settings_of
+        from lstm_lm.generation.prompt import STANDARD_INPUT, read_prompt
+        from lstm_lm.generation.text import TextSession, sample_texts
 
     if command.interactive and options.prompt_file == STANDARD_INPUT:
         raise UserError("interactive=true: standard input is for the prompts; prompt_file=- cannot have it too")

@@ -8,6 +8,7 @@ from typing import NamedTuple, NoReturn
 from lstm_lm import __version__
 from lstm_lm.cli.shell import run_in_shell
 from lstm_lm.errors import UserError
+from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.lifeline import tie_if_asked
 from lstm_lm.printable import shown
 
@@ -71,7 +72,8 @@ def _run(verb: str, argv: Sequence[str], program: Sequence[str]) -> int:
 
         print(help_of(verb, program))
         return 0
-    module = importlib.import_module(VERBS[verb].module)
+    with heavy_imports():
+        module = importlib.import_module(VERBS[verb].module)
     return int(module.run(list(argv), list(program)))
 
 

@@ -16,6 +16,7 @@ from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import as_typed
 from lstm_lm.errors import UserError
+from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.runs.directory import make_writable
 from lstm_lm.runs.lock import only_one
 
@@ -53,17 +54,18 @@ def run(args: Namespace, console: Console) -> int:
     about, typed, folder = _sort(args.overrides)
     section = compose(*about)[_GROUP]
 
-    from lstm_lm.sweeps.machine import machine
-    from lstm_lm.sweeps.options import StudyOptions
-    from lstm_lm.sweeps.page import (
-        claim_folder,
-        find_report,
-        write_report,
-    )  # seconds of imports: not before it is clear what is asked
-    from lstm_lm.sweeps.results import NOT_DONE, Results
-    from lstm_lm.sweeps.rows import make_plan
-    from lstm_lm.sweeps.stopping import StopRequest
-    from lstm_lm.sweeps.study import Study
+    with heavy_imports():
+        from lstm_lm.sweeps.machine import machine
+        from lstm_lm.sweeps.options import StudyOptions
+        from lstm_lm.sweeps.page import (
+            claim_folder,
+            find_report,
+            write_report,
+        )  # seconds of imports: not before it is clear what is asked
+        from lstm_lm.sweeps.results import NOT_DONE, Results
+        from lstm_lm.sweeps.rows import make_plan
+        from lstm_lm.sweeps.stopping import StopRequest
+        from lstm_lm.sweeps.study import Study
 
     options = StudyOptions.read(section)
     report = find_report(options.name)

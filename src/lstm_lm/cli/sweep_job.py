@@ -17,6 +17,7 @@ from lstm_lm.cli.sweep_lines import SweepLines
 from lstm_lm.cli.sweep_plan import CURRENT, as_typed
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.errors import Interrupted, RunError, UserError
+from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training import requeue
 
@@ -49,13 +50,14 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
         Interrupted: a signal asked it to end, and so the sweep.
         RunError: its record cannot be written.
     """
-    from lstm_lm.sweeps import sweep  # seconds of imports, which --help and --cfg do without
-    from lstm_lm.sweeps.fresh_process import Ended
-    from lstm_lm.sweeps.inputs import OF_THE_RUN, InputDigests
-    from lstm_lm.sweeps.machine import machine
-    from lstm_lm.sweeps.rows import Row, row_key
-    from lstm_lm.sweeps.runner import TRAIN, Job, Runner
-    from lstm_lm.sweeps.stopping import StopRequest
+    with heavy_imports():  # which --cfg does without
+        from lstm_lm.sweeps import sweep
+        from lstm_lm.sweeps.fresh_process import Ended
+        from lstm_lm.sweeps.inputs import OF_THE_RUN, InputDigests
+        from lstm_lm.sweeps.machine import machine
+        from lstm_lm.sweeps.rows import Row, row_key
+        from lstm_lm.sweeps.runner import TRAIN, Job, Runner
+        from lstm_lm.sweeps.stopping import StopRequest
 
     hydra, plan = HydraConfig.get(), CURRENT.get()
     overrides = [str(line) for line in hydra.overrides.task]

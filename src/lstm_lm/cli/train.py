@@ -27,6 +27,7 @@ from lstm_lm.cli.sweep_job import run_job
 from lstm_lm.cli.sweep_lines import SweepLines
 from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
+from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.printable import shown
 from lstm_lm.terminal import Terminal
 
@@ -50,9 +51,10 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
     """
     if not any(name in os.environ for name in STARTED_WITH_OTHERS):
         return _run(argv, program)
-    from lstm_lm.training.processes.join import meet  # seconds of imports
-    from lstm_lm.training.processes.started import started
-    from lstm_lm.training.train import run_worker
+    with heavy_imports():
+        from lstm_lm.training.processes.join import meet
+        from lstm_lm.training.processes.started import started
+        from lstm_lm.training.train import run_worker
 
     process = started()
     if process is None:
@@ -147,7 +149,8 @@ class TrainTask:
 
 
 def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *, resumable: bool) -> "Summary":
-    from lstm_lm.training.train import train  # seconds of imports, which --help and --cfg do without
+    with heavy_imports():  # which --cfg does without
+        from lstm_lm.training.train import train
 
     return train(
         plain_config(config),

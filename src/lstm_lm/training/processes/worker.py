@@ -13,6 +13,7 @@ from typing import Any
 from lstm_lm import lifeline
 from lstm_lm.display import for_people, standard_streams
 from lstm_lm.errors import Interrupted
+from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.runs.summary import Summary
 from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.training import requeue
@@ -52,10 +53,11 @@ def main(order: dict[str, Any], outcomes: Path, training: Callable[[], Any]) -> 
 
 
 def _work(order: dict[str, Any], rank: int, training: Callable[[], Any]) -> Summary | None:
-    from lstm_lm.terminal import Terminal
-    from lstm_lm.training.processes.join import meet
+    with heavy_imports():
+        from lstm_lm.terminal import Terminal
+        from lstm_lm.training.processes.join import meet
 
-    run = training()
+        run = training()
     with meet():
         if rank == 0:
             summary: Summary = run.train(console=Terminal() if order["console"] else None, **order["train"])
