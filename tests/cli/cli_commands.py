@@ -133,6 +133,7 @@ class StandIn:
         started_at: float | None,
         resumable: bool,
         record: dict[str, str],
+        free_cores: float,
     ) -> Summary:
         with hold_run(run_dir) as run:
             Plan.read(TrainConfig.parse(config), run)

@@ -13,6 +13,7 @@ from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
 from lstm_lm.cli.text_output import note
+from lstm_lm.core_watch import CoreWatch
 from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.terminal import Terminal
@@ -49,6 +50,7 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 
 
 def _evaluate(config: DictConfig, command: str) -> None:
+    watch = CoreWatch()
     with heavy_imports():
         from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
         from lstm_lm.evaluation.methods import method_of
@@ -62,7 +64,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
     runtime = RuntimeOptions.parse(options.runtime, "runtime")
     method_of(options.method)
     if runtime.threads is None:
-        threads, busy = free_threads()
+        threads, busy = free_threads(watch.free())
         runtime = runtime.model_copy(update={"threads": threads})
         if busy is not None:
             note(f"warning: {busy}")

@@ -25,6 +25,7 @@ from lstm_lm.cli.hydra_record import record_of
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_job import run_job
 from lstm_lm.cli.sweep_lines import SweepLines
+from lstm_lm.core_watch import CoreWatch
 from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.heavy_imports import heavy_imports
@@ -149,6 +150,7 @@ class TrainTask:
 
 
 def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *, resumable: bool) -> "Summary":
+    watch = CoreWatch()
     with heavy_imports():  # which --cfg does without
         from lstm_lm.training.train import train
 
@@ -160,6 +162,7 @@ def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *,
         started_at=psutil.Process().create_time(),
         resumable=resumable,
         record=record_of(config),
+        free_cores=watch.free(),
     )
 
 

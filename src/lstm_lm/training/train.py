@@ -53,6 +53,7 @@ def train(
     started_at: float | None = None,
     resumable: bool | None = None,
     record: Mapping[str, str] | None = None,
+    free_cores: float | None = None,
 ) -> Summary:
     """Train a model as `config` says, and leave everything about it in `run_dir`.
 
@@ -68,6 +69,7 @@ def train(
         resumable: whether the same call in a new process resumes this run, so that a SLURM job whose time is up may be
             queued again; None: as `run_dir` and the configuration's `resume` and `ckpt_path` say.
         record: files for `.hydra/`, the content by the name.
+        free_cores: how many no other process keeps busy, where somebody has just looked (`CoreWatch`).
 
     Returns:
         What `summary.json` holds.
@@ -116,7 +118,7 @@ def train(
             warn=partial(warn, console),
         )
         with _recording_the_end(writer, console, resumable=resumable):
-            _run(plan, team, writer, console, started_at)
+            _run(plan, team, writer, console, started_at, free_cores)
     return summary
 
 
@@ -134,12 +136,20 @@ def run_worker() -> None:
             _run(plan, team, NoWriter(), None, time.time())
 
 
-def _run(plan: Plan, team: Team, writer: NoWriter, console: Console | None, started_at: float) -> None:
+def _run(
+    plan: Plan,
+    team: Team,
+    writer: NoWriter,
+    console: Console | None,
+    started_at: float,
+    free_cores: float | None = None,
+) -> None:
     """All of a run, in all its processes in the same order: whatever others wait for, each must do."""
     with StopSignals(team.rank, console) as signals:
         if team.rank == 0:
             with runtime_settings(plan.config.runtime):
-                plan = with_free_cores(tune(plan, team, console, signals), team)
+                tuned = tune(plan, team, console, signals)
+                plan = with_free_cores(tuned, team, free_cores if tuned is plan else None)  # tuning takes its time
             if team.size > 1:
                 team.send(pickle.dumps(plan))
         config = plan.config

@@ -1,23 +1,21 @@
 """Cores that other processes keep busy are not counted on."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
 import lstm_lm
 from lstm_lm import limits
+from lstm_lm.core_watch import CoreWatch
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.team import ALONE
-from lstm_lm.training.runtime.free_cores import free_cores, with_free_cores
+from lstm_lm.training.runtime.free_cores import with_free_cores
 
 Config = Callable[..., dict[str, Any]]
 
@@ -34,7 +32,7 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_takes_the_cores_that_are_free(
     free: float, threads: int | None, four_cores: None, small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: free)
+    monkeypatch.setattr(CoreWatch, "free", lambda watch: free)
     found = with_free_cores(Plan.new(TrainConfig.parse(small_config())), ALONE).config
     assert found.runtime.threads == threads
     assert (found.threads_warning is None) == (threads is None)
@@ -46,7 +44,7 @@ def test_a_run_takes_the_cores_that_are_free(
 def test_what_the_user_has_set_is_left_alone(
     four_cores: None, small_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: 0.0)
+    monkeypatch.setattr(CoreWatch, "free", lambda watch: 0.0)
     asked = Plan.new(TrainConfig.parse(small_config("runtime.threads=3")))
     assert with_free_cores(asked, ALONE) is asked
 
@@ -54,7 +52,7 @@ def test_what_the_user_has_set_is_left_alone(
 def test_the_warning_reaches_the_summary_and_the_threads_reach_the_process(
     four_cores: None, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: 2.0)
+    monkeypatch.setattr(CoreWatch, "free", lambda watch: 2.0)
     taken: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     summary = lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
@@ -70,7 +68,7 @@ def test_a_resumed_run_keeps_its_number_and_does_not_look_again(
     assert checkpoint_file.load(last)["lstm_lm"]["resolved"]["threads"] == 1
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(limits, "usable_cores", lambda: 4)
-    monkeypatch.setattr("lstm_lm.training.runtime.free_cores.free_cores", lambda: pytest.fail("looked"))
+    monkeypatch.setattr(CoreWatch, "free", lambda watch: pytest.fail("looked"))
     config = TrainConfig.parse(small_config("resume=auto", "trainer.max_steps=3"))
     plan = Plan.read(config, RunDirectory(tmp_path / "run"))
     assert isinstance(plan, Plan)
@@ -78,21 +76,8 @@ def test_a_resumed_run_keeps_its_number_and_does_not_look_again(
     assert (resumed.runtime.threads, resumed.threads_warning) == (1, None)
 
 
-def _times(*idle: float) -> list[SimpleNamespace]:
-    return [SimpleNamespace(idle=seconds, iowait=seconds / 2) for seconds in idle]
-
-
-def test_idle_seconds_of_the_cores_of_this_process_become_free_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds: core 0 idle for 4 of them and waiting for a disk for 2, core 1 for none, core 2 not ours."""
-    readings: Sequence[Any] = [_times(100.0, 50.0, 70.0), _times(104.0, 50.0, 80.0)]
-    reading, clock = iter(readings), iter([0.0, 10.0])
-    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(reading))
-    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
-    assert free_cores() == pytest.approx(0.6)
-
-
-def test_this_machine_has_no_more_free_cores_than_cores() -> None:
-    # the kernel counts in hundredths of a second
-    assert 0.0 <= free_cores() <= (os.cpu_count() or 1) * 1.2
+def test_who_has_looked_already_is_believed(
+    four_cores: None, small_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CoreWatch, "free", lambda watch: pytest.fail("looked"))
+    assert with_free_cores(Plan.new(TrainConfig.parse(small_config())), ALONE, 2.0).config.runtime.threads == 2
