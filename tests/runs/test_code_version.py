@@ -27,6 +27,11 @@ def test_comments_docstrings_and_layout_are_not_what_code_does(tmp_path: Path) -
 
 def test_anything_that_computes_otherwise_counts(tmp_path: Path) -> None:
     sources = {"as it was": SOURCE, "another number": SOURCE.replace("2", "3"), "no Python": "def ("}
+    sources |= {
+        "a text": SOURCE.replace("2", "'2'"),
+        "one line more": f"{SOURCE}\nx = [1, 2]",
+        "a list": f"{SOURCE}\nx = [[1], 2]",
+    }
     digests = {source_digest(package(tmp_path / name, cells=source)) for name, source in sources.items()}
     digests.add(source_digest(package(tmp_path / "one more", forward=SOURCE)))
     assert len(digests) == len(sources) + 1
