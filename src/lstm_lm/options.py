@@ -30,7 +30,8 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 class Options(BaseModel):
     """Base of every component's options: no default values, no unknown keys, no NaN, nothing silently converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+    # Of the classes there are, a command uses few: their validators are built when they are first used.
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str) -> Self:

@@ -75,15 +75,16 @@ def said(cell: Cell, devices: Collection[torch.device], asked: torch.dtype) -> s
 
 
 def products_in_hardware(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether `device` multiplies in this 16-bit type: a vendor's LSTM ran in it, and a CPU says that it has the means.
+    """Whether `device` multiplies in this 16-bit type: a CPU says that it has the means, and a vendor's LSTM ran in it.
 
     Neither alone is enough on a CPU: a hypervisor may keep its instructions back, and oneDNN also runs bfloat16 on
     AVX-512 without them.
     """
-    if run_once(LSTM, device, dtype).kernel is None:
-        return False
-    have = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return device.type != "cpu" or any(bool(have.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if device.type == "cpu":
+        have = torch.cpu.get_capabilities()
+        if not any(bool(have.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+            return False
+    return run_once(LSTM, device, dtype).kernel is not None
 
 
 def _in_16_bits(cell: Cell, device: torch.device, dtype: torch.dtype) -> bool:

@@ -27,7 +27,9 @@ class _Section(BaseModel):
     """A part of the summary. What is not known (yet) is None; a typing error in a name or a type raises at once."""
 
     # JSON has no NaN and no infinity: they are written as null.
-    model_config = ConfigDict(extra="forbid", strict=True, validate_assignment=True, ser_json_inf_nan="null")
+    model_config = ConfigDict(
+        defer_build=True, extra="forbid", strict=True, validate_assignment=True, ser_json_inf_nan="null"
+    )
 
 
 class ModelSummary(_Section):

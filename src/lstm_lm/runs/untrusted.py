@@ -185,7 +185,9 @@ def _part(**fields: Any) -> Any:
 
     Other fields are for those to check who read them.
     """
-    config = ConfigDict(strict=True, extra="allow", arbitrary_types_allowed=True, protected_namespaces=())
+    config = ConfigDict(
+        defer_build=True, strict=True, extra="allow", arbitrary_types_allowed=True, protected_namespaces=()
+    )
     definitions: dict[str, Any] = {
         name: kind if isinstance(kind, tuple) else (kind, ...) for name, kind in fields.items()
     }

@@ -10,9 +10,7 @@ from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.team import Team
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning import table
-from lstm_lm.training.tuning.learning_rate import tune_learning_rate
 from lstm_lm.training.tuning.options import LearningRateOptions, NoTuning, SpeedOptions, chosen_config, of_before
-from lstm_lm.training.tuning.speed import tune_speed
 
 
 def tune(plan: Plan, team: Team, console: Console | None, signals: StopSignals) -> Plan:
@@ -67,7 +65,10 @@ def _measured(plan: Plan, team: Team, console: Console | None, signals: StopSign
     if console is not None:
         console.print(f"tune={options.name}: measuring before training", highlight=False)
     if isinstance(options, SpeedOptions):
+        from lstm_lm.training.tuning.speed import tune_speed  # most runs do without either
+
         return tune_speed(plan, options, signals)
     assert isinstance(options, LearningRateOptions)
+    from lstm_lm.training.tuning.learning_rate import tune_learning_rate
 
     return tune_learning_rate(plan, options, signals)
