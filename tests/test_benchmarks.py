@@ -146,6 +146,7 @@ def test_figures_say_where_they_are_from(name: str) -> None:
         pytest.param(
             ["overhead.py", "--rounds", "1", "--steps", "14", "--shapes", "default"], marks=pytest.mark.matrix
         ),
+        pytest.param(["startup.py", "--rounds", "1", "--before", str(ROOT)], marks=pytest.mark.matrix),
     ],
     ids=lambda command: command[0],
 )
