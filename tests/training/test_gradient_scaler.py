@@ -127,7 +127,7 @@ def test_steps_are_those_of_pytorchs_manual(small_config: Config, optimizer: str
     """Fused or not, clipped, with two steps that overflow: weights, norms and the scale."""
     config = TrainConfig.parse(small_config(*FEWEST, f"optimizer={optimizer}", "optimizer.lr=0.01"))
     reference, parts = build(Plan.new(config)), build(Plan.new(config))
-    unfused = config.optimizer.make(config.optimizer.groups(reference.model), fused=False)
+    unfused = config.optimizer.make(config.optimizer.groups(reference.model), fused=False, products=torch.float32)
     scale, norms = by_hand(reference, unfused, accumulate)
 
     watching = Overflow(*OVERFLOWING)

@@ -117,6 +117,19 @@ def test_other_number_types_take_the_same_step(dtype: torch.dtype) -> None:
     torch.testing.assert_close(*made, rtol=0.01 if dtype == torch.bfloat16 else 1e-4, atol=2e-3)
 
 
+def test_the_step_is_multiplied_in_bfloat16_where_the_layers_are() -> None:
+    """Within its 8 bits: several in 100, of directions that the root lengthens most."""
+    model, plain = linear(96, 24), linear(96, 24)
+    before, options = model.weight.detach().clone(), optimizer_options(section(weight_decay=0.0))
+    gradient = with_singular_values(torch.logspace(0, -1, 24, dtype=torch.float64), 96).float()
+    for one, products in ((model, torch.bfloat16), (plain, torch.float32)):
+        one.weight.grad = gradient.clone()
+        options.make(options.groups(one), fused=False, products=products).step()
+    assert not torch.equal(model.weight, plain.weight)
+    apart = (model.weight - plain.weight).norm() / (plain.weight - before).norm()
+    assert apart.item() < 0.03
+
+
 def test_a_root_serves_as_many_steps_as_it_should_and_matrices_take_turns() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.Linear(8, 8, bias=False))

@@ -1,12 +1,13 @@
 """Optimizers. One module is one option of the group `optimizer=`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lstm_lm.forward.trials import products_in_hardware
 from lstm_lm.registry import find
 from lstm_lm.training.optimizers.interface import OptimizerOptions
 
@@ -31,9 +32,16 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions, *, precision: s
     fused = all(device.type in ("cpu", "cuda", "mps") for device in devices)
     if precision == "16-mixed":
         fused = fused and options.leaves_out_overflows and _fused_heeds_the_scaler(devices)
-    optimizer = options.make(options.groups(model), fused=fused)
+    optimizer = options.make(options.groups(model), fused=fused, products=_products(devices, precision))
     optimizer.register_load_state_dict_pre_hook(_with_own_kernel)
     return optimizer
+
+
+def _products(devices: Collection[torch.device], precision: str) -> torch.dtype:
+    """bfloat16 where the layers are computed in it and all devices multiply in it; float32 elsewhere."""
+    if precision.startswith("bf16") and all(products_in_hardware(device, torch.bfloat16) for device in devices):
+        return torch.bfloat16
+    return torch.float32
 
 
 def _fused_heeds_the_scaler(devices: set[torch.device]) -> bool:

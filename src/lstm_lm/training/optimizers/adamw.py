@@ -16,7 +16,7 @@ class AdamW(OptimizerOptions):
     betas: Annotated[list[Decay], Field(min_length=2, max_length=2)]
     eps: Rate
 
-    def make(self, groups: Groups, *, fused: bool) -> Optimizer:
+    def make(self, groups: Groups, *, fused: bool, products: torch.dtype) -> Optimizer:  # noqa: ARG002
         return torch.optim.AdamW(groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), eps=self.eps, fused=fused)
 
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar
 
+import torch
 from pydantic import Field
 from torch import nn
 from torch.optim import Optimizer
@@ -49,5 +50,11 @@ class OptimizerOptions(Options, ABC):
         ]
 
     @abstractmethod
-    def make(self, groups: Groups, *, fused: bool) -> Optimizer:
-        """One optimizer for all of what `groups` gave; with PyTorch's fused kernel if `fused`, where it has one."""
+    def make(self, groups: Groups, *, fused: bool, products: torch.dtype) -> Optimizer:
+        """One optimizer for all of what `groups` gave.
+
+        Args:
+            groups: all of it.
+            fused: with PyTorch's fused kernel, where it has one.
+            products: the type that large matrices may be multiplied in, where it multiplies any.
+        """

@@ -5,8 +5,9 @@ by about U V^T, so that a few directions do not take the whole step. Newton and 
 decomposition: X <- X p(X^T X), some times, from X = M / |M| on.
 
 Here it runs on the Gram matrix G = X^T X of the smaller side (Dao AI Lab, "Gram Newton-Schulz", 2026): root <-
-root p(G), G <- p(G) G p(G), and X root is the step; in float32, where what they mend in 16 bits does not arise. M turns
-slowly, so a root serves for `refresh` steps, as Shampoo's do (Gupta et al., 2018): docs/decisions/0033-muon.md.
+root p(G), G <- p(G) G p(G), in float32, where what they mend in 16 bits does not arise. X root is the step, multiplied
+in bfloat16 where the layers are. M turns slowly, so a root serves for `refresh` steps, as Shampoo's do (Gupta et al.,
+2018). What else was tried: docs/decisions/0033-muon.md.
 """
 
 from collections.abc import Callable
@@ -76,7 +77,7 @@ class MuonOptions(AdamW):
         ]
         return [{"params": matrices, "weight_decay": self.weight_decay, "orthogonal": True}, *rest]
 
-    def make(self, groups: Groups, *, fused: bool) -> Optimizer:
+    def make(self, groups: Groups, *, fused: bool, products: torch.dtype) -> Optimizer:
         return Muon(
             groups,
             lr=self.lr,
@@ -87,6 +88,7 @@ class MuonOptions(AdamW):
             refresh=self.refresh,
             blocks=self.blocks,
             fused=fused,
+            products=products,
         )
 
 
@@ -117,8 +119,10 @@ class Muon(torch.optim.AdamW):
         weight_decay: float = 0.0,
         orthogonal: bool = False,
         fused: bool = False,
+        products: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, fused=fused)
+        self._products = products
         own = {"momentum": momentum, "iterations": iterations, "refresh": refresh, "blocks": blocks}
         self.defaults |= own | {"orthogonal": orthogonal}
         for group in self.param_groups:
@@ -160,7 +164,8 @@ class Muon(torch.optim.AdamW):
         if "root" not in state or (int(state["step"]) + number) % group["refresh"] == 0:
             state["root"] = inverse_root(x.mT @ x / norm.square(), group["iterations"])
         state["step"] += 1
-        step = x @ (state["root"] / norm)
+        kind = torch.float64 if x.dtype == torch.float64 else self._products
+        step = x.to(kind) @ (state["root"] / norm).to(kind)
         shorter = (LONGEST * step.shape[2] ** 0.5 / _norm(step)).clamp(max=1).to(matrix.dtype)
         step = (step.mT if wide else step).to(matrix.dtype)
         rate = group["lr"]

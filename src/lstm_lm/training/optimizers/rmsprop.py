@@ -16,7 +16,7 @@ class RMSprop(OptimizerOptions):
     eps: Rate
     momentum: Decay
 
-    def make(self, groups: Groups, *, fused: bool) -> Optimizer:  # noqa: ARG002
+    def make(self, groups: Groups, *, fused: bool, products: torch.dtype) -> Optimizer:  # noqa: ARG002
         return torch.optim.RMSprop(groups, lr=self.lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum)
 
 

@@ -26,7 +26,7 @@ class SGD(OptimizerOptions):
         """False with momentum: a first step that is left out leaves a momentum that is whatever the memory held."""
         return self.momentum == 0
 
-    def make(self, groups: Groups, *, fused: bool) -> Optimizer:
+    def make(self, groups: Groups, *, fused: bool, products: torch.dtype) -> Optimizer:  # noqa: ARG002
         return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=fused)
 
 
