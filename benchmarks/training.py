@@ -35,13 +35,15 @@ SHAPES: dict[str, tuple[int, int, int, int, int]] = {
 }
 """L, H, B, T and the embedding's size."""
 TODAY, OURS, FLOAT32 = "today", "ours", "ours, float32"
+ADAMW = "optimizer=adamw"
+"""The kind that today's loop has; what Muon adds to a step is for benchmarks/optimizers.py to say."""
 CONTENDERS: dict[str, tuple[str, tuple[str, ...]]] = {
     TODAY: ("today", ("precision=32-true",)),
-    OURS: ("ours", ()),
-    FLOAT32: ("ours", ("precision=32-true",)),
-    "application": ("application", ()),
-    "application, compile": ("application", ("compile=default",)),
-    "application, pipelined": ("application", ("forward=pipelined",)),
+    OURS: ("ours", (ADAMW,)),
+    FLOAT32: ("ours", (ADAMW, "precision=32-true")),
+    "application": ("application", (ADAMW,)),
+    "application, compile": ("application", (ADAMW, "compile=default")),
+    "application, pipelined": ("application", (ADAMW, "forward=pipelined")),
 }
 """Name -> the way in training_contender.py, and overrides."""
 ASKED = {OURS: 2.0, FLOAT32: 1.25}

@@ -57,11 +57,8 @@ def train(forward: str, precision: str, folder: Path, *, steps: int = 50, thread
         *("data.batch_size=4", "data.seq_len=16", "data.eval_batch_size=2", "data.eval_context=8"),
         *("model.embedding_size=8", "model.hidden_size=16", "model.num_layers=2", "model.dropout=0.2"),
         *("model.embedding_dropout=0.1", "callbacks.samples.length=0", "trainer.log_every_n_steps=1"),
-        *(
-            "optimizer.lr=4e-3",
-            "optimizer.betas=[0.9,0.99]",
-            "optimizer.weight_decay=0.01",
-        ),
+        *("model.init=orthogonal", "optimizer=adamw", "optimizer.lr=4e-3", "optimizer.betas=[0.9,0.99]"),
+        "optimizer.weight_decay=0.01",
         *(f"trainer.max_steps={steps}", "trainer.max_epochs=-1"),
         *(
             "device=cpu",
