@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lstm_lm.cli import same_again
 from lstm_lm.cli.hydra.errors import explain
 from lstm_lm.cli.hydra.free_text import FREE_TEXT
-from lstm_lm.cli.hydra.plain_config import plain_config
+from lstm_lm.cli.hydra.kept_keys import job_config
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.sweep_lines import SweepLines
 from lstm_lm.cli.sweep_plan import CURRENT, as_typed
@@ -112,7 +112,7 @@ def _checked(
     plain: dict[str, Any] = {}
     texts: list[str] = []
     try:
-        plain = plain_config(config)
+        plain = job_config(config)
         texts = _standard_input(plain)
         TrainConfig.parse(plain)
         return plain, digests.of(plain), texts, None

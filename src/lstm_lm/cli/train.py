@@ -19,7 +19,7 @@ from lstm_lm.cli import same_again, study, sweep_plan
 from lstm_lm.cli.hydra import resolvers
 from lstm_lm.cli.hydra.app import config_flags, flags_parser, only_shows, parse_flags, run_app
 from lstm_lm.cli.hydra.guard import guard_process
-from lstm_lm.cli.hydra.plain_config import plain_config
+from lstm_lm.cli.hydra.kept_keys import job_config
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.hydra_record import record_of
 from lstm_lm.cli.shell import FAILED
@@ -155,7 +155,7 @@ def _train(config: DictConfig, run_dir: Path, console: Console, command: str, *,
         from lstm_lm.training.train import train
 
     return train(
-        plain_config(config),
+        job_config(config),
         run_dir,
         console=console,
         command=command,

@@ -103,17 +103,20 @@ class RuntimeSummary(_Section):
 
 
 class TuningSummary(_Section):
-    """What was chosen before training (`tune=`): `chosen` holds keys of the configuration and their values.
+    """What was chosen before training (`tune=`, `budget=`): `chosen` holds keys of the configuration and their values.
 
     `seconds` is what the measuring took; `speedup` the speed of what was chosen, against what would have run otherwise;
-    `learning_rate` what `tune=lr` proposes, whether or not it is chosen.
+    `learning_rate` what `tune=lr` proposes, whether or not it is chosen; `reason` why `budget=` chose so; `typed` how
+    the choice is typed.
     """
 
     name: str
-    chosen: dict[str, bool | int | float | str]
+    chosen: dict[str, bool | int | float | str | None]
     seconds: float
     speedup: float | None = None
     learning_rate: float | None = None
+    reason: str | None = None
+    typed: str | None = None
 
 
 class Summary(_Section):

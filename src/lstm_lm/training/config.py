@@ -101,6 +101,7 @@ class TopLevel(Options):
     init_from: str | None
     deterministic: bool | Literal["warn"] | None
     on_nonfinite: Action
+    budget: Any
     data: dict[str, Any]
     tokenizer: dict[str, Any]
     model: dict[str, Any]

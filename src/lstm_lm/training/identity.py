@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Timer
 from lstm_lm.data.text_digests import digest_differences, text_digests
 from lstm_lm.flat_keys import at, flat_keys
 from lstm_lm.runs.code_version import code_differences, code_version
-from lstm_lm.training.tuning.options import chosen_config, of_before
+from lstm_lm.training.tuning.options import BUDGET, asked_for, chosen_config, of_before
 
 COMPUTATION_KEYS = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
 """Sections that say what is computed: the same function of the same text, or it is another run."""
@@ -47,9 +47,15 @@ RESOLVED = {"trainer.precision": "precision", "precision.name": "precision", "fo
 """Keys that may be `auto`, and where a checkpoint says what that was."""
 
 
+def as_tuned(saved: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`config` with what was chosen when the run was begun, where that is chosen again."""
+    tuning = of_before(saved, config)
+    return config if tuning is None else chosen_config(config, tuning["chosen"])
+
+
 def what_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Each key that says what is computed and differs, as `model.hidden_size: 128 then, 256 now`."""
-    before, asked = saved["config"], _as_tuned(saved, config)
+    before, asked = saved["config"], as_tuned(saved, config)
     names = ["seed", *(f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER)]
     for section in COMPUTATION_KEYS:
         names += [f"{section}.{key}" for key in sorted({*before[section], *asked[section]})]
@@ -58,6 +64,7 @@ def what_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[st
         then, now = at(before, name), at(asked, name)
         if name not in LOCATION_KEYS and then != now:
             found.append(f"{name}: {then!r} then, {now!r} now")
+    found += _other_budget(saved, config)
     return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
 
 
@@ -68,7 +75,7 @@ def how_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str
 
 def result_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Why figures of the run that `saved` is of are not those of `config`, but for its text and its limits."""
-    then, now = saved["config"], _as_tuned(saved, config)
+    then, now = saved["config"], as_tuned(saved, config)
     how = [
         line
         for name, line in _how(saved, config).items()
@@ -143,25 +150,30 @@ def text_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     return found
 
 
-def _as_tuned(saved: Mapping[str, Any], config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was chosen then is chosen again."""
-    tuning = of_before(saved, config)
-    return config if tuning is None else chosen_config(config, tuning["chosen"])
-
-
 def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """Each key of `tune` that differs; a checkpoint's configuration has what was chosen in its place."""
     tuning = saved.get("tuning")
     then = {"name": "none"} if tuning is None else {"name": tuning["name"], **tuning["options"]}
-    now = config["tune"]
+    now = {**config["tune"], "name": asked_for(config)}
     if then["name"] != now["name"]:
         return [f"tune.name: {then['name']} then, {now['name']} now"]
+    if now["name"] == BUDGET:  # see `what_differs`
+        return []
     return [f"tune.{key}: {then.get(key)} then, {value} now" for key, value in now.items() if then.get(key) != value]
+
+
+def _other_budget(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """As a difference, that a run was begun with another budget: its length and its schedule are for that one."""
+    tuning, now = of_before(saved, config), config.get("budget")
+    if tuning is None or now is None:
+        return []
+    before, time = tuning["options"].get("time"), now["time"] if isinstance(now, Mapping) else now
+    return [] if before == time else [f"budget: {before} then, {time} now"]
 
 
 def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:
     """By key, what is computed in another way."""
-    both = (saved["config"], _as_tuned(saved, config))
+    both = (saved["config"], as_tuned(saved, config))
     then, now = (flat_keys({name: part[name] for name in EXECUTION_KEYS if name in part}) for part in both)
     what = {f"trainer.{key}" for key in COMPUTATION_KEYS_OF_TRAINER}
     return {

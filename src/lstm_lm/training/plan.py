@@ -196,14 +196,15 @@ def _check_resumable(config: TrainConfig, checkpoint: Checkpoint) -> tuple[str, 
 
 
 def _why_complete(config: TrainConfig, run: RunDirectory, checkpoint: Checkpoint) -> str | None:
-    why = _nothing_left(config.plain, run, checkpoint)
+    saved, plain = checkpoint.section, config.plain
+    asked = identity.as_tuned(saved, plain)
+    why = _nothing_left(asked, run, checkpoint)
     if why is None:
         return None
-    saved, plain = checkpoint.section, config.plain
     other = identity.other_texts(saved, plain)
     if plain["resume"] != "force":
         refuse_other_text(other, checkpoint.path)
-    other += [*identity.result_differs(saved, plain), *identity.beyond(checkpoint.content, plain)]
+    other += [*identity.result_differs(saved, plain), *identity.beyond(checkpoint.content, asked)]
     if other:
         why += f"\nit is not what is asked for now: {shown(other)}\nfor that, choose another hydra.run.dir"
     return why

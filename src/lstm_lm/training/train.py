@@ -148,7 +148,7 @@ def _run(
     with StopSignals(team.rank, console) as signals:
         if team.rank == 0:
             with runtime_settings(plan.config.runtime):
-                tuned = tune(plan, team, console, signals)
+                tuned = tune(plan, team, console, signals, started_at, free_cores)
                 plan = with_free_cores(tuned, team, free_cores if tuned is plan else None)  # tuning takes its time
             if team.size > 1:
                 team.send(pickle.dumps(plan))

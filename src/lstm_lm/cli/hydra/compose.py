@@ -1,5 +1,6 @@
 """From the files in `conf/` and overrides as on the command line to a plain configuration."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -8,6 +9,7 @@ from lstm_lm.cli.hydra.conf import composing
 from lstm_lm.cli.hydra.errors import check_overrides, explain
 from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.guard import only_allowed_targets
+from lstm_lm.cli.hydra.kept_keys import with_kept_keys
 from lstm_lm.cli.hydra.plain_config import plain_config
 
 
@@ -23,9 +25,13 @@ def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:
     """
     quoted = quote_overrides(overrides, FREE_TEXT[config_name], multirun=False)
     check_overrides(config_name, quoted)
+
+    def composed(lines: Sequence[str]) -> dict[str, Any]:
+        return plain_config(hydra_compose(config_name, overrides=list(lines)))
+
     try:
         with only_allowed_targets(), composing():
-            return plain_config(hydra_compose(config_name, overrides=quoted))
+            return with_kept_keys(composed(quoted), quoted, composed)
     except Exception as error:
         if (explained := explain(error, config_name, quoted)) is not None:
             raise explained from error

@@ -16,7 +16,8 @@ from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.schedulers.interface import Scheduler
 from lstm_lm.training.signals import StopSignals
-from lstm_lm.training.tuning.options import LEARNING_RATE, LearningRateOptions, as_typed
+from lstm_lm.training.tuning.budget_options import LEARNING_RATE
+from lstm_lm.training.tuning.options import LearningRateOptions, as_typed
 from lstm_lm.training.tuning.trial import fit
 
 WINDOW = 9

@@ -1,4 +1,4 @@
-"""The configuration's `tune` section, which settings it leaves open, and how those that were chosen are set."""
+"""The configuration's `tune` and `budget`, which settings they leave open, and how those that were chosen are set."""
 
 import copy
 from collections.abc import Mapping
@@ -10,8 +10,16 @@ from lstm_lm.errors import UserError
 from lstm_lm.forward.hardware import TYPES
 from lstm_lm.options import Options
 from lstm_lm.registry import names
+from lstm_lm.training.tuning.budget_options import (
+    AS_DROPOUT,
+    DROPOUT,
+    LEARNING_RATE,
+    BudgetOptions,
+    budget_options,
+    is_kept,
+)
 
-LEARNING_RATE = "optimizer.lr"
+BUDGET = "budget"
 TYPED = {"trainer.precision": "precision", "forward.name": "forward"}
 STRATEGIES = "lstm_lm.forward.strategies"
 Seconds = Annotated[float, Field(gt=0)]
@@ -68,21 +76,27 @@ class LearningRateOptions(Options):
         return self
 
 
-TuneOptions = NoTuning | SpeedOptions | LearningRateOptions
-TUNINGS: dict[str, type[TuneOptions]] = {"none": NoTuning, "speed": SpeedOptions, "lr": LearningRateOptions}
+TuneOptions = NoTuning | SpeedOptions | LearningRateOptions | BudgetOptions
+TUNINGS: dict[str, type[NoTuning | SpeedOptions | LearningRateOptions]] = {
+    "none": NoTuning,
+    "speed": SpeedOptions,
+    "lr": LearningRateOptions,
+}
 
 
 def tune_options(section: Mapping[str, Any], config: Mapping[str, Any]) -> TuneOptions:
-    """Check the `tune` section of `config` (plain).
+    """Check the `tune` section of `config` (plain), or its `budget`, where it has one.
 
     Raises:
         UserError: no such way of tuning; a key is unknown or missing, its value is out of range, or lists what to try
-            of something that has been set already.
+            of something that has been set already; `budget_options` refuses.
     """
     name = str(section.get("name"))
     if name not in TUNINGS:
         raise UserError(f"tune={name}: no such way of tuning\nchoose one of: {', '.join(TUNINGS)}")
     options = TUNINGS[name].parse(section, "tune")
+    if config["budget"] is not None:
+        return budget_options(config)
     if isinstance(options, SpeedOptions):
         lists = {  # what each list varies, and whether that is set
             "precisions": ("precision", str(config["trainer"].get("precision")) != "auto"),
@@ -101,6 +115,8 @@ def tune_options(section: Mapping[str, Any], config: Mapping[str, Any]) -> TuneO
 
 def is_open(config: Mapping[str, Any], key: str) -> bool:
     """Whether `config` (plain) leaves a setting, as `trainer.precision`, to tuning; what a person has set is kept."""
+    if config.get("budget") is not None:
+        return not is_kept(config, key)
     tune, (section, name) = config["tune"], key.split(".")
     if key == LEARNING_RATE:
         return bool(tune["name"] == "lr" and tune["apply"])
@@ -117,18 +133,27 @@ def is_open(config: Mapping[str, Any], key: str) -> bool:
 
 def chosen_config(config: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of `config` (plain) with those of the `chosen` settings that it leaves open, and nothing left to tune."""
+    return laid_over(config, {key: value for key, value in chosen.items() if is_open(config, key)})
+
+
+def laid_over(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `config` (plain) with these settings, and nothing left to tune."""
     result = copy.deepcopy(dict(config))
-    for key in filter(lambda key: is_open(config, key), chosen):
+    for key, value in settings.items():
         section, name = key.split(".")
-        result[section][name] = chosen[key]
-    result["tune"] = {"name": "none"}
-    return result
+        result[section][name] = value
+    return {**result, "tune": {"name": "none"}, "budget": None}
+
+
+def asked_for(config: Mapping[str, Any]) -> str:
+    """The name of the tuning that `config` (plain) asks for: that of `tune=`, or `budget`."""
+    return BUDGET if config.get("budget") is not None else str(config["tune"]["name"])
 
 
 def of_before(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The tuning that a checkpoint (`saved` is its part of this project) carries, if `config` asks for that tuning."""
     tuning: dict[str, Any] | None = saved.get("tuning")
-    return tuning if tuning is not None and tuning["name"] == config["tune"]["name"] else None
+    return tuning if tuning is not None and tuning["name"] == asked_for(config) else None
 
 
 def as_typed(chosen: Mapping[str, Any]) -> str:
@@ -137,6 +162,6 @@ def as_typed(chosen: Mapping[str, Any]) -> str:
     for key, value in chosen.items():
         if key == "compile.enabled":
             words.append(f"compile={chosen['compile.mode'] if value else 'none'}")
-        elif key not in ("precision.name", "compile.mode"):
-            words.append(f"{TYPED.get(key, key)}={value}")
+        elif key not in ("precision.name", "compile.mode") and not (key in AS_DROPOUT and DROPOUT in chosen):
+            words.append(f"{TYPED.get(key, key)}={'null' if value is None else value}")
     return " ".join(words)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lstm_lm.runs.summary import TuningSummary
 from lstm_lm.runs.writer import NoWriter
+from lstm_lm.training.tuning import budget_table
 
 WIDTH_AS_TEXT = 140
 OUT_OF_TIME = ("no time was left", "too little time was left")
@@ -20,9 +21,10 @@ ROWS = 12
 
 
 def show(tuning: dict[str, Any], console: Console) -> None:
-    """Print the record of a tuning (see `tune_speed`, `tune_learning_rate`)."""
+    """Print the record of a tuning (see `tune_speed`, `tune_learning_rate`, `tune_budget`)."""
     if tuning["table"]:
-        console.print((_speed_table if tuning["name"] == "speed" else _rate_table)(tuning["table"]))
+        tables = {"speed": _speed_table, "lr": _rate_table, "budget": budget_table.table}
+        console.print(tables[tuning["name"]](tuning["table"]))
     console.print(Text(verdict(tuning)), soft_wrap=True)
 
 
@@ -56,6 +58,8 @@ def summary(tuning: dict[str, Any] | None) -> TuningSummary | None:
         seconds=tuning["seconds"],
         speedup=tuning.get("speedup"),
         learning_rate=tuning.get("proposal"),
+        reason=tuning.get("reason"),
+        typed=tuning.get("typed"),
     )
 
 
@@ -63,6 +67,8 @@ def verdict(tuning: dict[str, Any]) -> str:
     """One line: what was chosen, and how to type it."""
     if tuning["name"] == "lr":
         return _rate_verdict(tuning)
+    if tuning["name"] == "budget":
+        return budget_table.verdict(tuning)
     if not tuning["typed"]:
         return "tune=speed: nothing was chosen; the run continues as without tuning"
     faster = f", {tuning['speedup']:.2f} times as fast as without tuning" if tuning.get("speedup") else ""

@@ -22,7 +22,9 @@ from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.signals import StopSignals
+from lstm_lm.training.tuning.around_steps import time_around_steps
 from lstm_lm.training.tuning.candidates import TrialFailed
+from lstm_lm.training.tuning.schedule import Costs
 
 AS_THE_RUN = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 """Keys of the `trainer` section that a step depends on."""
@@ -80,6 +82,11 @@ class StepTrial:
 
         fit(self._config, self._parts, self._signals, enough)
         return mean
+
+    def time_around_steps(self, begin: float) -> Costs:
+        """What a run of it does besides its steps; its first one follows after `begin` seconds."""
+        self._set_threads()
+        return time_around_steps(self._config, self._parts, self._signals, begin)
 
     def close(self) -> None:
         self._undo.close()

@@ -1,24 +1,50 @@
 """The entrance: from a configuration that asks for tuning to the one that the run has."""
 
+import dataclasses
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from lstm_lm.errors import UserError
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.team import Team
+from lstm_lm.training.runtime.free_cores import with_free_cores
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning import table
-from lstm_lm.training.tuning.options import LearningRateOptions, NoTuning, SpeedOptions, chosen_config, of_before
+from lstm_lm.training.tuning.budget_options import BudgetOptions
+from lstm_lm.training.tuning.options import (
+    LearningRateOptions,
+    NoTuning,
+    SpeedOptions,
+    TuneOptions,
+    chosen_config,
+    of_before,
+)
 
 
-def tune(plan: Plan, team: Team, console: Console | None, signals: StopSignals) -> Plan:
-    """Measure as `tune=` says, and choose; a run that is resumed keeps the choice that it was begun with.
+def tune(
+    plan: Plan,
+    team: Team,
+    console: Console | None,
+    signals: StopSignals,
+    started_at: float,
+    free_cores: float | None = None,
+) -> Plan:
+    """Measure as `tune=` or `budget=` says, and choose; a run that is resumed keeps the choice that it was begun with.
 
     Writes nothing: what was found is `tuned` of the configuration, and `table.as_json` makes tuning.json of it.
     Everything that measuring changes in the process (generators, threads, ...) is for the caller to put back
     (`runtime_settings`); the run itself seeds and compiles from scratch.
+
+    Args:
+        plan: what will run, but for what is left to tuning.
+        team: the processes that train.
+        console: where a person looks on.
+        signals: end it.
+        started_at: `time.time()` when the user began to wait.
+        free_cores: how many cores nobody else used just now; None: that was not looked at.
 
     Returns:
         The plan to train by: what was open is set; with tune=none, `plan` itself.
@@ -30,14 +56,22 @@ def tune(plan: Plan, team: Team, console: Console | None, signals: StopSignals) 
     config = plan.config
     if isinstance(config.tune, NoTuning):
         return plan
+    if isinstance(config.tune, BudgetOptions):  # what is timed takes the threads that the run will
+        plan = with_free_cores(plan, team, free_cores)
     found = _before(plan)
     if found is None:
-        found = {**_measured(plan, team, console, signals), "options": config.tune.model_dump(exclude={"name"})}
+        found = _measured(plan, team, console, signals, started_at)
+        found["options"] = config.tune.model_dump(exclude={"name"})
         if console is not None:
             table.show(found, console)
     elif console is not None and found["chosen"]:
-        console.print(f"tune={config.tune.name}, as before: {found['typed']}", highlight=False)
-    return plan.with_config(TrainConfig.parse(chosen_config(config.plain, found["chosen"]), tuned=found))
+        console.print(f"{_typed(config.tune)}, as before: {found['typed']}", highlight=False)
+    tuned = TrainConfig.parse(chosen_config(config.plain, found["chosen"]), tuned=found)
+    if isinstance(config.tune, BudgetOptions):
+        threads = plan.config.runtime.threads or torch.get_num_threads()
+        runtime = tuned.runtime.model_copy(update={"threads": threads})
+        tuned = dataclasses.replace(tuned, runtime=runtime, threads_warning=plan.config.threads_warning)
+    return plan.with_config(tuned)
 
 
 def _before(plan: Plan) -> dict[str, Any] | None:
@@ -50,8 +84,15 @@ def _before(plan: Plan) -> dict[str, Any] | None:
     return tuning
 
 
-def _measured(plan: Plan, team: Team, console: Console | None, signals: StopSignals) -> dict[str, Any]:
+def _measured(
+    plan: Plan, team: Team, console: Console | None, signals: StopSignals, started_at: float
+) -> dict[str, Any]:
     options = plan.config.tune
+    if isinstance(options, BudgetOptions) and plan.checkpoint is not None:
+        raise UserError(
+            f"{_typed(options)}: {plan.checkpoint.path} was not begun with budget=, and a run keeps its model\n"
+            "leave budget= out to continue it, or start a new run from its weights with init_from="
+        )
     if isinstance(options, LearningRateOptions) and plan.checkpoint is not None:
         raise UserError(
             f"tune=lr: {plan.checkpoint.path} was not begun with tune=lr, and a run keeps its learning rate\n"
@@ -59,16 +100,24 @@ def _measured(plan: Plan, team: Team, console: Console | None, signals: StopSign
         )
     if team.size > 1:
         raise UserError(
-            f"tune={options.name}: measures in one process, and several would train\n"
+            f"{_typed(options)}: measures in one process, and several would train\n"
             "tune with one device (device=gpu trainer.max_steps=1), and type what it proposes"
         )
     if console is not None:
-        console.print(f"tune={options.name}: measuring before training", highlight=False)
+        console.print(f"{_typed(options)}: measuring before training", highlight=False)
+    if isinstance(options, BudgetOptions):
+        from lstm_lm.training.tuning.budget import tune_budget  # most runs do without any of these
+
+        return tune_budget(plan, options, signals, started_at)
     if isinstance(options, SpeedOptions):
-        from lstm_lm.training.tuning.speed import tune_speed  # most runs do without either
+        from lstm_lm.training.tuning.speed import tune_speed
 
         return tune_speed(plan, options, signals)
     assert isinstance(options, LearningRateOptions)
     from lstm_lm.training.tuning.learning_rate import tune_learning_rate
 
     return tune_learning_rate(plan, options, signals)
+
+
+def _typed(options: TuneOptions) -> str:
+    return f"budget={options.time}" if isinstance(options, BudgetOptions) else f"tune={options.name}"

@@ -1,0 +1,165 @@
+"""`budget=`: reads the text, has a few sizes of the model timed on it, and says how the run is to be."""
+
+import math
+import time
+from contextlib import closing
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from lstm_lm.data.module import TextDataModule
+from lstm_lm.training.build import build
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.signals import StopSignals
+from lstm_lm.training.tuning import rule
+from lstm_lm.training.tuning.budget_options import (
+    AS_DROPOUT,
+    DROPOUT,
+    LEARNING_RATE,
+    LENGTH,
+    SHAPE,
+    VALIDATIONS,
+    BudgetOptions,
+    fixed_dropout,
+    is_kept,
+)
+from lstm_lm.training.tuning.budget_table import reason
+from lstm_lm.training.tuning.options import as_typed, laid_over
+from lstm_lm.training.tuning.schedule import as_max_time, latest
+from lstm_lm.training.tuning.search import Prospect, Search, Timing
+from lstm_lm.training.tuning.sizes import Size, shape, sizes
+from lstm_lm.training.tuning.trial import StepTrial
+
+SHARE = 0.1
+"""Of the budget, that measuring may take."""
+TIMINGS, STEPS = 3, 3
+"""Of each size, and optimizer steps in each timing."""
+SHARE_OF_A_TIMING = 0.025
+"""Of the time for measuring: no step of a timing begins after that."""
+
+
+def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, started_at: float) -> dict[str, Any]:
+    """What is found, as plain data: what tuning.json and checkpoints hold.
+
+    `name`, `time` (the budget), `device` (its type), `chosen` (keys of the configuration and values), `typed` (the same
+    for the command line), `seconds` (that it took), `reason` (a sentence) and `table` (one mapping a size, the best
+    first).
+
+    Args:
+        plan: of a run that starts from its first step.
+        options: the budget, and what is kept.
+        signals: stop it.
+        started_at: `time.time()` when the user began to wait.
+
+    Raises:
+        UserError: the budget is too small; what `lstm_lm.training.build.build` refuses.
+        RunError: as there.
+        Interrupted: a signal came.
+    """
+    began, config, seconds = time.time(), plan.config.plain, options.seconds
+    shaped, data = _fitted_to_the_text(plan)
+    accumulated = int(config["trainer"]["accumulate_grad_batches"])
+
+    def time_size(size: Size) -> Timing:
+        signals.check()
+        return _timed(_with(shaped, size.settings()), data, signals, SHARE * seconds * SHARE_OF_A_TIMING)
+
+    fixed = fixed_dropout(config)
+    search = Search(
+        sizes=sizes(config, data.tokenizer.vocabulary_size, seconds),
+        tokens=data.predicted("train"),
+        steps_per_pass=math.ceil(data.windows_per_epoch / accumulated),
+        dropouts=rule.DROPOUTS if fixed is None else (fixed,),
+        budget=seconds,
+        time=time_size,
+        gone=lambda: time.time() - started_at,
+    )
+    prospects = search.run(SHARE * seconds - (time.time() - began))
+    settings = {
+        **prospects[0].size.settings(),
+        **dict.fromkeys((DROPOUT, *AS_DROPOUT), prospects[0].settings.dropout),
+        **{key: shaped.config.plain["data"][key.partition(".")[2]] for key in SHAPE},
+        LEARNING_RATE: rule.learning_rate(str(config["optimizer"]["name"])),
+        **length(prospects[0], seconds, search.gone(), accumulated),
+    }
+    if settings[LEARNING_RATE] is None:
+        del settings[LEARNING_RATE]
+    chosen = {key: value for key, value in settings.items() if not is_kept(config, key)}
+    table = [_row(each, search.steps_per_pass, prospects[0]) for each in prospects]
+    return {
+        "name": "budget",
+        "time": options.time,
+        "device": plan.hardware.device.type,
+        "chosen": chosen,
+        "typed": as_typed(chosen),
+        "seconds": time.time() - began,
+        "reason": reason(table, search.tokens),
+        "table": table,
+    }
+
+
+def length(prospect: Prospect, budget: float, gone: float, accumulated: int) -> dict[str, Any]:
+    """The keys of the `trainer` section that say how long the run is, and when it validates."""
+    windows = prospect.steps * accumulated
+    every, of_epochs = VALIDATIONS
+    epochs, steps, limit = LENGTH
+    return {
+        epochs: -1,
+        steps: prospect.steps,
+        limit: as_max_time(latest(budget, gone, prospect.costs)),
+        every: math.ceil(windows / (prospect.schedule.validations + 1)),
+        of_epochs: None,
+    }
+
+
+def _fitted_to_the_text(plan: Plan) -> tuple[Plan, TextDataModule]:
+    """The plan with as many streams, of such windows, as the text has room for; and the text, cut into them.
+
+    Raises:
+        UserError, RunError: as `lstm_lm.training.build.build`.
+    """
+    open_keys = [key for key in SHAPE if not is_kept(plan.config.plain, key)]
+    data = _read(_with(plan, dict.fromkeys(open_keys, 1)))  # which any text has room for that can be trained on
+    if not open_keys:
+        return plan, data
+    fitting = dict(zip(SHAPE, shape(data.manifest.splits["train"].tokens), strict=True))
+    shaped = _with(plan, {key: fitting[key] for key in open_keys})
+    return shaped, _read(shaped)
+
+
+def _read(plan: Plan) -> TextDataModule:
+    with closing(build(plan)) as parts:
+        return parts.data
+
+
+def _with(plan: Plan, settings: dict[str, Any]) -> Plan:
+    """The plan with these settings, and nothing left to choose."""
+    config = TrainConfig.parse(laid_over(plan.config.plain, settings))
+    return plan.with_config(replace(config, runtime=plan.config.runtime))
+
+
+def _timed(plan: Plan, data: TextDataModule, signals: StopSignals, patience: float) -> Timing:
+    began = time.perf_counter()
+    with closing(StepTrial(plan, data, signals, patience)) as trial:
+        begin = time.perf_counter() - began
+        step = median(trial.time(STEPS) for _ in range(TIMINGS))
+        return Timing(step, trial.time_around_steps(begin))
+
+
+def _row(prospect: Prospect, steps_per_pass: int, chosen: Prospect) -> dict[str, Any]:
+    size, settings = prospect.size, prospect.settings
+    return {
+        "layers": size.layers,
+        "hidden_size": size.width if isinstance(size.width, int) else list(size.width),
+        "embedding_size": size.embedding,
+        "parameters": size.parameters,
+        "step_ms": prospect.step * 1e3,
+        "measured": prospect.measured,
+        "affordable_passes": prospect.schedule.steps / steps_per_pass,
+        "passes": prospect.steps / steps_per_pass,
+        "steps": prospect.steps,
+        "dropout": settings.dropout,
+        "worse_by": settings.loss - chosen.settings.loss,
+        "chosen": prospect is chosen,
+    }

@@ -1,0 +1,115 @@
+"""`budget=`: what a person says, and which keys are then left to choose."""
+
+import math
+import re
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any, ClassVar
+
+from lstm_lm.errors import UserError
+from lstm_lm.models.build import model_class
+from lstm_lm.options import Options
+from lstm_lm.printable import shortened
+
+SIZES = ("model.hidden_size", "model.num_layers", "model.embedding_size")
+DROPOUT = "model.dropout"
+AS_DROPOUT = ("model.embedding_dropout", "model.layer_dropout", "model.output_dropout")
+"""Keys that are `model.dropout` unless they are set."""
+SHAPE = ("data.batch_size", "data.seq_len")
+LEARNING_RATE = "optimizer.lr"
+VALIDATIONS = ("trainer.val_check_interval", "trainer.check_val_every_n_epoch")
+LENGTH = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
+EXCLUDED = (*LENGTH, "trainer.min_epochs", "trainer.min_steps")
+"""Keys that cannot be set beside it."""
+CHOSEN = (*SIZES, DROPOUT, *AS_DROPOUT, LEARNING_RATE, *SHAPE, *VALIDATIONS, *LENGTH)
+"""All keys that `budget=` may choose."""
+
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+MOST_HOURS = 10_000
+WHAT_TO_TYPE = "type a number and its unit, s, m or h: budget=90s, budget=10m or budget=1.5h"
+_TIME = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([smh])", re.ASCII)
+_LONGEST_SHOWN = 40
+
+
+class BudgetOptions(Options):
+    """What `budget=` asks for."""
+
+    name: ClassVar[str] = "budget"
+
+    time: str
+    """As it was typed: `10m`."""
+    keep: list[str]
+    """Keys that a person has set, of those that could be chosen."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the whole process."""
+        return seconds_of(self.time)
+
+
+def seconds_of(time: object) -> float:
+    """`"10m"` -> 600.0.
+
+    Raises:
+        UserError: it is no such time.
+    """
+    found = _TIME.fullmatch(time.strip()) if isinstance(time, str) else None
+    seconds = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    if not 0 < seconds <= MOST_HOURS * SECONDS["h"]:
+        shown = str(time).lower() if isinstance(time, bool) else shortened(str(time), _LONGEST_SHOWN)
+        raise UserError(f"budget={' '.join(shown.split())}: no time above 0, up to {MOST_HOURS}h; {WHAT_TO_TYPE}")
+    return seconds
+
+
+def typed_seconds(seconds: float) -> str:
+    """A time as it is typed, rounded up to whole seconds: `42s`."""
+    return f"{math.ceil(seconds)}s"
+
+
+def budget_options(config: Mapping[str, Any]) -> BudgetOptions:
+    """Check the key `budget` of `config` (plain), which is not null, and whatever it excludes.
+
+    It is a time, where nobody knows which keys a person has set, or a mapping with the keys `time` and `keep`.
+
+    Raises:
+        UserError: no time; `tune=` or a length is set, too; another kind of model.
+    """
+    value = config["budget"]
+    section = value if isinstance(value, Mapping) else {"time": value, "keep": []}
+    seconds_of(section.get("time"))
+    options = BudgetOptions.parse(section, "budget")
+    if config["tune"].get("name") != "none":
+        raise UserError(f"budget={options.time} and tune={config['tune'].get('name')} exclude each other: use one")
+    if given := [key for key in EXCLUDED if key in options.keep]:
+        raise UserError(f"budget={options.time} and {given[0]} exclude each other: budget= chooses the length")
+    if config["trainer"].get("fast_dev_run"):
+        raise UserError(f"budget={options.time} and trainer.fast_dev_run exclude each other: that trains one window")
+    from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel  # most runs have no budget
+
+    name = str(config["model"]["name"])
+    if not issubclass(model_class(name), RecurrentLanguageModel):
+        raise UserError(f"budget={options.time}: knows the sizes of model=lstm, gru and rnn, not those of model={name}")
+    return options
+
+
+def is_kept(config: Mapping[str, Any], key: str) -> bool:
+    """Whether `budget=` leaves `key` as it is in `config` (plain)."""
+    keep = config["budget"]["keep"] if isinstance(config["budget"], Mapping) else []
+    return (
+        key not in CHOSEN
+        or key in keep
+        or (key in SIZES and config["init_from"] is not None)  # weights that are there have their sizes
+        or (key in SHAPE and config["data"]["unit"] == "line")
+        or (key in AS_DROPOUT and DROPOUT in keep)
+        or (key in VALIDATIONS and not set(VALIDATIONS).isdisjoint(keep))
+    )
+
+
+def fixed_dropout(config: Mapping[str, Any]) -> float | None:
+    """The dropout that `config` (plain) has and `budget=` keeps; None: it is open."""
+    model = config["model"]
+    if is_kept(config, DROPOUT):
+        return float(model["dropout"])
+    if all(is_kept(config, key) for key in AS_DROPOUT):
+        return fmean(model[key.partition(".")[2]] for key in AS_DROPOUT)
+    return None

@@ -1,0 +1,59 @@
+"""From a budget to the length of a run: optimizer steps, validations, and a limit of time that should never be met."""
+
+import math
+from dataclasses import dataclass
+
+AIM = 0.94
+"""The share of the budget that a run is planned for."""
+LATEST = 1.08
+"""That at which training stops, where the machine has become slower: the end of the run still follows."""
+MOST_VALIDATIONS = 20
+"""While training; the last one follows it."""
+SHARE_OF_VALIDATIONS = 0.08
+"""Of the time for training, that validations, samples and their checkpoints may take."""
+FEWEST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of what a run does besides its optimizer steps."""
+
+    begin: float
+    """From now to the first step."""
+    validation: float
+    """One validation while training, with its sample and checkpoint."""
+    end: float
+    """From the last step to the end of the process."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The length of a run."""
+
+    steps: int
+    """Optimizer steps that the budget has room for."""
+    validations: int
+    """While training."""
+
+
+def affordable(budget: float, gone: float, step: float, costs: Costs) -> Schedule:
+    """What fits into `budget` seconds, of which so many are `gone`, at `step` seconds a step."""
+    room = budget * AIM - gone - costs.begin - costs.end
+    reserved = min(MOST_VALIDATIONS * costs.validation, SHARE_OF_VALIDATIONS * max(0.0, room))
+    return Schedule(max(0, int((room - reserved) / step)), int(reserved / costs.validation))
+
+
+def least_budget(gone: float, step: float, costs: Costs) -> float:
+    """Seconds of the smallest budget with room for `FEWEST_STEPS`."""
+    return (gone + costs.begin + costs.end + FEWEST_STEPS * step / (1 - SHARE_OF_VALIDATIONS)) / AIM
+
+
+def latest(budget: float, gone: float, costs: Costs) -> int:
+    """Whole seconds of training after which a run stops, whatever it has been slowed down by."""
+    return max(1, math.floor(budget * LATEST - gone - costs.begin - costs.end))
+
+
+def as_max_time(seconds: int) -> str:
+    """`DD:HH:MM:SS`, as `trainer.max_time` takes it."""
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    return f"{days:02}:{hours % 24:02}:{minutes % 60:02}:{seconds % 60:02}"

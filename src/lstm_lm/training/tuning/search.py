@@ -1,0 +1,120 @@
+"""Which sizes to time for a budget, and which of them to take.
+
+The smallest size is timed first, then the largest that the time for measuring has room for; then, again and again, the
+one that the rule would take by what is known by then, until that has been timed itself. So what is taken was timed, and
+the length of the run goes by its own speed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lstm_lm.errors import UserError
+from lstm_lm.training.tuning import rule
+from lstm_lm.training.tuning.budget_options import typed_seconds
+from lstm_lm.training.tuning.schedule import FEWEST_STEPS, Costs, Schedule, affordable, least_budget
+from lstm_lm.training.tuning.sizes import Size
+from lstm_lm.training.tuning.step_times import StepTimes
+
+STEPS_TO_TIME = 12
+"""Steps that timing a size takes, about."""
+SHARE_OF_THE_LARGEST = 0.5
+"""Of the time for measuring that is left, that the largest size may be thought to take."""
+
+
+class Timing(NamedTuple):
+    """What was measured of a size."""
+
+    step: float
+    """Seconds of an optimizer step."""
+    costs: Costs
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What becomes of a size in the time there is."""
+
+    size: Size
+    step: float
+    """Seconds of an optimizer step, measured or by the others' speed."""
+    measured: bool
+    costs: Costs
+    schedule: Schedule
+    settings: rule.Settings
+    steps: int
+    """Optimizer steps that the run takes: all there is time for, unless the rule wants fewer passes."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A choice among `sizes`, for one text and one budget."""
+
+    sizes: Sequence[Size]
+    """Those with the fewest products first."""
+    tokens: int
+    """N, of the training split."""
+    steps_per_pass: int
+    """Optimizer steps of one pass over it."""
+    dropouts: Sequence[float]
+    """To choose from."""
+    budget: float
+    """Seconds, of the whole process."""
+    time: Callable[[Size], Timing]
+    gone: Callable[[], float]
+    """Seconds since the user began to wait."""
+
+    def run(self, seconds: float) -> list[Prospect]:
+        """What becomes of each size, the best first; no size but the first is timed after `seconds` of measuring.
+
+        The first was timed, and takes `FEWEST_STEPS` or more.
+
+        Raises:
+            UserError: there is no time for so many steps; says how much would do.
+        """
+        until = self.gone() + seconds
+        smallest = self.sizes[0]
+        timings = {smallest: self.time(smallest)}
+        self._refuse_too_little(timings)
+        largest = self._largest(timings[smallest], SHARE_OF_THE_LARGEST * (until - self.gone()))
+        if largest not in timings:
+            timings[largest] = self.time(largest)
+        while True:
+            prospects = self.prospects(timings)
+            able = [each for each in prospects if each.steps >= FEWEST_STEPS]
+            best = able[0] if able else None
+            if best is not None and best.measured:
+                return prospects
+            if best is None or self.gone() >= until:
+                break
+            timings[best.size] = self.time(best.size)
+        self._refuse_too_little(timings)
+        return sorted(prospects, key=lambda each: not (each.measured and each.steps >= FEWEST_STEPS))
+
+    def prospects(self, timings: Mapping[Size, Timing]) -> list[Prospect]:
+        """By what was measured so far, and at this time of the run; the best first."""
+        times, gone = StepTimes({size: timing.step for size, timing in timings.items()}), self.gone()
+        found = []
+        for size in self.sizes:
+            nearest = min(timings, key=lambda other: abs(other.products - size.products))
+            costs, step = timings[nearest].costs, times[size]
+            schedule = affordable(self.budget, gone, step, costs)
+            most = schedule.steps / self.steps_per_pass
+            settings = rule.best_settings(size.parameters, self.tokens, most, self.dropouts)
+            steps = min(schedule.steps, round(settings.passes * self.steps_per_pass))
+            found.append(Prospect(size, step, size in timings, costs, schedule, settings, steps))
+        return sorted(found, key=lambda each: (each.steps < FEWEST_STEPS, each.settings.loss))
+
+    def _largest(self, smallest: Timing, seconds: float) -> Size:
+        """That which can be timed in so many seconds, if all its time goes into products."""
+        product = smallest.step / self.sizes[0].products
+        within = [each for each in self.sizes if each.products * product * STEPS_TO_TIME <= seconds]
+        return within[-1] if within else self.sizes[0]
+
+    def _refuse_too_little(self, timings: Mapping[Size, Timing]) -> None:
+        gone = self.gone()
+        least = min(least_budget(gone, step, costs) for step, costs in timings.values())
+        if least > self.budget:
+            raise UserError(
+                f"budget={self.budget:g}s: start-up, {FEWEST_STEPS} steps and a validation take longer here\n"
+                f"the least that would do: budget={typed_seconds(least)}"
+            )
