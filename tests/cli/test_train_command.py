@@ -135,6 +135,10 @@ def test_flags_and_overrides_in_any_order(here: Here) -> None:
             "forward=pipelined forward.devices=[cuda:99]", ["forward.devices", "cuda:99"], marks=pytest.mark.matrix
         ),
         ("forward=fused forward.chunk=4", ["forward.chunk"]),
+        ("budget=5", ["budget=5", "budget=10m"]),
+        ("budget=10m trainer.max_epochs=3", ["budget=10m", "trainer.max_epochs"]),
+        pytest.param("budget=10m tune=speed", ["tune=speed"], marks=pytest.mark.matrix),
+        pytest.param("budget=10m model=transformer", ["model=transformer"], marks=pytest.mark.matrix),
     ],
 )
 def test_refused_before_anything_is_written(
