@@ -21,8 +21,8 @@ TOKENS = 16
 """Of a sample, likewise."""
 CHECKPOINT, CHECKPOINT_OF_A_PARAMETER = 0.05, 1.5e-7
 """Seconds to write last.ckpt and best.ckpt: at least, and for each parameter, which has two averages beside it."""
-END = 1.0
-"""Seconds to read the best checkpoint, write the summary and end the process."""
+END = 0.5
+"""Seconds to read the best checkpoint and write the summary."""
 
 
 def time_around_steps(config: TrainConfig, parts: Parts, signals: StopSignals, begin: float) -> Costs:

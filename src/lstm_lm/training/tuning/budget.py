@@ -4,7 +4,7 @@ import math
 import time
 from contextlib import closing
 from dataclasses import replace
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 from lstm_lm.data.module import TextDataModule
@@ -34,9 +34,9 @@ from lstm_lm.training.tuning.trial import StepTrial
 SHARE = 0.1
 """Of the budget, that measuring may take."""
 TIMINGS, STEPS = 3, 3
-"""Of each size, and optimizer steps in each timing."""
-SHARE_OF_A_TIMING = 0.025
-"""Of the time for measuring: no step of a timing begins after that."""
+"""Of each size, and optimizer steps in each timing, at least."""
+LEAVING = 0.4
+"""Of the seconds that the process took to begin: what it takes to end, with all that it has imported."""
 
 
 def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, started_at: float) -> dict[str, Any]:
@@ -58,12 +58,13 @@ def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, starte
         Interrupted: a signal came.
     """
     began, config, seconds = time.time(), plan.config.plain, options.seconds
+    leaving = LEAVING * (began - started_at)
     shaped, data = _fitted_to_the_text(plan)
     accumulated = int(config["trainer"]["accumulate_grad_batches"])
 
-    def time_size(size: Size) -> Timing:
+    def time_size(size: Size, for_seconds: float) -> Timing:
         signals.check()
-        return _timed(_with(shaped, size.settings()), data, signals, SHARE * seconds * SHARE_OF_A_TIMING)
+        return _timed(_with(shaped, size.settings()), data, signals, for_seconds)
 
     fixed = fixed_dropout(config)
     search = Search(
@@ -73,7 +74,7 @@ def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, starte
         dropouts=rule.DROPOUTS if fixed is None else (fixed,),
         budget=seconds,
         time=time_size,
-        gone=lambda: time.time() - started_at,
+        gone=lambda: time.time() - started_at + leaving,
     )
     prospects = search.run(SHARE * seconds - (time.time() - began))
     settings = {
@@ -139,11 +140,13 @@ def _with(plan: Plan, settings: dict[str, Any]) -> Plan:
     return plan.with_config(replace(config, runtime=plan.config.runtime))
 
 
-def _timed(plan: Plan, data: TextDataModule, signals: StopSignals, patience: float) -> Timing:
+def _timed(plan: Plan, data: TextDataModule, signals: StopSignals, seconds: float) -> Timing:
+    """Of about so many seconds the mean: what else the machine does meanwhile, it will do while the run trains."""
     began = time.perf_counter()
-    with closing(StepTrial(plan, data, signals, patience)) as trial:
+    with closing(StepTrial(plan, data, signals, seconds / TIMINGS)) as trial:
         begin = time.perf_counter() - began
-        step = median(trial.time(STEPS) for _ in range(TIMINGS))
+        steps = max(STEPS, int(seconds / TIMINGS / trial.time(STEPS)))
+        step = fmean(trial.time(steps) for _ in range(TIMINGS))
         return Timing(step, trial.time_around_steps(begin))
 
 

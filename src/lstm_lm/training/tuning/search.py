@@ -1,8 +1,8 @@
 """Which sizes to time for a budget, and which of them to take.
 
 The smallest size is timed first, then the largest that the time for measuring has room for; then, again and again, the
-one that the rule would take by what is known by then, until that has been timed itself. So what is taken was timed, and
-the length of the run goes by its own speed.
+one that the rule would take by what is known by then, until that has been timed itself. What is to be taken is timed
+once more, for longer: the length of the run goes by its speed, and the machine may do other things at times.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,11 @@ from lstm_lm.training.tuning.sizes import Size
 from lstm_lm.training.tuning.step_times import StepTimes
 
 STEPS_TO_TIME = 12
-"""Steps that timing a size takes, about."""
+"""Steps that timing a size takes at least, about."""
+LOOK, LONGEST_LOOK = 0.08, 1.5
+"""How long a size is timed: as a share of the time for measuring, and at most, in seconds."""
+CONFIRM, LONGEST_CONFIRM = 0.5, 8.0
+"""The same of the one that is to be taken, of the time that is left by then."""
 SHARE_OF_THE_LARGEST = 0.5
 """Of the time for measuring that is left, that the largest size may be thought to take."""
 
@@ -59,9 +63,10 @@ class Search:
     """To choose from."""
     budget: float
     """Seconds, of the whole process."""
-    time: Callable[[Size], Timing]
+    time: Callable[[Size, float], Timing]
+    """Times a size for about so many seconds."""
     gone: Callable[[], float]
-    """Seconds since the user began to wait."""
+    """Seconds of it that are over, or needed for what follows the run."""
 
     def run(self, seconds: float) -> list[Prospect]:
         """What becomes of each size, the best first; no size but the first is timed after `seconds` of measuring.
@@ -71,23 +76,23 @@ class Search:
         Raises:
             UserError: there is no time for so many steps; says how much would do.
         """
-        until = self.gone() + seconds
+        until, look = self.gone() + seconds, min(LOOK * seconds, LONGEST_LOOK)
         smallest = self.sizes[0]
-        timings = {smallest: self.time(smallest)}
+        timings = {smallest: self.time(smallest, look)}
         self._refuse_too_little(timings)
         largest = self._largest(timings[smallest], SHARE_OF_THE_LARGEST * (until - self.gone()))
         if largest not in timings:
-            timings[largest] = self.time(largest)
-        while True:
-            prospects = self.prospects(timings)
-            able = [each for each in prospects if each.steps >= FEWEST_STEPS]
-            best = able[0] if able else None
-            if best is not None and best.measured:
-                return prospects
-            if best is None or self.gone() >= until:
+            timings[largest] = self.time(largest, look)
+        confirmed: set[Size] = set()
+        while (left := until - self.gone()) > 0:
+            best = self.prospects(timings)[0]
+            if best.steps < FEWEST_STEPS or best.size in confirmed:
                 break
-            timings[best.size] = self.time(best.size)
+            if best.measured:
+                confirmed.add(best.size)
+            timings[best.size] = self.time(best.size, min(CONFIRM * left, LONGEST_CONFIRM) if best.measured else look)
         self._refuse_too_little(timings)
+        prospects = self.prospects(timings)
         return sorted(prospects, key=lambda each: not (each.measured and each.steps >= FEWEST_STEPS))
 
     def prospects(self, timings: Mapping[Size, Timing]) -> list[Prospect]:
