@@ -15,9 +15,9 @@ from lstm_lm.training.observers.samples import write_sample
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.schedule import Costs
 
-WINDOWS = 8
+WINDOWS = 6
 """Of the validation split, that are timed."""
-TOKENS = 16
+TOKENS = 10
 """Of a sample, likewise."""
 CHECKPOINT, CHECKPOINT_OF_A_PARAMETER = 0.05, 1.5e-7
 """Seconds to write last.ckpt and best.ckpt: at least, and for each parameter, which has two averages beside it."""

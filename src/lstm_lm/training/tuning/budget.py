@@ -4,7 +4,6 @@ import math
 import time
 from contextlib import closing
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 from lstm_lm.data.module import TextDataModule
@@ -33,8 +32,8 @@ from lstm_lm.training.tuning.trial import StepTrial
 
 SHARE = 0.1
 """Of the budget, that measuring may take."""
-TIMINGS, STEPS = 3, 3
-"""Of each size, and optimizer steps in each timing, at least."""
+STEPS = 3
+"""Optimizer steps that a size is timed for, at least."""
 LEAVING = 0.4
 """Of the seconds that the process took to begin: what it takes to end, with all that it has imported."""
 
@@ -143,11 +142,10 @@ def _with(plan: Plan, settings: dict[str, Any]) -> Plan:
 def _timed(plan: Plan, data: TextDataModule, signals: StopSignals, seconds: float) -> Timing:
     """Of about so many seconds the mean: what else the machine does meanwhile, it will do while the run trains."""
     began = time.perf_counter()
-    with closing(StepTrial(plan, data, signals, seconds / TIMINGS)) as trial:
+    with closing(StepTrial(plan, data, signals, seconds)) as trial:
         begin = time.perf_counter() - began
-        steps = max(STEPS, int(seconds / TIMINGS / trial.time(STEPS)))
-        step = fmean(trial.time(steps) for _ in range(TIMINGS))
-        return Timing(step, trial.time_around_steps(begin))
+        steps = max(STEPS, int(seconds / trial.time(STEPS)))
+        return Timing(trial.time(steps), trial.time_around_steps(begin))
 
 
 def _row(prospect: Prospect, steps_per_pass: int, chosen: Prospect) -> dict[str, Any]:

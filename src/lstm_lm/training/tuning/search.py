@@ -16,7 +16,7 @@ from lstm_lm.training.tuning.schedule import FEWEST_STEPS, Costs, Schedule, affo
 from lstm_lm.training.tuning.sizes import Size
 from lstm_lm.training.tuning.step_times import StepTimes
 
-STEPS_TO_TIME = 12
+STEPS_TO_TIME = 10
 """Steps that timing a size takes at least, about."""
 LOOK, LONGEST_LOOK = 0.08, 1.5
 """How long a size is timed: as a share of the time for measuring, and at most, in seconds."""
@@ -69,28 +69,36 @@ class Search:
     """Seconds of it that are over, or needed for what follows the run."""
 
     def run(self, seconds: float) -> list[Prospect]:
-        """What becomes of each size, the best first; no size but the first is timed after `seconds` of measuring.
+        """What becomes of each size, the best first, which was timed and takes `FEWEST_STEPS` or more.
 
-        The first was timed, and takes `FEWEST_STEPS` or more.
+        After `seconds` of measuring nothing is timed any more, but for one size at least.
 
         Raises:
             UserError: there is no time for so many steps; says how much would do.
         """
         until, look = self.gone() + seconds, min(LOOK * seconds, LONGEST_LOOK)
-        smallest = self.sizes[0]
-        timings = {smallest: self.time(smallest, look)}
+        timings: dict[Size, Timing] = {}
+        longest = 0.0  # that timing a size has taken
+
+        def measure(size: Size, seconds: float) -> None:
+            nonlocal longest
+            began = self.gone()
+            timings[size] = self.time(size, seconds)
+            longest = max(longest, self.gone() - began)
+
+        measure(self.sizes[0], look)
         self._refuse_too_little(timings)
-        largest = self._largest(timings[smallest], SHARE_OF_THE_LARGEST * (until - self.gone()))
+        largest = self._largest(timings[self.sizes[0]], SHARE_OF_THE_LARGEST * (until - self.gone()) - longest)
         if largest not in timings:
-            timings[largest] = self.time(largest, look)
+            measure(largest, look)
         confirmed: set[Size] = set()
-        while (left := until - self.gone()) > 0:
+        while (left := until - self.gone()) > longest / 2:
             best = self.prospects(timings)[0]
             if best.steps < FEWEST_STEPS or best.size in confirmed:
                 break
             if best.measured:
                 confirmed.add(best.size)
-            timings[best.size] = self.time(best.size, min(CONFIRM * left, LONGEST_CONFIRM) if best.measured else look)
+            measure(best.size, min(CONFIRM * left, LONGEST_CONFIRM) if best.measured else look)
         self._refuse_too_little(timings)
         prospects = self.prospects(timings)
         return sorted(prospects, key=lambda each: not (each.measured and each.steps >= FEWEST_STEPS))
