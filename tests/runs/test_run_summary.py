@@ -44,7 +44,7 @@ FIELDS = {
         "peak_memory_bytes",
         "startup_seconds",
     },
-    "tuning": {"name", "chosen", "seconds", "speedup", "learning_rate"},
+    "tuning": {"name", "chosen", "seconds", "speedup", "learning_rate", "reason", "typed"},
 }
 
 

@@ -100,6 +100,28 @@ def test_a_short_text_ends_before_it_is_learnt_by_heart() -> None:
     assert best.steps < best.schedule.steps / 2
 
 
+def test_a_size_that_cannot_be_trained_here_is_left_out() -> None:
+    machine = Machine()
+    without = search(3_600, machine)[0].size
+
+    def time(size: Size, seconds: float) -> Timing:
+        if size == without:
+            raise MemoryError
+        return machine.time(size, seconds)
+
+    found = Search(SIZES, 400_000, 200, DROPOUTS, 3_600, time, machine.gone).run(360)
+    assert found[0].measured
+    assert without not in [each.size for each in found]
+
+
+def test_where_none_can_be_trained_the_first_says_why() -> None:
+    def time(*_: object) -> Timing:
+        raise UserError("forward=grid: not this cell")
+
+    with pytest.raises(UserError, match="not this cell"):
+        Search(SIZES, 400_000, 200, DROPOUTS, 3_600, time, lambda: 0.0).run(360)
+
+
 def test_too_little_time_is_refused_with_what_would_do() -> None:
     with pytest.raises(UserError, match=r"^budget=6s: start-up, .* take longer") as caught:
         search(6, Machine())

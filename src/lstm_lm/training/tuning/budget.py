@@ -34,7 +34,7 @@ SHARE = 0.1
 """Of the budget, that measuring may take."""
 STEPS = 3
 """Optimizer steps that a size is timed for, at least."""
-LEAVING = 0.4
+LEAVING = 0.1
 """Of the seconds that the process took to begin: what it takes to end, with all that it has imported."""
 
 

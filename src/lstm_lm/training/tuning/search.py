@@ -5,11 +5,11 @@ one that the rule would take by what is known by then, until that has been timed
 once more, for longer: the length of the run goes by its speed, and the machine may do other things at times.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lstm_lm.errors import UserError
+from lstm_lm.errors import RunError, UserError
 from lstm_lm.training.tuning import rule
 from lstm_lm.training.tuning.budget_options import typed_seconds
 from lstm_lm.training.tuning.schedule import FEWEST_STEPS, Costs, Schedule, affordable, least_budget
@@ -71,19 +71,30 @@ class Search:
     def run(self, seconds: float) -> list[Prospect]:
         """What becomes of each size, the best first, which was timed and takes `FEWEST_STEPS` or more.
 
-        After `seconds` of measuring nothing is timed any more, but for one size at least.
+        After `seconds` of measuring nothing is timed any more, but for one size at least. A size that cannot be
+        trained here, for want of memory say, is left out.
 
         Raises:
             UserError: there is no time for so many steps; says how much would do.
+            RunError: the disk is full, say.
         """
         until, look = self.gone() + seconds, min(LOOK * seconds, LONGEST_LOOK)
         timings: dict[Size, Timing] = {}
+        unable: set[Size] = set()
         longest = 0.0  # that timing a size has taken
 
         def measure(size: Size, seconds: float) -> None:
             nonlocal longest
             began = self.gone()
-            timings[size] = self.time(size, seconds)
+            try:
+                timings[size] = self.time(size, seconds)
+            except RunError:
+                raise
+            except Exception:
+                if not timings.keys() - {size}:
+                    raise
+                unable.add(size)
+                timings.pop(size, None)
             longest = max(longest, self.gone() - began)
 
         measure(self.sizes[0], look)
@@ -93,21 +104,21 @@ class Search:
             measure(largest, look)
         confirmed: set[Size] = set()
         while (left := until - self.gone()) > longest / 2:
-            best = self.prospects(timings)[0]
+            best = self.prospects(timings, unable)[0]
             if best.steps < FEWEST_STEPS or best.size in confirmed:
                 break
             if best.measured:
                 confirmed.add(best.size)
             measure(best.size, min(CONFIRM * left, LONGEST_CONFIRM) if best.measured else look)
         self._refuse_too_little(timings)
-        prospects = self.prospects(timings)
+        prospects = self.prospects(timings, unable)
         return sorted(prospects, key=lambda each: not (each.measured and each.steps >= FEWEST_STEPS))
 
-    def prospects(self, timings: Mapping[Size, Timing]) -> list[Prospect]:
-        """By what was measured so far, and at this time of the run; the best first."""
+    def prospects(self, timings: Mapping[Size, Timing], unable: Set[Size] = frozenset()) -> list[Prospect]:
+        """Of each size but those that are `unable`, by what was measured and by the time that is left; the best first."""
         times, gone = StepTimes({size: timing.step for size, timing in timings.items()}), self.gone()
         found = []
-        for size in self.sizes:
+        for size in (each for each in self.sizes if each not in unable):
             nearest = min(timings, key=lambda other: abs(other.products - size.products))
             costs, step = timings[nearest].costs, times[size]
             schedule = affordable(self.budget, gone, step, costs)
