@@ -57,7 +57,7 @@ DROPOUTS = (0.0, 0.2, 0.4)
 PASSES = {"shakespeare_100k": (3, 10, 30, 100), "python_docs": (2, 6, 20, 60), "shakespeare": (0.7, 2, 6, 20)}
 """By text."""
 MOST_WORK = 2e13
-"""Parameters times tokens of a run of the grid: half an hour or so. Larger cells are left out."""
+"""Parameters times tokens of a run of the grid: ten minutes or so. Larger cells are left out."""
 RATES = ((1, 128), (2, 256))
 """Sizes whose learning rate is varied, at the middle passes without dropout."""
 TIMES = ("1m", "3m", "10m", "30m")
@@ -158,6 +158,8 @@ BOUNDS = {"overfit_power": (1.0, 3.0)}
 PRIOR = 0.01
 """Nats that a constant counts which is e times what it was: what the grid does not tell stays."""
 TRIES = 20
+FURTHEST = 2.5
+"""Powers of e that a constant may be larger or smaller by."""
 
 
 class Fitted(NamedTuple):
@@ -174,7 +176,8 @@ def fit(texts: Sequence[Text]) -> Fitted:
     grids = [text.grid() for text in texts if text.grid()]
 
     def constants(point: NDArray[np.float64]) -> Constants:
-        values = dict(zip(names, np.exp(point).tolist(), strict=True))
+        near = np.clip(point, start - FURTHEST, start + FURTHEST)
+        values = dict(zip(names, np.exp(near).tolist(), strict=True))
         return replace(CONSTANTS, **{name: _within(value, BOUNDS.get(name)) for name, value in values.items()})
 
     def misses(point: NDArray[np.float64]) -> NDArray[np.float64]:

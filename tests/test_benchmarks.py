@@ -297,3 +297,26 @@ def test_the_bare_loop_takes_the_applications_steps(
     trained = checkpoint_file.load(RunDirectory(tmp_path / "run").last)["state_dict"]
     for name, tensor in parts.model.state_dict().items():
         assert torch.equal(trained[f"model.{name}"], tensor), name
+
+
+def test_the_fit_of_the_rule_finds_constants_that_were_planted(
+    script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And what each text has of entropy by itself."""
+    from dataclasses import replace
+
+    from lstm_lm.training.tuning.rule import CONSTANTS
+
+    budget = script("budget")
+    monkeypatch.setattr(budget, "TRIES", 3)
+    planted = replace(CONSTANTS, capacity=25.0, data_power=0.4, overfit=0.01)
+    texts = [budget.Text(name, (), [], tmp_path) for name in ("one", "two")]
+    for text, tokens, entropy in zip(texts, (90_000, 1_000_000), (1.0, 1.3), strict=True):
+        for parameters, passes, dropout in product((50_000, 400_000, 3_000_000), (1, 10, 60), (0.0, 0.3)):
+            run = {"parameters": parameters, "tokens": tokens, "passes": passes, "dropout": dropout, "lr": budget.RATE}
+            text.runs.append({**run, "loss": entropy + budget.predicted(run, planted)})
+    found = budget.fit(texts)
+    assert found.error < 0.005
+    assert (
+        max(abs(budget.predicted(run, found.constants) - budget.predicted(run, planted)) for run in texts[1].runs) < 0.1
+    )

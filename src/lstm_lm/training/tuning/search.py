@@ -115,7 +115,7 @@ class Search:
         return sorted(prospects, key=lambda each: not (each.measured and each.steps >= FEWEST_STEPS))
 
     def prospects(self, timings: Mapping[Size, Timing], unable: Set[Size] = frozenset()) -> list[Prospect]:
-        """Of each size but those that are `unable`, by what was measured and by the time that is left; the best first."""
+        """Of each size but those `unable`, by what was measured and by the time that is left; the best first."""
         times, gone = StepTimes({size: timing.step for size, timing in timings.items()}), self.gone()
         found = []
         for size in (each for each in self.sizes if each not in unable):
