@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
+from lstm_lm.training.muon import LONGEST, QUINTIC, inverse_root
 from lstm_lm.training.optimizers import build_optimizer, optimizer_options
-from lstm_lm.training.optimizers.muon import LONGEST, QUINTIC, inner_matrices, inverse_root
+from lstm_lm.training.optimizers.muon import inner_matrices
 
 BAND = (0.68, 1.21)
 """Where five iterations leave singular values that are at least a hundredth of the matrix's norm."""
@@ -177,6 +179,21 @@ def test_all_else_takes_adamws_steps_bit_for_bit() -> None:
     ours, adamw = trained("muon"), trained("adamw")
     differ = {name for name in ours if not torch.equal(ours[name], adamw[name])}
     assert differ == {f"stack.weight_{what}_l{layer}" for what in ("ih", "hh") for layer in (0, 1)}
+
+
+def test_who_counts_optimizer_steps_hears_of_each_once() -> None:
+    """Also where an AdamW was there before, whose steps are counted too."""
+    counted: list[object] = []
+    handle = register_optimizer_step_post_hook(lambda *_: counted.append(None))
+    try:
+        for _ in range(2):
+            model = nn.Linear(4, 4)
+            for optimizer in (torch.optim.AdamW(model.parameters()), muon(model)):
+                model.weight.grad, model.bias.grad = torch.ones(4, 4), torch.ones(4)
+                optimizer.step()
+    finally:
+        handle.remove()
+    assert len(counted) == 4
 
 
 def test_a_matrix_without_a_gradient_stays_as_it_is() -> None:
