@@ -1,13 +1,13 @@
-"""Muon: steps with all singular values alike for matrices, AdamW's for other parameters.
+"""Muon: orthogonal steps for matrices, AdamW's for other parameters.
 
 Muon (Jordan et al., 2024, kellerjordan.github.io/posts/muon): the averaged gradient M = U S V^T of a matrix is replaced
 by about U V^T, so that a few directions do not take the whole step. Newton and Schulz's iteration needs no
 decomposition: X <- X p(X^T X), some times, from X = M / |M| on.
 
 Here it runs on the Gram matrix G = X^T X of the smaller side (Dao AI Lab, "Gram Newton-Schulz", 2026): root <-
-root p(G), G <- p(G) G p(G), in float32, where what they mend in 16 bits does not arise. X root is the step, multiplied
-in bfloat16 where the layers are. M turns slowly, so a root serves for `refresh` steps, as Shampoo's do (Gupta et al.,
-2018). What else was tried: docs/decisions/0033-muon.md.
+root p(G), G <- p(G) G p(G), in float32, which bears as few iterations as this takes; and X root is the step, multiplied
+in bfloat16 where the layers are. A root serves for `refresh` steps, as Shampoo's do (Gupta et al., 2018): the step is
+then orthogonal only roughly. What else was tried: docs/decisions/0033-muon.md.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,14 @@ from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
-"""p(G) = 3.4445 - 4.7750 G + 2.0315 G^2: Jordan's, steep at 0; singular values end between about 0.7 and 1.2."""
+"""p(G) = 3.4445 - 4.7750 G + 2.0315 G^2: Jordan's. Five bring singular values to between about 0.7 and 1.2; fewer leave
+small ones small."""
+MOST_ITERATIONS = 6
+"""Each multiplies rounding errors of directions that there are not by up to 3.4445^2."""
 RMS = 0.2
-"""Root mean square of a step at lr=1, about AdamW's (Liu et al., "Muon is Scalable for LLM Training", 2025)."""
-LONGEST = 1.25
-"""Times an orthogonal matrix's norm: the most that an old root may make of a momentum that has turned."""
+"""Root mean square of an orthogonal step at lr=1, about AdamW's (Liu et al., 2025, arXiv 2502.16982)."""
+LONGEST = 2.0
+"""The largest singular value of a step, about: an old root lengthens what was not there when it was made."""
 SMALLEST_NORM = 1e-7
 
 
@@ -46,9 +49,11 @@ class Muon(Optimizer):
         fused: bool = False,
         products: torch.dtype = torch.float32,
     ) -> None:
-        adamws = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "fused": fused}
+        if not 1 <= iterations <= MOST_ITERATIONS:
+            raise ValueError(f"iterations={iterations}: from 1 to {MOST_ITERATIONS}")
+        adamw_options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "fused": fused}
         own = {"momentum": momentum, "iterations": iterations, "refresh": refresh, "blocks": blocks}
-        super().__init__(params, adamws | own | {"orthogonal": orthogonal})
+        super().__init__(params, adamw_options | own | {"orthogonal": orthogonal})
         self._products = products
         for group in self.param_groups:
             group["fused"] &= not group["orthogonal"]  # else loading would put the steps' number on the device
@@ -65,13 +70,25 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
             if not group["orthogonal"]:
-                self._adamw(moved, group)
+                self._adamw([parameter for parameter in group["params"] if parameter.grad is not None], group)
                 continue
-            for number, matrix in enumerate(moved):
-                self._orthogonal(matrix, group, number)
+            for number, matrix in enumerate(group["params"]):
+                if matrix.grad is not None:
+                    self._orthogonal(matrix, group, number)
         return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, which would give a root the type of its parameter, and so round it."""
+        super().load_state_dict(state_dict)
+        numbers = (number for group in state_dict["param_groups"] for number in group["params"])
+        for number, parameter in zip(numbers, self.parameters(), strict=True):
+            if "root" in (saved := state_dict["state"].get(number, {})):
+                self.state[parameter]["root"] = saved["root"].to(parameter.device)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All of them, in the order of the groups."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def _adamw(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         """As torch.optim.AdamW does."""
@@ -114,12 +131,13 @@ class Muon(Optimizer):
         wide = x.shape[1] < x.shape[2]
         x = x.mT if wide else x
         norm = _norm(x)
-        if "root" not in state or (int(state["step"]) + number) % group["refresh"] == 0:
-            state["root"] = inverse_root(x.mT @ x / norm.square(), group["iterations"])
+        root = state.get("root")
+        if (int(state["step"]) + number) % group["refresh"] == 0 or root is None or len(root) != group["blocks"]:
+            root = state["root"] = inverse_square_root(x.mT @ x / norm.square(), group["iterations"])
         state["step"] += 1
         kind = torch.float64 if x.dtype == torch.float64 else self._products
-        step = x.to(kind) @ (state["root"] / norm).to(kind)
-        shorter = (LONGEST * step.shape[2] ** 0.5 / _norm(step)).clamp(max=1).to(matrix.dtype)
+        step = x.to(kind) @ (root / norm).to(kind)
+        shorter = (LONGEST / _largest_singular_value(step)).clamp(max=1).to(matrix.dtype)
         step = (step.mT if wide else step).to(matrix.dtype)
         rate = group["lr"]
         matrix.mul_(1 - rate * group["weight_decay"])
@@ -132,7 +150,14 @@ def _norm(x: Tensor) -> Tensor:
     return norm.clamp(min=SMALLEST_NORM)
 
 
-def inverse_root(gram: Tensor, iterations: int) -> Tensor:
+def _largest_singular_value(x: Tensor) -> Tensor:
+    """Of each `[M, N]` of `x` `[K, M, N]`: `[K, 1, 1]`, by one power iteration from its longest row, which is near."""
+    longest = torch.linalg.vector_norm(x, dim=2, keepdim=True).argmax(dim=1, keepdim=True)
+    direction = x.mT @ (x @ torch.take_along_dim(x, longest, dim=1).mT)
+    return _norm(x @ (direction / _norm(direction)))
+
+
+def inverse_square_root(gram: Tensor, iterations: int) -> Tensor:
     """About G^(-1/2) of each G of `gram` `[K, N, N]`, symmetric, eigenvalues 0 to 1; less where those are small."""
     a, b, c = QUINTIC
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)

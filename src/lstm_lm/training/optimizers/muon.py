@@ -8,18 +8,18 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lstm_lm.errors import UserError
-from lstm_lm.training.muon import Muon
+from lstm_lm.training.muon import MOST_ITERATIONS, Muon
 from lstm_lm.training.optimizers.adamw import AdamW
 from lstm_lm.training.optimizers.interface import Decay, Groups
 
-USUAL_RATES = (5e-3, 4e-2)
+USUAL_RATES = (5e-3, 0.1)
 
 
 class MuonOptions(AdamW):
     """What AdamW takes, for the rest of the parameters, and its own."""
 
     momentum: Decay
-    iterations: Annotated[int, Field(ge=1, le=20)]
+    iterations: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)]
     refresh: Annotated[int, Field(ge=1)]
     blocks: Annotated[int, Field(ge=1)]
 
@@ -31,9 +31,9 @@ class MuonOptions(AdamW):
     @property
     def warning(self) -> str | None:
         low, high = USUAL_RATES
-        if low / 2 <= self.lr <= high * 2:
+        if low <= self.lr <= high:
             return None
-        return f"optimizer.lr={self.lr:g}: Muon usually wants {low:g} to {high:g}, also where AdamW wants another rate"
+        return f"optimizer.lr={self.lr:g}: Muon usually wants {low:g} to {high:g}; AdamW's rates are lower"
 
     def description(self, model: nn.Module) -> str:
         matrices = inner_matrices(model)
@@ -49,10 +49,12 @@ class MuonOptions(AdamW):
         """
         matrices = inner_matrices(model)
         if not matrices:
-            raise UserError("optimizer=muon: the model has no matrices between embedding and output: optimizer=adamw")
+            raise UserError(
+                "optimizer=muon: the model has no matrices between embedding and output; use optimizer=adamw"
+            )
         for rows in (len(matrix) for matrix in matrices):
             if rows % self.blocks:
-                raise UserError(f"optimizer.blocks={self.blocks}: does not divide a matrix of {rows} rows; 1 does")
+                raise UserError(f"optimizer.blocks={self.blocks}: does not divide a matrix of {rows} rows; use 1")
         taken = {id(matrix) for matrix in matrices}
         rest = [
             {**group, "params": [each for each in group["params"] if id(each) not in taken]}
