@@ -30,6 +30,8 @@ from typing import Any
 import torch
 from figures import record, save, spread
 
+from lstm_lm.runs.summary import git_commit
+
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "optimizers"
 
@@ -49,12 +51,9 @@ SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
 GATES = {"gru": 3}
 SAME = "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1"
 OPTIMIZERS: dict[str, tuple[str, float]] = {
-    "adamw": ("optimizer=adamw optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1", 1e-2),
-    "muon": ("optimizer=muon optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1", 1e-2),
-    "muon by gates": (
-        "optimizer=muon optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1 optimizer.blocks={gates}",
-        1e-2,
-    ),
+    "adamw": (f"optimizer=adamw {SAME}", 1e-2),
+    "muon": (f"optimizer=muon {SAME}", 1e-2),
+    "muon by gates": (f"optimizer=muon {SAME} optimizer.blocks={{gates}}", 1e-2),
     "sgd": ("optimizer=sgd trainer.gradient_clip_val=0.25", 8.0),
     "rmsprop": ("optimizer=rmsprop optimizer.alpha=0.95", 4e-3),
 }
@@ -98,7 +97,7 @@ class Setting:
     def best_rate(self, optimizer: str) -> float | None:
         """That of the least loss, of those that were tried with the first seed; a run that diverged has none."""
         tried = [run for run in self.runs if run["optimizer"] == optimizer and run["length"] == 1 and run["seed"] == 1]
-        return min(tried, key=lambda run: run["loss"])["lr"] if tried else None
+        return min(tried, key=lambda run: run["loss"] or math.inf)["lr"] if tried else None
 
     def options(self, optimizer: str, lr: float) -> list[str]:
         options = OPTIMIZERS[optimizer][0].format(gates=GATES.get(self.name, 4))
@@ -115,7 +114,8 @@ class Setting:
         every = "trainer.val_check_interval=0.5"
         values = trained([*self.options(optimizer, lr), f"seed={seed}", *limit, every, "runtime.threads=1"], {})
         with SAVING:
-            self.runs.append({"optimizer": optimizer, "lr": lr, "seed": seed, "length": length, **values})
+            known = {"optimizer": optimizer, "lr": lr, "seed": seed, "length": length, "git_commit": git_commit()}
+            self.runs.append({**known, **values})
             self.save()
         print(
             f"{self.name:14} {optimizer:14} lr {lr:<7g} seed {seed} length {length:<4g} {values['loss']:.4f}",
@@ -123,7 +123,7 @@ class Setting:
         )
 
     def steps_per_epoch(self) -> float:
-        whole = next(run for run in self.runs if run["length"] == 1 and run["loss"] < math.inf)
+        whole = next(run for run in self.runs if run["length"] == 1 and run["loss"])
         return float(whole["steps"] / self.epochs)
 
     def search(self, optimizer: str) -> None:
@@ -180,7 +180,7 @@ def trained(overrides: Iterable[str], environment: dict[str, str]) -> Run:
             check=False,
         )
         if done.returncode == 1 and "finite" in done.stderr:
-            return {"loss": math.inf, "steps": 0, "curve": [], "step_ms": math.nan, "threads": 1, "precision": ""}
+            return {"loss": None, "steps": 0, "curve": [], "step_ms": None, "threads": 1, "precision": ""}
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(overrides)}\n{done.stderr}")
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text(encoding="utf-8"))

@@ -128,8 +128,9 @@ def wall_time(figures: dict[str, Any]) -> str:
         "wall_time.py --nanogpt FOLDER --text FILE",
         picture(IMAGES, f"wall_time{kind}", "Validation loss over seconds")
         + table(["whole process", "seconds", "validation loss at its end, nats per character"], rows),
-        f"nanoGPT takes {span(figures['nanogpt_over_short'])} times as long as the short run, which ends at a lower "
-        "loss. nanoGPT's loss is of 20 random batches, the others' of the whole split; start-up and validations count.",
+        f"nanoGPT takes {span(figures['nanogpt_over_short'])} times as long as the short run. Its loss is of 20 random "
+        "batches, the others' of the whole split; start-up and validations count. The short run's length was chosen so "
+        "that it ends below nanoGPT's loss.",
     )
 
 
