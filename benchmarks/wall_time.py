@@ -4,7 +4,7 @@
 
 `--nanogpt` is a checkout of karpathy/nanoGPT, which is copied and trained as its README says for a CPU; `today` is
 benchmarks/today.py, the same model in windows of 32 x 64 with Adam at char-rnn's rate; `ours` is `python train.py
-experiment=shakespeare_quick`, and `ours, short` the same for so many smaller steps as it needs to nanoGPT's loss. All on
+experiment=shakespeare_quick`, and `ours, short` the same for so many smaller steps as it needs to nanoGPT's. All on
 all cores, strictly in turn. A loss counts from when its line was written, so start-up and validations count. nanoGPT's
 are of 20 random batches; ours, of the whole split.
 """

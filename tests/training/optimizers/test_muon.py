@@ -11,7 +11,7 @@ import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
-from lstm_lm.training.muon import LONGEST, QUINTIC, inverse_square_root
+from lstm_lm.training.muon import LONGEST, QUINTIC, Muon, inverse_square_root
 from lstm_lm.training.optimizers import build_optimizer, optimizer_options
 from lstm_lm.training.optimizers.muon import inner_matrices
 
@@ -283,6 +283,12 @@ def test_gates_may_each_be_made_orthogonal() -> None:
 def test_what_cannot_be_is_refused(model: nn.Module, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         muon(model, **changes)
+
+
+def test_a_forged_number_of_iterations_is_no_optimizers() -> None:
+    """A checkpoint's options are tried before it is resumed: these would never end."""
+    with pytest.raises(ValueError, match="iterations"):
+        Muon([], lr=0.1, betas=(0.9, 0.9), eps=1e-8, momentum=0.9, iterations=2**50, refresh=1, blocks=1)
 
 
 @pytest.mark.parametrize(("rate", "warned"), [(3e-4, True), (1e-3, True), (3e-3, True), (1.5e-2, False), (1.0, True)])
