@@ -42,7 +42,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
     "chars": ((*SHAKESPEARE, *ONE_LAYER), 2),
     "chars_512": (("experiment=shakespeare_best", "data.path={text}", "averaging=none"), 2),
     "bpe": (("experiment=shakespeare_bpe", "data.path={text}"), 5),
-    "words": (("experiment=shakespeare_word", "data.path={text}"), 3),
+    "words": (("experiment=shakespeare_word", "data.path={text}"), 8),
     "gru": ((*SHAKESPEARE, "model=gru", *TWO_LAYERS), 1),
     "python_docs": (("data=python_docs", *ONE_LAYER), 4),
     "python_source": (("data=text", "data.path={stdlib}/asyncio/*.py", "data.validation_fraction=0.1", *ONE_LAYER), 3),
