@@ -35,8 +35,9 @@ INTRODUCTION = """# Optimizers
 
 Runs train with `{default}` unless they say otherwise. To AdamW's final loss Muon took {steps} times fewer steps in the
 median of these settings, from {lowest} to {highest}; with what its step costs that is {seconds} times fewer seconds as
-the processor is, and {avx2} times restricted to AVX2. It makes the singular values of each step alike, for the matrices between embedding and output projection;
-all else takes AdamW's steps ([the file](../src/lstm_lm/training/muon.py), [why so](decisions/0033-muon.md)).
+the processor is, and {avx2} times restricted to AVX2. It makes the singular values of each step alike, for the matrices
+between embedding and output projection; all else takes AdamW's steps ([the file](../src/lstm_lm/training/muon.py),
+[why so](decisions/0033-muon.md)).
 
 ![Validation loss over optimizer steps, a panel a setting](images/optimizers.png)
 
@@ -169,7 +170,7 @@ def _loss(one: Kept, optimizer: str) -> str:
 def draw(folder: Path = KEPT) -> Figure:
     """A panel a setting: each optimizer's run of the first seed at its best rate."""
     kept = settings(folder)
-    columns = min(4, len(kept))
+    columns = min(5, len(kept))
     rows = math.ceil(len(kept) / columns)
     figure = Figure(figsize=(3.1 * columns, 2.9 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
