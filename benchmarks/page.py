@@ -115,7 +115,7 @@ def wall_time(figures: dict[str, Any]) -> str:
     """Against nanoGPT and the loop that people write."""
     settings, seconds, losses = figures["settings"], figures["seconds"], figures["final"]
     words = {
-        "nanoGPT": f"nanoGPT, `python {settings['nanogpt']}`",
+        "nanoGPT": "nanoGPT, as its README says for a CPU",
         "today": f"`benchmarks/today.py`, Adam at {settings['today_lr']:g}",
         "ours": "`python train.py experiment=shakespeare_quick`",
         "ours, short": f"the same with `{settings['short']}`",
