@@ -35,9 +35,9 @@ INTRODUCTION = """# Optimizers
 
 Runs train with `{default}` unless they say otherwise. To AdamW's final loss Muon took {steps} times fewer steps in the
 median of these settings, from {lowest} to {highest}; with what its step costs that is {seconds} times fewer seconds as
-the processor is, and {avx2} times restricted to AVX2. It makes the singular values of each step more alike, for the matrices
-between embedding and output projection; all else takes AdamW's steps ([the file](../src/lstm_lm/training/muon.py),
-[why so](decisions/0033-muon.md)).
+the processor is, and {avx2} times restricted to AVX2. It makes the singular values of each step more alike, for
+the matrices between embedding and output projection; all else takes AdamW's steps
+([the file](../src/lstm_lm/training/muon.py), [why so](decisions/0033-muon.md)).
 
 ![Validation loss over optimizer steps, a panel a setting](images/optimizers.png)
 
