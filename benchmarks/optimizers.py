@@ -1,6 +1,6 @@
 """Loss against steps and seconds: AdamW, Muon (whole, by gates), SGD and RMSprop, each at its own best learning rate.
 
-    python benchmarks/optimizers.py [SETTING ...] --text FILE [--jobs 2] [--stage rates seeds lengths times costs]
+    python benchmarks/optimizers.py [SETTING ...] --text FILE [--jobs 2] [--stage STAGE ...]
 
 Each run is a process of its own, `python train.py` on one thread, which shares its cores with `--jobs` - 1 others:
 losses do not depend on that. Everything is kept in `benchmarks/results/optimizers/SETTING.json` as it is found, and
@@ -8,7 +8,8 @@ what is there is not run again. Stages, all of them if none is named:
 
 rates    one seed, the whole length: three learning rates, a factor of 2 apart, and the next beyond while the best is at
          an edge: the same rule and start for all settings, whatever it costs
-seeds    two seeds more at the best rate
+others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not
+seeds    AdamW and Muon: two seeds more of the two best, of which the one with the lower median counts
 lengths  Muon's runs of 1/2 and 3/4 of the length, each with a schedule of its own: when does it reach AdamW's loss?
 times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine
 costs    the same of two shapes, kept in costs.json: the part of a step that is Muon's
@@ -18,11 +19,13 @@ import argparse
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -30,35 +33,51 @@ from typing import Any
 import torch
 from figures import record, save, spread
 
+from lstm_lm.runs.summary import git_commit
+
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "optimizers"
 
 SHAKESPEARE = ("data=tinyshakespeare", "data.path={text}")
 ONE_LAYER = ("model.num_layers=1", "model.embedding_size=128", "model.hidden_size=256", "data.seq_len=64")
 TWO_LAYERS = ("model.num_layers=2", "model.embedding_size=128", "model.hidden_size=256", "data.seq_len=64")
+DROPPED = ("model.init=orthogonal", "model.dropout=0.5", "model.locked_dropout=true")
 SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
     "chars": ((*SHAKESPEARE, *ONE_LAYER), 2),
-    "chars_512": (("experiment=shakespeare_best", "data.path={text}", "averaging=none"), 2),
-    "bpe": (("experiment=shakespeare_bpe", "data.path={text}"), 5),
-    "words": (("experiment=shakespeare_word", "data.path={text}"), 3),
+    "chars_512": (
+        (
+            *(*SHAKESPEARE, "model.embedding_size=128", "model.hidden_size=512", "data.seq_len=128"),
+            *("model.init=orthogonal", "model.weight_drop=0.5", "model.locked_dropout=true"),
+            *("model.embedding_dropout=0.1", "model.layer_dropout=0.4", "model.output_dropout=0.4"),
+        ),
+        2,
+    ),
+    "bpe": ((*SHAKESPEARE, "tokenizer=bpe", *TWO_LAYERS, *DROPPED, "data.batch_size=64", "data.seq_len=100"), 5),
+    "words": ((*SHAKESPEARE, "tokenizer=word", *ONE_LAYER, "model.dropout=0.2"), 4),
     "gru": ((*SHAKESPEARE, "model=gru", *TWO_LAYERS), 1),
     "python_docs": (("data=python_docs", *ONE_LAYER), 4),
     "python_source": (("data=text", "data.path={stdlib}/asyncio/*.py", "data.validation_fraction=0.1", *ONE_LAYER), 3),
 }
 """What is trained, and for how many epochs."""
 GATES = {"gru": 3}
-SAME = "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1"
+SLOW = "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1"
+OTHERS = (
+    "optimizer.betas=[0.9,0.95] optimizer.weight_decay=0.1",
+    "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.01",
+)
+"""Of AdamW's steps and of the decay, in place of SLOW."""
 OPTIMIZERS: dict[str, tuple[str, float]] = {
-    "adamw": ("optimizer=adamw optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1", 1e-2),
-    "muon": ("optimizer=muon optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1", 1e-2),
-    "muon by gates": (
-        "optimizer=muon optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1 optimizer.blocks={gates}",
-        1e-2,
-    ),
+    "adamw": ("optimizer=adamw", 1e-2),
+    "muon": ("optimizer=muon", 1e-2),
+    "muon by gates": ("optimizer=muon optimizer.blocks={gates}", 1e-2),
     "sgd": ("optimizer=sgd trainer.gradient_clip_val=0.25", 8.0),
     "rmsprop": ("optimizer=rmsprop optimizer.alpha=0.95", 4e-3),
 }
 """How each is asked for, and the middle one of its first three rates."""
+COMPARED = ("adamw", "muon")
+PLAIN = ("sgd", "rmsprop")
+"""Neither SLOW nor OTHERS are for them."""
+STAGES = ("rates", "others", "seeds", "lengths", "times", "costs")
 MOST_RATES = 6
 SEEDS = (1, 2, 3)
 LENGTHS = (0.5, 0.75)
@@ -72,6 +91,8 @@ COSTS = {
 """Shapes, on the default text."""
 
 Run = dict[str, Any]
+Choice = tuple[float, str]
+"""A learning rate, and SLOW, one of OTHERS, or nothing."""
 SAVING = Lock()
 
 
@@ -88,59 +109,84 @@ class Setting:
 
     def save(self) -> None:
         typed = {"setting": self.name, "overrides": SETTINGS[self.name][0], "epochs": self.epochs}
-        kept = sorted(self.runs, key=lambda run: (run["optimizer"], run["length"], run["lr"], run["seed"]))
+        order = ("optimizer", "length", "options", "lr", "seed")
+        kept = sorted(self.runs, key=lambda run: [run[key] for key in order])
         save(record("optimizers", torch.device("cpu"), typed, {"runs": kept, "times": self.times}), self.path)
 
-    def found(self, optimizer: str, lr: float, seed: int, length: float) -> Run | None:
-        key = {"optimizer": optimizer, "lr": lr, "seed": seed, "length": length}
-        return next((run for run in self.runs if key.items() <= run.items()), None)
-
-    def best_rate(self, optimizer: str) -> float | None:
-        """That of the least loss, of those that were tried with the first seed; a run that diverged has none."""
-        tried = [run for run in self.runs if run["optimizer"] == optimizer and run["length"] == 1 and run["seed"] == 1]
-        return min(tried, key=lambda run: run["loss"])["lr"] if tried else None
-
-    def options(self, optimizer: str, lr: float) -> list[str]:
+    def options(self, optimizer: str, choice: Choice) -> list[str]:
         options = OPTIMIZERS[optimizer][0].format(gates=GATES.get(self.name, 4))
-        return [*self.overrides, *options.split(), f"optimizer.lr={lr:g}"]
+        return [*self.overrides, *options.split(), *choice[1].split(), f"optimizer.lr={choice[0]:g}"]
 
-    def train(self, optimizer: str, lr: float, seed: int, length: float = 1) -> None:
+    def train(self, optimizer: str, choice: Choice, seed: int, length: float = 1) -> None:
         """One run on one thread, if it has not been made."""
-        if self.found(optimizer, lr, seed, length) is not None:
+        known = {"optimizer": optimizer, "options": choice[1], "lr": choice[0], "seed": seed, "length": length}
+        if any(known.items() <= run.items() for run in self.runs):
             return
         epochs = self.epochs * length
         limit = [f"trainer.max_epochs={math.ceil(epochs)}"]
         if epochs != int(epochs):
             limit.append(f"trainer.max_steps={round(self.steps_per_epoch() * epochs)}")
         every = "trainer.val_check_interval=0.5"
-        values = trained([*self.options(optimizer, lr), f"seed={seed}", *limit, every, "runtime.threads=1"], {})
+        values = trained([*self.options(optimizer, choice), f"seed={seed}", *limit, every, "runtime.threads=1"], {})
         with SAVING:
-            self.runs.append({"optimizer": optimizer, "lr": lr, "seed": seed, "length": length, **values})
+            self.runs.append({**known, "git_commit": git_commit(), **values})
             self.save()
-        print(
-            f"{self.name:14} {optimizer:14} lr {lr:<7g} seed {seed} length {length:<4g} {values['loss']:.4f}",
-            flush=True,
-        )
+        print(f"{self.name:14} {' '.join(map(str, known.values()))}: {values['loss']}", flush=True)
 
     def steps_per_epoch(self) -> float:
-        whole = next(run for run in self.runs if run["length"] == 1 and run["loss"] < math.inf)
+        whole = next(run for run in self.runs if run["length"] == 1 and run["loss"])
         return float(whole["steps"] / self.epochs)
 
-    def search(self, optimizer: str) -> None:
+    def rates(self, optimizer: str) -> None:
         """The least loss has a worse one on each side, or as many rates as may be were tried."""
-        middle = OPTIMIZERS[optimizer][1]
+        middle, options = OPTIMIZERS[optimizer][1], "" if optimizer in PLAIN else SLOW
         rates = [middle / 2, middle, middle * 2]
         for lr in rates:
-            self.train(optimizer, lr, SEEDS[0])
-        while len(rates) < MOST_RATES and (best := self.best_rate(optimizer)) in (rates[0], rates[-1]):
+            self.train(optimizer, (lr, options), SEEDS[0])
+        while len(rates) < MOST_RATES and (best := ranking(self.runs, optimizer)[0][0]) in (rates[0], rates[-1]):
             rates = [rates[0] / 2, *rates] if best == rates[0] else [*rates, rates[-1] * 2]
-            self.train(optimizer, rates[0] if best == rates[1] else rates[-1], SEEDS[0])
+            self.train(optimizer, (rates[0] if best == rates[1] else rates[-1], options), SEEDS[0])
+
+    def others(self, optimizer: str) -> None:
+        lr = next(lr for lr, options in ranking(self.runs, optimizer) if options == SLOW)
+        for options in OTHERS:
+            self.train(optimizer, (lr, options), SEEDS[0])
+
+    def seeds(self, optimizer: str) -> None:
+        for choice, seed in product(ranking(self.runs, optimizer)[:2], SEEDS[1:]):
+            self.train(optimizer, choice, seed)
+
+    def lengths(self, optimizer: str) -> None:
+        for length, seed in product(LENGTHS, SEEDS):
+            self.train(optimizer, chosen(self.runs, optimizer), seed, length)
 
     def time(self) -> None:
         for kind, environment in KINDS.items():
-            self.times[kind] = step_times({name: self.options(name, 1e-3) for name in ("adamw", "muon")}, environment)
+            self.times[kind] = step_times({name: self.options(name, (1e-3, SLOW)) for name in COMPARED}, environment)
             self.save()
             print(f"{self.name:14} {kind}: {self.times[kind]}", flush=True)
+
+
+def ranking(runs: Sequence[Run], optimizer: str) -> list[Choice]:
+    """What was tried with the first seed, the whole length, the least loss first; one that diverged is the last."""
+    tried = [run for run in runs if (run["optimizer"], run["length"], run["seed"]) == (optimizer, 1, SEEDS[0])]
+    return [(run["lr"], run["options"]) for run in sorted(tried, key=lambda run: run["loss"] or math.inf)]
+
+
+def of_choice(runs: Sequence[Run], optimizer: str, choice: Choice, length: float = 1) -> list[Run]:
+    """All seeds."""
+    wanted = (optimizer, length, *choice)
+    return [run for run in runs if (run["optimizer"], run["length"], run["lr"], run["options"]) == wanted]
+
+
+def chosen(runs: Sequence[Run], optimizer: str) -> Choice:
+    """Of those with the most seeds, the one with the least median loss."""
+
+    def order(choice: Choice) -> tuple[int, float]:
+        losses = [run["loss"] or math.inf for run in of_choice(runs, optimizer, choice)]
+        return -len(losses), statistics.median(losses)
+
+    return min(ranking(runs, optimizer), key=order)
 
 
 def step_times(contenders: dict[str, list[str]], environment: dict[str, str]) -> dict[str, Any]:
@@ -159,7 +205,7 @@ def costs(out: Path) -> None:
     shapes: dict[str, Any] = {}
     for name, overrides in COSTS.items():
         for kind, environment in KINDS.items():
-            times = step_times({each: [*overrides, f"optimizer={each}"] for each in ("adamw", "muon")}, environment)
+            times = step_times({each: [*overrides, f"optimizer={each}"] for each in COMPARED}, environment)
             shares = [1 - adamw / muon for adamw, muon in zip(times["adamw"], times["muon"], strict=True)]
             shapes.setdefault(name, {})[kind] = {**times, "share": spread(shares)}
             print(f"{name:22} {kind}: {shapes[name][kind]}", flush=True)
@@ -180,7 +226,7 @@ def trained(overrides: Iterable[str], environment: dict[str, str]) -> Run:
             check=False,
         )
         if done.returncode == 1 and "finite" in done.stderr:
-            return {"loss": math.inf, "steps": 0, "curve": [], "step_ms": math.nan, "threads": 1, "precision": ""}
+            return {"loss": None, "steps": 0, "curve": [], "step_ms": None, "threads": 1, "precision": ""}
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(overrides)}\n{done.stderr}")
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text(encoding="utf-8"))
@@ -202,32 +248,22 @@ def trained(overrides: Iterable[str], environment: dict[str, str]) -> Run:
     }
 
 
-def seeds(setting: Setting, optimizer: str) -> None:
-    rate = setting.best_rate(optimizer)
-    assert rate is not None
-    for seed in SEEDS[1:]:
-        setting.train(optimizer, rate, seed)
-
-
-def lengths(setting: Setting, _: str) -> None:
-    rate = setting.best_rate("muon")
-    assert rate is not None
-    for length in LENGTHS:
-        for seed in SEEDS:
-            setting.train("muon", rate, seed, length)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", nargs="*", default=list(SETTINGS), metavar="SETTING")
     parser.add_argument("--text", type=Path, required=True, help="tiny Shakespeare")
     parser.add_argument("--optimizers", nargs="+", default=list(OPTIMIZERS), choices=list(OPTIMIZERS))
-    parser.add_argument("--stage", nargs="+", default=["rates", "seeds", "lengths", "times", "costs"])
+    parser.add_argument("--stage", nargs="+", default=STAGES, choices=STAGES)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--out", type=Path, default=KEPT)
     arguments = parser.parse_args()
     made = [Setting(name, arguments.text.resolve(), arguments.out) for name in arguments.settings]
-    todo = {"rates": Setting.search, "seeds": seeds, "lengths": lengths}
+    todo = {
+        "rates": (Setting.rates, arguments.optimizers),
+        "others": (Setting.others, COMPARED),
+        "seeds": (Setting.seeds, COMPARED),
+        "lengths": (Setting.lengths, COMPARED[1:]),
+    }
     for stage in arguments.stage:
         if stage == "times":
             for setting in made:
@@ -236,10 +272,10 @@ def main() -> None:
         if stage == "costs":
             costs(arguments.out)
             continue
-        names = ["muon"] if stage == "lengths" else arguments.optimizers
+        make, names = todo[stage]
         pairs = [(one, name) for name in names for one in made]
         with ThreadPoolExecutor(arguments.jobs) as pool:
-            for _ in pool.map(todo[stage], *zip(*pairs, strict=True)):
+            for _ in pool.map(make, *zip(*pairs, strict=True)):
                 pass
 
 

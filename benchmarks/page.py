@@ -10,7 +10,7 @@ from typing import Any
 import forward_page
 import reasons_page
 import training_page
-from page_parts import section, span, table
+from page_parts import picture, section, span, table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -28,8 +28,8 @@ takes a core. Where that happened, the page says so. Figures with a range are me
 This page is made by `python benchmarks/page.py`, its pictures by `python benchmarks/plots.py`.
 
 The run in the README is `python train.py data=tinyshakespeare experiment=shakespeare_quick hydra.run.dir=RUN`; its text
-is `python generate.py run=RUN prompt="ROMEO:" temperature=0.6 seed=2`, its picture `python benchmarks/picture.py RUN`.
-Both come out a little different with other versions or processors.
+is `python generate.py run=RUN prompt="ROMEO:" temperature=0.6 seed=2`, a little different with other versions or
+processors. Optimizers have [a page of their own](optimizers.md).
 """
 
 
@@ -42,7 +42,9 @@ def page() -> str:
             *forward_page.sections(there("forward"), IMAGES),
             *timeline(),
             *reasons_page.sections(there("forward")),
+            *map(wall_time, there("wall_time").values()),
             *map(whole_process, there("whole_process").values()),
+            *map(startup, there("startup").values()),
             *map(sixteen_bits, there("sixteen_bits").values()),
             overhead(),
             generation(),
@@ -106,6 +108,45 @@ def whole_process(figures: dict[str, Any]) -> str:
         "whole_process.py --shakespeare FILE",
         table(["command", "seconds", "validation loss, nats per character", "parameters"], rows),
         "In a fresh process with an empty cache: imports, encoding, training, validations, samples, checkpoints.",
+    )
+
+
+def wall_time(figures: dict[str, Any]) -> str:
+    """Against nanoGPT and the loop that people write."""
+    settings, seconds, losses = figures["settings"], figures["seconds"], figures["final"]
+    words = {
+        "nanoGPT": "nanoGPT, as its README says for a CPU",
+        "today": f"`benchmarks/today.py`, Adam at {settings['today_lr']:g}",
+        "ours": "`python train.py experiment=shakespeare_quick`",
+        "ours, short": f"the same with `{settings['short']}`",
+    }
+    rows = [[words[name], span(seconds[name]), span(losses[name], 3)] for name in words]
+    kind = "-avx2" if "told" in figures["machine"]["instructions"] else ""
+    return section(
+        "Validation loss against wall time",
+        figures,
+        "wall_time.py --nanogpt FOLDER --text FILE",
+        picture(IMAGES, f"wall_time{kind}", "Validation loss over seconds")
+        + table(["whole process", "seconds", "validation loss at its end, nats per character"], rows),
+        f"nanoGPT takes {span(figures['nanogpt_over_short'])} times as long as the short run. Its loss is of 20 random "
+        "batches, the others' of the whole split; start-up and validations count. The short run's length was chosen so "
+        "that it ends below nanoGPT's loss.",
+    )
+
+
+def startup(figures: dict[str, Any]) -> str:
+    """How long commands take until they do their work."""
+    rows = [
+        [f"`{name}`", span(row["before_seconds"], 2), span(row["after_seconds"], 2)]
+        for name, row in figures["commands"].items()
+    ]
+    return section(
+        "Start-up",
+        figures,
+        "startup.py --before FOLDER",
+        table(["whole process", "seconds, before", "seconds"], rows),
+        "`help`: of `train.py`; `generate`: one token; `first_step`: a run of one step. "
+        "[What the time is made of](decisions/0034-startup.md).",
     )
 
 

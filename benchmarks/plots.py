@@ -205,7 +205,8 @@ def wall_time(figures: dict[str, Any]) -> Figure:
         axes.annotate(
             f"{loss:.2f} in {seconds:.0f} s", (seconds, loss), (4, 6), textcoords="offset points", color=color
         )
-    axes.set_xlabel("seconds since the command was typed, 2 CPU cores")
+    restricted = ", restricted to AVX2" if "told" in figures["machine"]["instructions"] else ""
+    axes.set_xlabel(f"seconds since the command was typed; {figures['machine']['cores']} CPU cores{restricted}")
     axes.set_ylabel("validation loss, nats per character")
     axes.set_xlim(left=0)
     axes.spines[["top", "right"]].set_visible(False)

@@ -36,7 +36,7 @@ Tiny Shakespeare is downloaded once; without a network, `data.path=FILE` names a
 
 RECIPES = {
     "shakespeare_quick": "Characters, under a minute: what a first try should take.",
-    "shakespeare_tiny": "Characters, at most 400,000 parameters, at most a minute.",
+    "shakespeare_tiny": "Characters, at most 400,000 parameters, at most a minute with bfloat16.",
     "shakespeare_best": "Characters, at most 8 M parameters, at most an hour on two CPU cores. nanoGPT's "
     "published figure for this split is 1.4697, with 10.65 M parameters and a GPU.",
     "shakespeare_bpe": "Byte pairs, in the setting of a public comparison (2 layers of 256, windows of 100, "

@@ -38,7 +38,7 @@ TODAY, OURS, FLOAT32 = "today", "ours", "ours, float32"
 ADAMW = "optimizer=adamw"
 """The kind that today's loop has; what Muon adds to a step is for benchmarks/optimizers.py to say."""
 CONTENDERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    TODAY: ("today", ("precision=32-true",)),
+    TODAY: ("today", (ADAMW, "precision=32-true")),
     OURS: ("ours", (ADAMW,)),
     FLOAT32: ("ours", (ADAMW, "precision=32-true")),
     "application": ("application", (ADAMW,)),

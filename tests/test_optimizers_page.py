@@ -6,8 +6,6 @@ from types import ModuleType
 
 import pytest
 
-import lstm_lm
-
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -17,10 +15,6 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_page_is_made_from_the_figures(page: ModuleType) -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.page()
-
-
-def test_the_page_says_what_the_default_is(page: ModuleType) -> None:
-    assert (lstm_lm.compose()["optimizer"]["name"] == "muon") == page.DEFAULT
 
 
 @pytest.mark.parametrize(

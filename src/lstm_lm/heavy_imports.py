@@ -1,4 +1,4 @@
-"""Imports that take long, without what makes them a third longer: Python's search for garbage.
+"""Imports that take long, without what makes them longer: Python's search for garbage.
 
 An import makes many objects and drops few. Each time their number has grown by a quarter, the collector looks at all of
 them, and once more as the process ends: for PyTorch and Lightning 1.5 of 3.6 seconds.

@@ -21,7 +21,7 @@ ALPHABET = "\n abcdefgh"
 
 def lstm_section(**changes: Any) -> dict[str, Any]:
     """The `model` section as `conf/model/lstm.yaml` has it, small, with some keys changed."""
-    small = {"embedding_size": 5, "hidden_size": 7, "num_layers": 2}
+    small = {"embedding_size": 5, "hidden_size": 7, "num_layers": 2, "init": "orthogonal"}
     section = OmegaConf.to_container(OmegaConf.merge(OmegaConf.load(MODEL_YAML), small, changes), resolve=True)
     assert isinstance(section, dict)
     return section  # type: ignore[return-value]

@@ -75,7 +75,7 @@ def test_each_dropout_acts_in_training_only(key: str) -> None:
 
 
 def test_forget_bias_is_the_sum_of_both_biases() -> None:
-    for weights in model(forget_bias=1.5).stack.layers():
+    for weights in model(forget_bias=1.5, init="orthogonal").stack.layers():
         i, f, g, o = (weights.bias_ih + weights.bias_hh).chunk(4)
         assert torch.all(f == 1.5)
         assert not any(part.any() for part in (i, g, o))

@@ -1,4 +1,4 @@
-"""Muon as its papers define it, with decompositions where the project has products: what `plain_loop` trains with."""
+"""Muon with decompositions where the project has products: what `plain_loop` trains with."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,8 @@ class PlainMuon:
             elif (self._steps + number) % options["refresh"] == 0:
                 self._roots[number] = root(x, options["iterations"])
             step = x @ self._roots[number]
-            step *= min(1.0, 1.25 * step.shape[1] ** 0.5 / float(step.norm()))
+            direction = step.T @ (step @ step[step.norm(dim=1).argmax()])  # of the largest singular value, about
+            step *= min(1.0, 2.0 / float((step @ (direction / direction.norm())).norm()))
             step = step.T if len(ahead) < ahead.shape[1] else step
             matrix *= 1 - rate * options["weight_decay"]
             matrix -= rate * 0.2 * max(matrix.shape) ** 0.5 * step

@@ -36,7 +36,10 @@ WAYS: dict[str, tuple[str, ...]] = {
     "pipelined on three threads": THREADS,
     "pipelined on two devices": TWO_DEVICES,
 }
-DEEP = ("model.num_layers=3", "model.dropout=0.2", "model.weight_drop=0.2", "trainer.max_epochs=2", "optimizer.lr=0.02")
+DEEP = (
+    *("model.num_layers=3", "model.dropout=0.2", "model.weight_drop=0.2", "model.init=orthogonal"),
+    *("trainer.max_epochs=2", "optimizer.lr=0.02"),
+)
 """Windows of 16 steps are no multiple of a chunk; 43 windows are an epoch, its last one is shorter."""
 
 

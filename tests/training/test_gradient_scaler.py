@@ -228,6 +228,7 @@ def test_no_step_waits_for_the_device(
     assert events == [*["asked", "stepped", "looked"] * STEPS], "in the step after, the last one's at the end"
 
 
+@SCHEDULED_UNSTEPPED
 def test_overflows_without_end_stop_a_run_a_step_late(
     small_config: Config, events: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ Every key of every option can be set: KEY=VALUE. All keys and their values: {pro
 Examples:
   {program}
   {program} data=text data.path=my_novel.txt tokenizer=bpe
-  {program} model.hidden_size=512 model.num_layers=2 optimizer.lr=2e-3 trainer.max_epochs=10
+  {program} model.hidden_size=512 model.num_layers=2 optimizer.lr=1e-2 trainer.max_epochs=10
   {program} precision=16-mixed trainer.accelerator=gpu
   {program} -m model.hidden_size=64,128 precision=32-true,bf16-mixed
 
