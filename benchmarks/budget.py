@@ -1,6 +1,6 @@
-"""What `budget=` goes by: a grid of runs, the constants of its rule fitted to them, and how well it then chooses.
+"""What `budget=` goes by: a grid of runs, on three texts that its rule is fitted to and on one that it has not seen.
 
-    python benchmarks/budget.py [TEXT ...] --shakespeare FILE [--jobs 2] [--stage grid rates fit check whole]
+    python benchmarks/budget.py [TEXT ...] --shakespeare FILE [--jobs 2] [--stage STAGE ...]
 
 Each run of the grid is a process of its own, `python train.py` on one thread, which shares its cores with `--jobs` - 1
 others. Everything is kept in `benchmarks/results/budget/TEXT.json` as it is found, and what is there is not run again.
@@ -8,12 +8,11 @@ Stages, all of them if none is named:
 
 grid   one seed; sizes, passes and dropouts of GRID; each run with a schedule of its own
 rates  half and twice the learning rate for a few cells
-fit    the constants of src/lstm_lm/training/tuning/rule.py, by least squares over the grids of all texts; printed
-check  for each time of TIMES, of those runs of the grid that fit into it by their own step time: the one that the rule
-       takes against the best one; printed
+times  what a step of each size takes on all cores, and how long a run takes besides
 whole  `budget=TIME`, one after the other, on all cores: loss, and wall time of the whole process
 
-`--short` tries all of it in seconds: a text of a few thousand characters, and a grid of four small runs.
+`--short` tries all of it in seconds: a text of a few thousand characters, and a grid of four small runs. Then
+`python benchmarks/budget_fit.py` fits the constants of the rule, and says how well it chooses.
 """
 
 import argparse
@@ -26,23 +25,19 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields, replace
 from itertools import product
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from figures import record, save
-from least_squares import least_squares
-from numpy.typing import NDArray
 
-from lstm_lm.training.tuning.rule import CONSTANTS, Constants, learning_rate, predicted_loss
+from lstm_lm.training.tuning.rule import learning_rate
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "benchmarks" / "results" / "budget"
-STAGES = ("grid", "rates", "fit", "check", "whole")
+STAGES = ("grid", "rates", "times", "whole")
 
 PREFIX = 100_000
 """Characters of the short text of Shakespeare."""
@@ -51,20 +46,43 @@ RATE = learning_rate(OPTIMIZER) or math.nan
 COMMON = (f"optimizer={OPTIMIZER}", "data.seq_len=64", "data.batch_size=32", "seed=1")
 QUIET = ("callbacks.samples.length=0", "logger=csv", "hydra.run.dir=run")
 
-SIZES = ((1, 64), (1, 128), (2, 128), (1, 256), (2, 256), (3, 256), (1, 512), (2, 512))
-"""Layers and width; the embedding is as wide, 128 at most."""
-DROPOUTS = (0.0, 0.2, 0.4)
-PASSES = {"shakespeare_100k": (3, 10, 30, 100), "python_docs": (2, 6, 20, 60), "shakespeare": (0.7, 2, 6, 20)}
-"""By text."""
-MOST_WORK = 2e13
-"""Parameters times tokens of a run of the grid: ten minutes or so. Larger cells are left out."""
+Grid = dict[tuple[int, int], tuple[tuple[float, float], ...]]
+"""By layers and width: passes and dropout. The embedding is as wide, 128 at most."""
+GRID: dict[str, Grid] = {
+    "shakespeare_100k": {
+        (1, 128): ((10, 0), (30, 0), (100, 0), (30, 0.2), (100, 0.2)),
+        (1, 256): ((5, 0), (15, 0), (40, 0), (15, 0.2), (40, 0.2), (40, 0.4)),
+        (2, 256): ((5, 0), (15, 0), (15, 0.2), (40, 0.2), (40, 0.4)),
+        (2, 512): ((4, 0), (10, 0), (10, 0.2), (25, 0.2), (25, 0.4)),
+    },
+    "python_docs": {
+        (1, 128): ((3, 0), (10, 0), (30, 0), (30, 0.2)),
+        (1, 256): ((2, 0), (6, 0), (15, 0), (15, 0.2)),
+        (2, 256): ((2, 0), (6, 0), (6, 0.2), (15, 0.2)),
+        (2, 512): ((1, 0), (4, 0), (4, 0.2), (8, 0.4)),
+    },
+    "shakespeare": {
+        (1, 128): ((2, 0), (6, 0), (15, 0)),
+        (1, 256): ((1, 0), (3, 0), (8, 0), (8, 0.2)),
+        (2, 256): ((1, 0), (3, 0), (3, 0.2), (8, 0.2)),
+        (2, 512): ((1, 0), (3, 0), (3, 0.2), (8, 0.2)),
+    },
+    "python_http": {
+        (1, 128): ((10, 0), (30, 0), (30, 0.2)),
+        (1, 256): ((4, 0), (12, 0), (12, 0.2)),
+        (2, 256): ((4, 0), (12, 0.2), (25, 0.4)),
+        (2, 512): ((3, 0), (8, 0.2), (15, 0.4)),
+    },
+}
+SEEN = ("shakespeare_100k", "python_docs", "shakespeare")
+"""Texts that the rule is fitted to."""
 RATES = ((1, 128), (2, 256))
-"""Sizes whose learning rate is varied, at the middle passes without dropout."""
-TIMES = ("1m", "3m", "10m", "30m")
-MINUTE = 60.0
+"""Sizes whose learning rate is varied, at the second of their cells."""
+TIMES = ("30s", "2m")
+TIMED_STEPS = 60
 
 SHORT_CHARACTERS = 12_000
-SHORT_CELLS = [((1, 16), 4.0, 0.0), ((1, 16), 8.0, 0.2), ((1, 32), 4.0, 0.0), ((1, 32), 8.0, 0.2)]
+SHORT_GRID: Grid = {(1, 16): ((4, 0), (8, 0.2)), (1, 32): ((4, 0), (8, 0.2))}
 
 Run = dict[str, Any]
 Cell = tuple[tuple[int, int], float, float]
@@ -75,19 +93,21 @@ SAVING = Lock()
 class Text:
     """A text, and what has been found of it."""
 
-    def __init__(self, name: str, overrides: Sequence[str], cells: Sequence[Cell], out: Path) -> None:
-        self.name, self.overrides, self.cells, self.path = name, overrides, cells, out / f"{name}.json"
+    def __init__(self, name: str, overrides: Sequence[str], grid: Grid, out: Path) -> None:
+        self.name, self.overrides, self.path = name, overrides, out / f"{name}.json"
+        self.cells = [(size, *cell) for size, cells in grid.items() for cell in cells]
         found = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
         self.runs: list[Run] = found.get("runs", [])
+        self.times: dict[str, Run] = found.get("times", {})
         self.whole: list[Run] = found.get("whole", [])
 
     def save(self) -> None:
         typed = {"text": self.name, "common": COMMON}
         kept = sorted(self.runs, key=lambda run: [run[key] for key in ("layers", "width", "passes", "dropout", "lr")])
-        save(record("budget", torch.device("cpu"), typed, {"runs": kept, "whole": self.whole}), self.path)
-
-    def grid(self, lr: float = RATE) -> list[Run]:
-        return [run for run in self.runs if run["lr"] == lr and run["loss"] < math.inf]
+        save(
+            record("budget", torch.device("cpu"), typed, {"runs": kept, "times": self.times, "whole": self.whole}),
+            self.path,
+        )
 
     def train(self, cell: Cell, lr: float = RATE) -> None:
         """One run on one thread, if it has not been made."""
@@ -97,10 +117,8 @@ class Text:
             return
         values, _ = trained(
             [
-                *(*self.overrides, *COMMON, f"optimizer.lr={lr:g}", "runtime.threads=1"),
-                *(f"model.num_layers={layers}", f"model.hidden_size={width}", f"model.dropout={dropout}"),
-                *(f"model.embedding_size={min(width, 128)}", f"trainer.max_epochs={math.ceil(passes)}"),
-                *([] if passes == int(passes) else [f"trainer.limit_train_batches={passes / math.ceil(passes):g}"]),
+                *(*self.overrides, *COMMON, *_shaped(layers, width), "runtime.threads=1", f"optimizer.lr={lr:g}"),
+                *(f"model.dropout={dropout:g}", f"trainer.max_epochs={passes:g}"),
                 f"trainer.check_val_every_n_epoch={max(1, round(passes / 10))}",
             ]
         )
@@ -111,6 +129,17 @@ class Text:
             f"{self.name:18} {layers} x {width:<4} passes {passes:<5g} dropout {dropout} {values['loss']:.4f}",
             flush=True,
         )
+
+    def time(self, size: tuple[int, int]) -> None:
+        """A few steps on all cores, if that has not been done: of a step, and of all else that a run does."""
+        label = "{} x {}".format(*size)
+        if label not in self.times:
+            limits = (f"trainer.max_steps={TIMED_STEPS}", "trainer.max_epochs=-1", "model.dropout=0.2")
+            values, seconds = trained([*self.overrides, *COMMON, *_shaped(*size), *limits])
+            besides = seconds - values["steps"] * values["step_ms"] / 1e3
+            self.times[label] = {"step_ms": round(values["step_ms"], 2), "besides_s": round(besides, 1)}
+            self.save()
+            print(f"{self.name:18} {label}: {self.times[label]}", flush=True)
 
     def try_budget(self, budget: str) -> None:
         """One whole run on all cores, if it has not been made."""
@@ -151,84 +180,8 @@ def trained(overrides: Iterable[str]) -> tuple[Run, float]:
     }, seconds
 
 
-# The fit
-
-BOUNDS = {"overfit_power": (1.0, 3.0)}
-"""Of constants that must be within some."""
-PRIOR = 0.01
-"""Nats that a constant counts which is e times what it was: what the grid does not tell stays."""
-TRIES = 20
-FURTHEST = 2.5
-"""Powers of e that a constant may be larger or smaller by."""
-
-
-class Fitted(NamedTuple):
-    """Constants, and how far they are from the losses: root of the mean square, nats per token."""
-
-    constants: Constants
-    error: float
-
-
-def fit(texts: Sequence[Text]) -> Fitted:
-    """By least squares, from several starts; what a text has of entropy by itself is that which fits best."""
-    names = [field.name for field in fields(Constants)]
-    start = np.log([getattr(CONSTANTS, name) for name in names])
-    grids = [text.grid() for text in texts if text.grid()]
-
-    def constants(point: NDArray[np.float64]) -> Constants:
-        near = np.clip(point, start - FURTHEST, start + FURTHEST)
-        values = dict(zip(names, np.exp(near).tolist(), strict=True))
-        return replace(CONSTANTS, **{name: _within(value, BOUNDS.get(name)) for name, value in values.items()})
-
-    def misses(point: NDArray[np.float64]) -> NDArray[np.float64]:
-        tried = constants(point)
-        of_texts = []
-        for runs in grids:
-            difference = np.array([run["loss"] - predicted(run, tried) for run in runs])
-            of_texts.append(difference - difference.mean())
-        return np.concatenate([*of_texts, PRIOR * (point - start)])
-
-    chance = np.random.default_rng(0)
-    starts = [start, *(start + chance.normal(0, 0.3, len(start)) for _ in range(TRIES))]
-    best = min((least_squares(misses, each) for each in starts), key=lambda point: float((misses(point) ** 2).sum()))
-    errors = misses(best)[: -len(names)]
-    return Fitted(constants(best), float(np.sqrt((errors**2).mean())))
-
-
-def predicted(run: Run, constants: Constants = CONSTANTS) -> float:
-    return predicted_loss(run["parameters"], run["tokens"], run["passes"], run["dropout"], constants)
-
-
-def _within(value: float, bounds: tuple[float, float] | None) -> float:
-    return value if bounds is None else min(max(value, bounds[0]), bounds[1])
-
-
-def check(text: Text, constants: Constants) -> None:
-    """What the rule takes of the grid's runs that fit into a time, against the best of them."""
-    for budget in TIMES:
-        seconds = float(budget[:-1]) * MINUTE
-        able = [run for run in text.grid() if run["steps"] * run["step_ms"] / 1e3 <= seconds]
-        if not able:
-            continue
-        taken, best = min(able, key=lambda run: predicted(run, constants)), min(able, key=lambda run: run["loss"])
-        print(f"{text.name:18} {budget:>4}: {_shown(taken)}, best {_shown(best)}: {taken['loss'] - best['loss']:+.4f}")
-
-
-def _shown(run: Run) -> str:
-    return f"{run['layers']} x {run['width']} {run['passes']:g} times, dropout {run['dropout']}: {run['loss']:.4f}"
-
-
-def _cells(name: str, characters: float) -> list[Cell]:
-    """GRID of a text, the quick ones first."""
-    cells = product(SIZES, PASSES[name], DROPOUTS)
-    work = {cell: _parameters(cell[0]) * characters * cell[1] for cell in cells}
-    return sorted((cell for cell in work if work[cell] <= MOST_WORK), key=work.__getitem__)
-
-
-def _parameters(size: tuple[int, int]) -> int:
-    """About."""
-    layers, width = size
-    return 8 * layers * width * width
+def _shaped(layers: int, width: int) -> list[str]:
+    return [f"model.num_layers={layers}", f"model.hidden_size={width}", f"model.embedding_size={min(width, 128)}"]
 
 
 def make_texts(names: Sequence[str], shakespeare: Path, folder: Path, out: Path, *, short: bool) -> list[Text]:
@@ -237,15 +190,16 @@ def make_texts(names: Sequence[str], shakespeare: Path, folder: Path, out: Path,
     if short:
         prefix = folder / "short.txt"
         prefix.write_text(whole[:SHORT_CHARACTERS], encoding="utf-8")
-        return [Text("short", ("data=text", f"data.path={prefix}"), SHORT_CELLS, out)]
+        return [Text("short", ("data=text", f"data.path={prefix}"), SHORT_GRID, out)]
     prefix = folder / "shakespeare_100k.txt"
     prefix.write_text(whole[:PREFIX], encoding="utf-8")
     known = {
-        "shakespeare_100k": (("data=text", f"data.path={prefix}"), PREFIX),
-        "python_docs": (("data=python_docs",), 450_000),
-        "shakespeare": (("data=tinyshakespeare", f"data.path={shakespeare}"), 1_100_000),
+        "shakespeare_100k": ("data=text", f"data.path={prefix}"),
+        "python_docs": ("data=python_docs",),
+        "shakespeare": ("data=tinyshakespeare", f"data.path={shakespeare}"),
+        "python_http": ("data=text", f"data.path={Path(os.__file__).parent}/http/*.py"),
     }
-    return [Text(name, known[name][0], _cells(name, known[name][1]), out) for name in names]
+    return [Text(name, known[name], GRID[name], out) for name in names]
 
 
 def run_grid(texts: Sequence[Text], jobs: int) -> None:
@@ -256,12 +210,12 @@ def run_grid(texts: Sequence[Text], jobs: int) -> None:
 
 
 def run_rates(texts: Sequence[Text], jobs: int) -> None:
-    """Half and twice the rate; sizes of RATES, the middle number of passes."""
-    todo = []
-    for text in texts:
-        passes = sorted({cell[1] for cell in text.cells})
-        sizes = [size for size in dict.fromkeys(cell[0] for cell in text.cells) if size in RATES]
-        todo += [(text, (size, passes[len(passes) // 2], 0.0), lr) for size in sizes for lr in (RATE / 2, RATE * 2)]
+    """Half and twice the rate."""
+    cells = [
+        (text, next((cell for cell in text.cells[1:] if cell[0] == size and cell[2] == 0), None))
+        for text, size in product(texts, RATES)
+    ]
+    todo = [(text, cell, lr) for text, cell in cells if cell is not None for lr in (RATE / 2, RATE * 2)]
     with ThreadPoolExecutor(jobs) as pool:
         for _ in pool.map(lambda one: one[0].train(one[1], one[2]), todo):
             pass
@@ -269,7 +223,7 @@ def run_rates(texts: Sequence[Text], jobs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("texts", nargs="*", default=list(PASSES), metavar="TEXT", help=", ".join(PASSES))
+    parser.add_argument("texts", nargs="*", default=list(GRID), metavar="TEXT", help=", ".join(GRID))
     parser.add_argument("--shakespeare", type=Path, required=True, help="tiny Shakespeare")
     parser.add_argument("--stage", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--times", nargs="+", default=list(TIMES), help="budgets of whole runs")
@@ -277,25 +231,20 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="try all of it in seconds")
     parser.add_argument("--out", type=Path, default=KEPT)
     arguments = parser.parse_args()
-    if unknown := set(arguments.texts) - set(PASSES):
+    if unknown := set(arguments.texts) - set(GRID):
         parser.error(f"no such text: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
         shakespeare = arguments.shakespeare.resolve()
         texts = make_texts(arguments.texts, shakespeare, Path(folder), arguments.out, short=arguments.short)
-        constants = CONSTANTS
         for stage in arguments.stage:
             if stage == "grid":
                 run_grid(texts, arguments.jobs)
             elif stage == "rates":
                 run_rates(texts, arguments.jobs)
-            elif stage == "fit":
-                constants, error = fit(texts)
-                print(f"off by {error:.4f} nats (root of the mean square)")
-                for name, value in asdict(constants).items():
-                    print(f"    {name}: float = {value:.4g}")
-            elif stage == "check":
+            elif stage == "times":
                 for text in texts:
-                    check(text, constants)
+                    for size in dict.fromkeys(cell[0] for cell in text.cells):
+                        text.time(size)
             else:
                 for text, budget in product(texts, arguments.times):
                     text.try_budget(budget)

@@ -307,16 +307,17 @@ def test_the_fit_of_the_rule_finds_constants_that_were_planted(
 
     from lstm_lm.training.tuning.rule import CONSTANTS
 
-    budget = script("budget")
-    monkeypatch.setattr(budget, "TRIES", 3)
+    fitting = script("budget_fit")
+    monkeypatch.setattr(fitting, "TRIES", 3)
     planted = replace(CONSTANTS, capacity=25.0, data_power=0.4, overfit=0.01)
-    texts = [budget.Text(name, (), [], tmp_path) for name in ("one", "two")]
-    for text, tokens, entropy in zip(texts, (90_000, 1_000_000), (1.0, 1.3), strict=True):
-        for parameters, passes, dropout in product((50_000, 400_000, 3_000_000), (1, 10, 60), (0.0, 0.3)):
-            run = {"parameters": parameters, "tokens": tokens, "passes": passes, "dropout": dropout, "lr": budget.RATE}
-            text.runs.append({**run, "loss": entropy + budget.predicted(run, planted)})
-    found = budget.fit(texts)
+    grids = []
+    for tokens, entropy in zip((90_000, 1_000_000), (1.0, 1.3), strict=True):
+        cells = product((50_000, 400_000, 3_000_000), (1, 10, 60), (0.0, 0.3))
+        runs = [
+            dict(zip(("parameters", "passes", "dropout"), cell, strict=True)) | {"tokens": tokens} for cell in cells
+        ]
+        grids.append([run | {"loss": entropy + fitting.predicted(run, planted)} for run in runs])
+    found = fitting.fit(grids)
     assert found.error < 0.005
-    assert (
-        max(abs(budget.predicted(run, found.constants) - budget.predicted(run, planted)) for run in texts[1].runs) < 0.1
-    )
+    off = [fitting.predicted(run, found.constants) - fitting.predicted(run, planted) for run in grids[1]]
+    assert max(map(abs, off)) < 0.1
