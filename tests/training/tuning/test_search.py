@@ -100,6 +100,14 @@ def test_a_short_text_ends_before_it_is_learnt_by_heart() -> None:
     assert best.steps < best.schedule.steps / 2
 
 
+def test_a_tiny_text_is_trained_on_for_some_steps_all_the_same() -> None:
+    """Whatever the rule says of texts that are far from those that it was fitted to."""
+    machine = Machine()
+    large = [size for size in SIZES if size.parameters > 10**6]
+    found = Search(large, 200, 1.0, (0.0,), 3_600, machine.time, machine.gone).run(360)
+    assert found[0].settings.passes < FEWEST_STEPS == found[0].steps
+
+
 def test_a_size_that_cannot_be_trained_here_is_left_out() -> None:
     machine = Machine()
     without = search(3_600, machine)[0].size

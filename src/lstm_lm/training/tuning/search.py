@@ -124,7 +124,7 @@ class Search:
             schedule = affordable(self.budget, gone, step, costs)
             most = schedule.steps / self.steps_per_pass
             settings = rule.best_settings(size.parameters, self.tokens, most, self.dropouts)
-            steps = min(schedule.steps, round(settings.passes * self.steps_per_pass))
+            steps = min(schedule.steps, max(FEWEST_STEPS, round(settings.passes * self.steps_per_pass)))
             found.append(Prospect(size, step, size in timings, costs, schedule, settings, steps))
         return sorted(found, key=lambda each: (each.steps < FEWEST_STEPS, each.settings.loss))
 
