@@ -5,6 +5,7 @@ from typing import Any
 
 from lstm_lm.errors import UserError
 from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.identity import seconds
 
 
 def windows_per_epoch(trainer: dict[str, Any], windows: int) -> int:
@@ -38,6 +39,23 @@ def check_validation_interval(trainer: dict[str, Any], per_epoch: int) -> None:
             f"trainer.val_check_interval={interval}: an epoch has only {per_epoch} windows\n"
             f"set {per_epoch} at most, or count through all epochs with trainer.check_val_every_n_epoch=null"
         )
+
+
+def windows_between_validations(trainer: dict[str, Any], per_epoch: int, window: float) -> float:
+    """Training windows from one validation to the next, on average.
+
+    Args:
+        trainer: the checked section; its interval is one that `check_validation_interval` takes.
+        per_epoch: windows that Lightning takes of an epoch.
+        window: seconds that one takes; counts where the interval is a time.
+    """
+    interval, epochs = trainer.get("val_check_interval"), trainer.get("check_val_every_n_epoch")
+    if isinstance(interval, (str, dict)):
+        return max(1.0, seconds(interval) / window)
+    if interval is None:
+        return float(per_epoch * (epochs or 1))
+    windows = max(1, int(interval * per_epoch)) if isinstance(interval, float) else int(interval)
+    return float(windows if epochs is None else epochs * per_epoch / max(1, per_epoch // windows))
 
 
 def total_steps_of(config: TrainConfig, steps_per_epoch: int) -> int | None:

@@ -10,6 +10,7 @@ from lstm_lm.training.tuning.schedule import (
     FEWEST_STEPS,
     MOST_VALIDATIONS,
     Costs,
+    Schedule,
     affordable,
     as_max_time,
     latest,
@@ -65,3 +66,10 @@ def test_the_limit_of_time_is_as_lightning_reads_it(seconds: int) -> None:
 def test_training_that_has_become_slower_leaves_room_for_the_end() -> None:
     costs = Costs(begin=1, validation=2, end=5)
     assert 10 + costs.begin + latest(100, 10, costs) + costs.end <= 1.15 * 100
+
+
+def test_what_comes_every_so_many_steps_is_part_of_them() -> None:
+    costs = Costs(begin=0, validation=2, end=0)
+    often = costs.with_validations_every(20)
+    assert affordable(100, 0, 0.1, often) == Schedule(int(100 * AIM / 0.2), 0)
+    assert least_budget(0, 0.1, often) == pytest.approx(least_budget(0, 0.2, costs))

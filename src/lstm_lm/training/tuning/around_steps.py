@@ -59,8 +59,11 @@ def time_around_steps(config: TrainConfig, parts: Parts, signals: StopSignals, b
     test = window * _windows(parts, "test", config.trainer.get("limit_test_batches")) if tested else 0.0
     sample = _sample(config, parts, trainer)
     checkpoint = CHECKPOINT + CHECKPOINT_OF_A_PARAMETER * parts.model.num_parameters()
-    while_training = 0.0 if config.callbacks.samples.every_n_steps else sample
-    return Costs(begin, validation + while_training + checkpoint, validation + test + sample + checkpoint + END)
+    of_steps = checkpoint / config.callbacks.checkpoint.every_n_steps
+    if rhythm := config.callbacks.samples.every_n_steps:  # else a sample follows each validation
+        of_steps += sample / rhythm
+    while_training = validation + checkpoint + (0.0 if rhythm else sample)
+    return Costs(begin, while_training, validation + test + sample + checkpoint + END, of_steps)
 
 
 def _windows(parts: Parts, split: Split, limit: int | float | None) -> float:

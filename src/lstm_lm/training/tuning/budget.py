@@ -9,6 +9,7 @@ from typing import Any
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.training.build import build
 from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.length import windows_between_validations, windows_per_epoch
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning import rule
@@ -59,17 +60,23 @@ def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, starte
     began, config, seconds = time.time(), plan.config.plain, options.seconds
     leaving = LEAVING * (began - started_at)
     shaped, data = _fitted_to_the_text(plan)
-    accumulated = int(config["trainer"]["accumulate_grad_batches"])
+    trainer = plan.config.trainer
+    windows = windows_per_epoch(trainer, data.windows_per_epoch)
+    windows_per_step = windows / math.ceil(windows / int(trainer["accumulate_grad_batches"]))  # the last may have fewer
 
     def time_size(size: Size, for_seconds: float) -> Timing:
         signals.check()
-        return _timed(_with(shaped, size.settings()), data, signals, for_seconds)
+        timing = _timed(_with(shaped, size.settings()), data, signals, for_seconds)
+        if not is_kept(config, VALIDATIONS[0]):
+            return timing
+        every = windows_between_validations(trainer, windows, timing.step / windows_per_step) / windows_per_step
+        return timing._replace(costs=timing.costs.with_validations_every(every))
 
     fixed = fixed_dropout(config)
     search = Search(
         sizes=sizes(config, data.tokenizer.vocabulary_size, seconds),
         tokens=data.predicted("train"),
-        steps_per_pass=math.ceil(data.windows_per_epoch / accumulated),
+        steps_per_pass=data.windows_per_epoch / windows_per_step,
         dropouts=rule.DROPOUTS if fixed is None else (fixed,),
         budget=seconds,
         time=time_size,
@@ -80,11 +87,9 @@ def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, starte
         **prospects[0].size.settings(),
         **dict.fromkeys((DROPOUT, *AS_DROPOUT), prospects[0].settings.dropout),
         **{key: shaped.config.plain["data"][key.partition(".")[2]] for key in SHAPE},
-        LEARNING_RATE: rule.learning_rate(str(config["optimizer"]["name"])),
-        **length(prospects[0], seconds, search.gone(), accumulated),
+        LEARNING_RATE: rule.learning_rate(str(config["optimizer"]["name"])) or config["optimizer"]["lr"],
+        **length(prospects[0], seconds, search.gone(), windows_per_step),
     }
-    if settings[LEARNING_RATE] is None:
-        del settings[LEARNING_RATE]
     chosen = {key: value for key, value in settings.items() if not is_kept(config, key)}
     table = [_row(each, search.steps_per_pass, prospects[0]) for each in prospects]
     return {
@@ -99,9 +104,9 @@ def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, starte
     }
 
 
-def length(prospect: Prospect, budget: float, gone: float, accumulated: int) -> dict[str, Any]:
+def length(prospect: Prospect, budget: float, gone: float, windows_per_step: float) -> dict[str, Any]:
     """The keys of the `trainer` section that say how long the run is, and when it validates."""
-    windows = prospect.steps * accumulated
+    windows = prospect.steps * windows_per_step
     every, of_epochs = VALIDATIONS
     epochs, steps, limit = LENGTH
     return {
@@ -148,7 +153,7 @@ def _timed(plan: Plan, data: TextDataModule, signals: StopSignals, seconds: floa
         return Timing(trial.time(steps), trial.time_around_steps(begin))
 
 
-def _row(prospect: Prospect, steps_per_pass: int, chosen: Prospect) -> dict[str, Any]:
+def _row(prospect: Prospect, steps_per_pass: float, chosen: Prospect) -> dict[str, Any]:
     size, settings = prospect.size, prospect.settings
     return {
         "layers": size.layers,

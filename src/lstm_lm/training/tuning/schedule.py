@@ -1,7 +1,8 @@
 """From a budget to the length of a run: optimizer steps, validations, and a limit of time that should never be met."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 AIM = 0.91
 """The share of the budget that a run is planned for: one that turns out a tenth slower still ends in time."""
@@ -21,9 +22,15 @@ class Costs:
     begin: float
     """From now to the first step."""
     validation: float
-    """One validation while training, with its sample and checkpoint."""
+    """One validation while training, with its sample and checkpoint; 0: these are part of `each_step`."""
     end: float
     """From the last step to the end of the run."""
+    each_step: float = 0.0
+    """For each step, of what comes every so many of them: checkpoints, and samples where that is asked for."""
+
+    def with_validations_every(self, steps: float) -> Self:
+        """The same where a person has set how often it validates."""
+        return replace(self, validation=0.0, each_step=self.each_step + self.validation / steps)
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,14 @@ def affordable(budget: float, gone: float, step: float, costs: Costs) -> Schedul
     """What fits into `budget` seconds, of which so many are `gone`, at `step` seconds a step."""
     room = budget * AIM - gone - costs.begin - costs.end
     reserved = min(MOST_VALIDATIONS * costs.validation, SHARE_OF_VALIDATIONS * max(0.0, room))
-    return Schedule(max(0, int((room - reserved) / step)), int(reserved / costs.validation))
+    steps = max(0, int((room - reserved) / (step + costs.each_step)))
+    return Schedule(steps, int(reserved / costs.validation) if costs.validation else 0)
 
 
 def least_budget(gone: float, step: float, costs: Costs) -> float:
     """Seconds of the smallest budget with room for `FEWEST_STEPS`."""
-    return (gone + costs.begin + costs.end + FEWEST_STEPS * step / (1 - SHARE_OF_VALIDATIONS)) / AIM
+    steps = FEWEST_STEPS * (step + costs.each_step)
+    return (gone + costs.begin + costs.end + steps / (1 - SHARE_OF_VALIDATIONS)) / AIM
 
 
 def latest(budget: float, gone: float, costs: Costs) -> int:

@@ -46,7 +46,7 @@ class Prospect:
     schedule: Schedule
     settings: rule.Settings
     steps: int
-    """Optimizer steps that the run takes: all there is time for, unless the rule wants fewer passes."""
+    """Optimizer steps that the run takes: all there is time for, or fewer, where the rule wants no more."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Search:
     """Those with the fewest products first."""
     tokens: int
     """N, of the training split."""
-    steps_per_pass: int
+    steps_per_pass: float
     """Optimizer steps of one pass over it."""
     dropouts: Sequence[float]
     """To choose from."""
