@@ -35,7 +35,7 @@ def test_a_recipe_sets_what_it_changes_but_not_the_length() -> None:
     found = kept("experiment=shakespeare_quick")
     assert {"model.hidden_size", "model.num_layers", "model.embedding_size", "data.seq_len", "optimizer.lr"} <= {*found}
     assert "trainer.max_epochs" not in found
-    assert "data.batch_size" not in found
+    assert "model.dropout" not in found
     assert "trainer.max_epochs" in kept("experiment=shakespeare_quick", "trainer.max_epochs=5")
 
 
