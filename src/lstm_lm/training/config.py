@@ -18,6 +18,7 @@ from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.runtime.settings import RuntimeOptions
 from lstm_lm.training.schedulers import Scheduler, scheduler_options
 from lstm_lm.training.trainer_options import check_trainer
+from lstm_lm.training.tuning.budget_options import BudgetOptions, with_matching_sizes
 from lstm_lm.training.tuning.options import TuneOptions, tune_options
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
@@ -149,6 +150,10 @@ class TrainConfig:
         """
         plain = dict(config)
         top = TopLevel.parse(plain, "")
+        tune = tune_options(top.tune, plain)
+        if isinstance(tune, BudgetOptions):
+            plain = with_matching_sizes(plain)
+            top = TopLevel.parse(plain, "")
         TextDataModule(top.data, top.tokenizer, top.seed)  # checks its options; reads nothing yet
         model_options(top.model)
         build_objective(top.objective, top.model)
@@ -181,7 +186,7 @@ class TrainConfig:
             callbacks=CallbackOptions.parse(top.callbacks, "callbacks"),
             logger=LoggerOptions.parse(top.logger, "logger"),
             runtime=runtime.model_copy(update={"cudnn_benchmark": benchmark}),
-            tune=tune_options(top.tune, plain),
+            tune=tune,
             tuned=tuned,
         )
 

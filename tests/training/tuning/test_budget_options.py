@@ -6,10 +6,12 @@ import pytest
 
 import lstm_lm
 from lstm_lm.errors import UserError
+from lstm_lm.flat_keys import at
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.tuning.budget_options import (
     AS_DROPOUT,
     CHOSEN,
+    SIZES,
     BudgetOptions,
     fixed_dropout,
     is_kept,
@@ -62,6 +64,7 @@ def test_no_time_is_refused_with_what_to_type(typed: str) -> None:
         (("trainer.max_time=00:00:10:00",), r"trainer\.max_time exclude"),
         (("trainer.min_steps=10",), r"trainer\.min_steps exclude"),
         (("trainer.fast_dev_run=true",), r"trainer\.fast_dev_run exclude"),
+        (("trainer.overfit_batches=2",), r"trainer\.overfit_batches exclude"),
         (("model=transformer",), "knows the sizes of model=lstm, gru and rnn, not those of model=transformer"),
         (("model=ffn",), "model=ffn"),
         (("model=autoencoder", "objective=reconstruction"), "model=autoencoder"),
@@ -71,6 +74,27 @@ def test_what_it_excludes_is_refused_in_a_line(overrides: tuple[str, ...], said:
     with pytest.raises(UserError, match=said) as caught:
         TrainConfig.parse(lstm_lm.compose("budget=10m", *overrides))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sizes"),
+    [
+        (("model.hidden_size=[64,48,32]",), ([64, 48, 32], 3, 64)),
+        (("model.hidden_size=[64]",), ([64], 1, 64)),
+        (("model.tie_weights=true",), (160, 2, 160)),
+        (("model.tie_weights=true", "model.embedding_size=96"), (96, 2, 96)),
+        (("model.tie_weights=true", "model.hidden_size=[64,32]"), ([64, 32], 2, 32)),
+    ],
+)
+def test_open_sizes_follow_from_the_kept_ones(typed: tuple[str, ...], sizes: tuple[Any, ...]) -> None:
+    plain = TrainConfig.parse(lstm_lm.compose("budget=10m", *typed)).plain
+    assert tuple(at(plain, key) for key in SIZES) == sizes
+
+
+def test_sizes_that_contradict_each_other_are_refused_as_without() -> None:
+    config = lstm_lm.compose("budget=10m", "model.tie_weights=true", "model.embedding_size=64", "model.hidden_size=32")
+    with pytest.raises(UserError, match=r"tie_weights=true needs embedding_size=64"):
+        TrainConfig.parse(config)
 
 
 def test_a_mapping_is_as_composition_makes_it() -> None:
@@ -96,6 +120,7 @@ def test_without_typed_keys_all_is_open() -> None:
 def test_typed_keys_are_kept_and_whatever_follows_from_them() -> None:
     assert kept("model.hidden_size=64", "optimizer.lr=1e-3") == {"model.hidden_size", "optimizer.lr"}
     assert kept("model.dropout=0.2") == {"model.dropout", *AS_DROPOUT}
+    assert kept(*(f"{key}=0.2" for key in AS_DROPOUT)) == {"model.dropout", *AS_DROPOUT}
     assert kept("data.unit=line") == {"data.batch_size", "data.seq_len"}
     assert kept("trainer.val_check_interval=0.5") == {
         "trainer.val_check_interval",
@@ -108,7 +133,8 @@ def test_a_dropout_that_is_set_in_any_way_is_the_one_that_counts() -> None:
         return fixed_dropout(lstm_lm.compose("budget=10m", *overrides))
 
     assert fixed() is None
-    assert fixed("model.dropout=0.2") == 0.2
+    assert fixed("model.dropout=0.2") == pytest.approx(0.2)
+    assert fixed("model.dropout=0.2", "model.layer_dropout=0.5") == pytest.approx(0.3)
     assert fixed("model.layer_dropout=0.5") is None
     one_by_one = [f"{key}={p}" for key, p in zip(AS_DROPOUT, (0.1, 0.4, 0.4), strict=True)]
     assert fixed(*one_by_one) == pytest.approx(0.3)

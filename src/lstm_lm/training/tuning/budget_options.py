@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any, ClassVar
 
 from lstm_lm.errors import UserError
+from lstm_lm.flat_keys import at
 from lstm_lm.models.build import model_class
 from lstm_lm.options import Options
 from lstm_lm.printable import shortened
@@ -82,11 +83,12 @@ def budget_options(config: Mapping[str, Any]) -> BudgetOptions:
         raise UserError(f"budget={options.time} and tune={config['tune'].get('name')} exclude each other: use one")
     if given := [key for key in EXCLUDED if key in options.keep]:
         raise UserError(f"budget={options.time} and {given[0]} exclude each other: budget= chooses the length")
-    if config["trainer"].get("fast_dev_run"):
-        raise UserError(f"budget={options.time} and trainer.fast_dev_run exclude each other: that trains one window")
+    for key in ("fast_dev_run", "overfit_batches"):
+        if config["trainer"].get(key):
+            raise UserError(f"budget={options.time} and trainer.{key} exclude each other: that trains a few windows")
     from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel  # most runs have no budget
 
-    name = str(config["model"]["name"])
+    name = str(config["model"].get("name"))
     if not issubclass(model_class(name), RecurrentLanguageModel):
         raise UserError(f"budget={options.time}: knows the sizes of model=lstm, gru and rnn, not those of model={name}")
     return options
@@ -94,22 +96,38 @@ def budget_options(config: Mapping[str, Any]) -> BudgetOptions:
 
 def is_kept(config: Mapping[str, Any], key: str) -> bool:
     """Whether `budget=` leaves `key` as it is in `config` (plain)."""
-    keep = config["budget"]["keep"] if isinstance(config["budget"], Mapping) else []
+    keep = set(config["budget"]["keep"] if isinstance(config["budget"], Mapping) else ())
     return (
         key not in CHOSEN
         or key in keep
         or (key in SIZES and config["init_from"] is not None)  # weights that are there have their sizes
         or (key in SHAPE and config["data"]["unit"] == "line")
         or (key in AS_DROPOUT and DROPOUT in keep)
+        or (key == DROPOUT and keep.issuperset(AS_DROPOUT))
         or (key in VALIDATIONS and not set(VALIDATIONS).isdisjoint(keep))
     )
 
 
 def fixed_dropout(config: Mapping[str, Any]) -> float | None:
-    """The dropout that `config` (plain) has and `budget=` keeps; None: it is open."""
-    model = config["model"]
-    if is_kept(config, DROPOUT):
-        return float(model["dropout"])
-    if all(is_kept(config, key) for key in AS_DROPOUT):
-        return fmean(model[key.partition(".")[2]] for key in AS_DROPOUT)
-    return None
+    """The dropout, on average, that `config` (plain) has and `budget=` keeps; None: some of it is open."""
+    if not all(is_kept(config, key) for key in AS_DROPOUT):
+        return None
+    return fmean(at(config, key) for key in AS_DROPOUT)
+
+
+def with_matching_sizes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` (plain) with those open sizes that follow from the kept ones: else it would not be a model's.
+
+    A list of widths says how many layers there are; with tied weights the embedding is as wide as the last layer.
+    """
+    width, layers, embedding = (key.partition(".")[2] for key in SIZES)
+    is_open = {name: not is_kept(config, key) for name, key in zip((width, layers, embedding), SIZES, strict=True)}
+    model = dict(config["model"])
+    widths = model.get(width)
+    if isinstance(widths, list) and is_open[layers]:
+        model[layers] = len(widths)
+    if model.get("tie_weights") and is_open[embedding]:
+        model[embedding] = widths[-1] if isinstance(widths, list) and widths else widths
+    elif model.get("tie_weights") and is_open[width]:
+        model[width] = model.get(embedding)
+    return {**config, "model": model}
