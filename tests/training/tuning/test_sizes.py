@@ -47,7 +47,6 @@ def test_widths_of_their_own_are_one_size() -> None:
         "model.num_layers": 2,
         "model.embedding_size": 32,
     }
-    assert found.label == "64 + 32"
 
 
 def test_tied_weights_are_as_wide_as_the_layer_below() -> None:
@@ -55,6 +54,11 @@ def test_tied_weights_are_as_wide_as_the_layer_below() -> None:
     found = tried("model.tie_weights=true")
     assert {size.width for size in found} == {size.embedding for size in found}
     assert values(tried("model.tie_weights=true", "model.embedding_size=200"), "hidden_size") == {200}
+
+
+def test_each_of_several_devices_has_a_layer() -> None:
+    assert values(tried("forward=pipelined", "forward.devices=[cpu,cpu]"), "num_layers") == {2, 3}
+    assert values(tried("forward=pipelined", "forward.devices=[cpu,cpu,cpu,cpu]"), "num_layers") == {4}
 
 
 def test_weights_that_are_there_have_their_sizes() -> None:
@@ -78,3 +82,10 @@ def test_parameters_are_the_models(model: str) -> None:
 def test_a_short_text_has_fewer_and_shorter_streams(tokens: int, expected: tuple[int, int]) -> None:
     assert shape(tokens) == expected
     assert expected[0] * expected[1] <= tokens
+
+
+def test_what_is_set_of_it_stays_and_the_other_fits() -> None:
+    assert shape(200, streams=64) == (64, 3)
+    assert shape(200, window=100) == (2, 100)
+    assert shape(100_000, window=512) == (8, 512)
+    assert shape(10**6, streams=8, window=16) == (8, 16)

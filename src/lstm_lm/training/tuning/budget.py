@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstm_lm.data.module import TextDataModule
+from lstm_lm.flat_keys import at
 from lstm_lm.training.build import build
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.length import windows_between_validations, windows_per_epoch
@@ -86,7 +87,7 @@ def tune_budget(plan: Plan, options: BudgetOptions, signals: StopSignals, starte
     settings = {
         **prospects[0].size.settings(),
         **dict.fromkeys((DROPOUT, *AS_DROPOUT), prospects[0].settings.dropout),
-        **{key: shaped.config.plain["data"][key.partition(".")[2]] for key in SHAPE},
+        **{key: at(shaped.config.plain, key) for key in SHAPE},
         LEARNING_RATE: rule.learning_rate(str(config["optimizer"]["name"])) or config["optimizer"]["lr"],
         **length(prospects[0], seconds, search.gone(), windows_per_step),
     }
@@ -124,12 +125,14 @@ def _fitted_to_the_text(plan: Plan) -> tuple[Plan, TextDataModule]:
     Raises:
         UserError, RunError: as `lstm_lm.training.build.build`.
     """
-    open_keys = [key for key in SHAPE if not is_kept(plan.config.plain, key)]
-    data = _read(_with(plan, dict.fromkeys(open_keys, 1)))  # which any text has room for that can be trained on
-    if not open_keys:
-        return plan, data
-    fitting = dict(zip(SHAPE, shape(data.manifest.splits["train"].tokens), strict=True))
-    shaped = _with(plan, {key: fitting[key] for key in open_keys})
+    config = plan.config.plain
+    kept = {key: at(config, key) if is_kept(config, key) else None for key in SHAPE}
+    least = _with(plan, {key: value or 1 for key, value in kept.items()})  # any text that can be trained on has room
+    data = _read(least)
+    if None not in kept.values():
+        return least, data
+    fitting = shape(data.manifest.splits["train"].tokens, *kept.values())
+    shaped = _with(plan, dict(zip(SHAPE, fitting, strict=True)))
     return shaped, _read(shaped)
 
 

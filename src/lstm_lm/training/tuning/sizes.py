@@ -34,11 +34,6 @@ class Size:
     products: int
     """Multiplications with weights, of one token on its way through the model."""
 
-    @property
-    def label(self) -> str:
-        """For people: `2 x 256`."""
-        return f"{self.layers} x {self.width}" if isinstance(self.width, int) else " + ".join(map(str, self.width))
-
     def settings(self) -> dict[str, Any]:
         """The keys of the configuration that say so."""
         width = self.width if isinstance(self.width, int) else list(self.width)
@@ -59,7 +54,9 @@ def sizes(config: Mapping[str, Any], vocabulary: int, seconds: float) -> list[Si
     widths: list[Any] = [width] if width is not None else [*WIDTHS, *([WIDE] if seconds >= HOURS else [])]
     if model["tie_weights"] and embedding is not None and width is None:
         widths = [embedding]
-    depths = [layers] if layers is not None else [len(width)] if isinstance(width, list) else LAYERS
+    devices = len(config["forward"].get("devices") or ())  # each has a layer or more
+    open_depths = [len(width)] if isinstance(width, list) else [max(each, devices) for each in LAYERS]
+    depths = {layers} if layers is not None else {*open_depths}
     found = []
     for depth in depths:
         for one in widths:
@@ -69,13 +66,14 @@ def sizes(config: Mapping[str, Any], vocabulary: int, seconds: float) -> list[Si
     return sorted(found, key=lambda each: each.products)
 
 
-def shape(tokens: int) -> tuple[int, int]:
-    """(B, T) for a training text of so many tokens."""
-    streams = STREAMS
-    while streams > FEWEST_STREAMS and tokens < FEWEST_STEPS * streams * WINDOW:
-        streams //= 2
-    streams = max(1, min(streams, tokens))
-    return streams, max(1, min(WINDOW, tokens // streams))
+def shape(tokens: int, streams: int | None = None, window: int | None = None) -> tuple[int, int]:
+    """(B, T) for a training text of so many tokens; None: open."""
+    if streams is None:
+        least, streams = window or 1, STREAMS
+        while streams > FEWEST_STREAMS and tokens < FEWEST_STEPS * streams * (window or WINDOW):
+            streams //= 2
+        streams = max(1, min(streams, tokens // least))
+    return streams, window or max(1, min(WINDOW, tokens // streams))
 
 
 def _size(model: Mapping[str, Any], vocabulary: int, layers: int, width: Any, embedding: int) -> Size:
