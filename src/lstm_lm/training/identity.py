@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Timer
 from lstm_lm.data.text_digests import digest_differences, text_digests
 from lstm_lm.flat_keys import at, flat_keys
 from lstm_lm.runs.code_version import code_differences, code_version
+from lstm_lm.training.tuning.budget_options import seconds_of
 from lstm_lm.training.tuning.options import BUDGET, asked_for, chosen_config, of_before
 
 COMPUTATION_KEYS = ("model", "tokenizer", "data", "objective", "optimizer", "scheduler", "averaging")
@@ -64,7 +65,6 @@ def what_differs(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[st
         then, now = at(before, name), at(asked, name)
         if name not in LOCATION_KEYS and then != now:
             found.append(f"{name}: {then!r} then, {now!r} now")
-    found += _other_budget(saved, config)
     return sorted(found, key=lambda line: ".name: " not in line)  # another model has other keys, too
 
 
@@ -157,18 +157,18 @@ def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     now = {**config["tune"], "name": asked_for(config)}
     if then["name"] != now["name"]:
         return [f"tune.name: {then['name']} then, {now['name']} now"]
-    if now["name"] == BUDGET:  # see `what_differs`
-        return []
+    if now["name"] == BUDGET:
+        return other_budget(saved, config)
     return [f"tune.{key}: {then.get(key)} then, {value} now" for key, value in now.items() if then.get(key) != value]
 
 
-def _other_budget(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+def other_budget(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
     """As a difference, that a run was begun with another budget: its length and its schedule are for that one."""
     tuning, now = of_before(saved, config), config.get("budget")
     if tuning is None or now is None:
         return []
     before, time = tuning["options"].get("time"), now["time"] if isinstance(now, Mapping) else now
-    return [] if before == time else [f"budget: {before} then, {time} now"]
+    return [] if seconds_of(before) == seconds_of(time) else [f"budget: {before} then, {time} now"]
 
 
 def _how(saved: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, str]:

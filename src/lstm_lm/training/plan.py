@@ -186,6 +186,12 @@ def _check_resumable(config: TrainConfig, checkpoint: Checkpoint) -> tuple[str, 
             f"{path}: was trained with another tokenizer: {other_tokens[0]}\n"
             "its weights belong to its tokens, whatever resume= says: bring back that tokenizer, or start a new run"
         )
+    if other_budget := identity.other_budget(saved, plain):
+        raise UserError(
+            f"{path}: was begun with another budget: {other_budget[0]}\n"
+            "length and schedule are those of the first, whatever resume= says: start a new run, or leave budget= out\n"
+            "and type what it chose (summary.json: tuning.typed), with another trainer.max_steps"
+        )
     if changed and plain["resume"] != "force":
         raise UserError(
             f"{path}: was trained with other settings\n"

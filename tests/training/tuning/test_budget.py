@@ -141,8 +141,10 @@ def test_a_resumed_run_keeps_the_choice_and_measures_nothing(
 @pytest.mark.usefixtures("planted_times", "few_steps")
 def test_a_resumed_run_keeps_its_budget(config: Config, small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(config(), tmp_path / "run")
-    with pytest.raises(UserError, match=r"budget: 1h then, 2h now"):
-        lstm_lm.train(config("resume=auto", time="2h"), tmp_path / "run")
+    for resume in ("resume=auto", "resume=force"):
+        with pytest.raises(UserError, match=r"budget: 1h then, 2h now"):
+            lstm_lm.train(config(resume, time="2h"), tmp_path / "run")
+    assert lstm_lm.train(config("resume=auto", time="60m"), tmp_path / "run").status == "completed"
 
 
 def test_a_run_that_was_begun_without_keeps_its_model(config: Config, small_config: Config, tmp_path: Path) -> None:

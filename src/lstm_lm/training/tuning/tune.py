@@ -99,9 +99,10 @@ def _measured(
             "use tune=none to continue it, or start a new run from its weights with init_from="
         )
     if team.size > 1:
+        once = "" if isinstance(options, BudgetOptions) else " trainer.max_steps=1"  # whose length is none to set
         raise UserError(
             f"{_typed(options)}: measures in one process, and several would train\n"
-            "tune with one device (device=gpu trainer.max_steps=1), and type what it proposes"
+            f"tune with one device (device=gpu{once}), and type what it proposes"
         )
     if console is not None:
         console.print(f"{_typed(options)}: measuring before training", highlight=False)
