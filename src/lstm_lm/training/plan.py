@@ -188,7 +188,7 @@ def _check_resumable(config: TrainConfig, checkpoint: Checkpoint) -> tuple[str, 
         )
     if other_budget := identity.other_budget(saved, plain):
         raise UserError(
-            f"{path}: was begun with another budget: {other_budget[0]}\n"
+            f"{path}: {other_budget[0]}\n"
             "length and schedule are those of the first, whatever resume= says: start a new run, or leave budget= out\n"
             "and type what it chose (summary.json: tuning.typed), with another trainer.max_steps"
         )
