@@ -12,7 +12,7 @@ all sizes, and left out. Nothing here knows torch, a machine or a configuration.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,11 +93,6 @@ def best_settings(
         passes = _best_passes(parameters, tokens, max(most_passes, FEWEST_PASSES), dropout, constants)
         found.append(Settings(dropout, passes, predicted_loss(parameters, tokens, passes, dropout, constants)))
     return min(found, key=lambda each: each.loss)
-
-
-def best_of(settings: Sequence[Settings]) -> int:
-    """Which of several sizes' settings to take: the place of the least loss."""
-    return min(range(len(settings)), key=lambda place: settings[place].loss)
 
 
 def learning_rate(optimizer: str) -> float | None:
