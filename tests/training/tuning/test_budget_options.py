@@ -104,6 +104,8 @@ def test_a_mapping_is_as_composition_makes_it() -> None:
     assert (options.time, options.seconds, options.keep) == ("10m", 600, [])
     with pytest.raises(UserError, match=r"budget\.kept: no such key"):
         TrainConfig.parse({**config, "budget": {"time": "10m", "keep": [], "kept": []}})
+    with pytest.raises(UserError, match=r"budget\.keep=\['model\.width'\]: budget= never chooses that"):
+        TrainConfig.parse({**config, "budget": {"time": "10m", "keep": ["model.width"]}})
 
 
 def kept(*overrides: str, **changes: Any) -> set[str]:
