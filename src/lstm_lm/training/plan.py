@@ -211,6 +211,8 @@ def _why_complete(config: TrainConfig, run: RunDirectory, checkpoint: Checkpoint
     if plain["resume"] != "force":
         refuse_other_text(other, checkpoint.path)
     other += [*identity.result_differs(saved, plain), *identity.beyond(checkpoint.content, asked)]
+    if why != COMPLETE and plain["budget"] is not None and identity.time_is_up(checkpoint.content, asked):
+        why += " in place of budget=, with all else that it chose (summary.json: tuning.typed)"
     if other:
         why += f"\nit is not what is asked for now: {shown(other)}\nfor that, choose another hydra.run.dir"
     return why

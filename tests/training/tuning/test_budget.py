@@ -156,7 +156,7 @@ def test_a_run_that_was_begun_without_keeps_its_model(config: Config, small_conf
 
 
 def test_where_the_machine_has_become_slower_the_run_ends_all_the_same(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Thought to take a microsecond, no step is as quick as that."""
     monkeypatch.setattr(budget, "_timed", lambda *_: Timing(1e-6, Costs(0.1, 0.1, 0.1)))
@@ -165,6 +165,9 @@ def test_where_the_machine_has_become_slower_the_run_ends_all_the_same(
     assert summary.train.steps is not None
     assert summary.train.steps < tuning(tmp_path / "run")["chosen"]["trainer.max_steps"]
     assert summary.val is not None
+    again = config("callbacks.samples.length=0", "resume=auto", time="3s")
+    lstm_lm.train(again, tmp_path / "run", console=Console(width=200))
+    assert "in place of budget=" in capsys.readouterr().out.replace("\n", " ")
 
 
 @pytest.mark.usefixtures("planted_times")
