@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.flat_keys import at
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning import budget, search
-from lstm_lm.training.tuning.budget_options import CHOSEN, EXCLUDED
+from lstm_lm.training.tuning.budget_options import CHOSEN, EXCLUDED, BudgetOptions
 from lstm_lm.training.tuning.options import as_typed, chosen_config
 from lstm_lm.training.tuning.schedule import Costs, Schedule
 from lstm_lm.training.tuning.search import Timing
@@ -168,6 +172,23 @@ def test_where_the_machine_has_become_slower_the_run_ends_all_the_same(
     again = config("callbacks.samples.length=0", "resume=auto", time="3s")
     lstm_lm.train(again, tmp_path / "run", console=Console(width=200))
     assert "in place of budget=" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.usefixtures("planted_times")
+def test_validations_that_a_person_asked_for_take_their_time(config: Config) -> None:
+    """With steps of 0.02 s and validations of 0.1 s."""
+
+    def steps(*typed: str) -> int:
+        keep = (*SMALL_MODEL, "model.dropout", *(key.partition("=")[0] for key in typed))
+        plan = Plan.new(TrainConfig.parse(config("model.num_layers=2", *typed, keep=keep)))
+        assert isinstance(plan.config.tune, BudgetOptions)
+        with StopSignals(0, None) as signals:
+            row = budget.tune_budget(plan, plan.config.tune, signals, time.time())["table"][0]
+        return round(row["affordable_passes"] * row["steps"] / row["passes"])
+
+    every_step = steps("trainer.val_check_interval=1")
+    assert every_step == pytest.approx(steps() / 6, rel=0.1)
+    assert steps("trainer.val_check_interval=00:00:00:01") == pytest.approx(steps() / 1.1, rel=0.05)
 
 
 @pytest.mark.usefixtures("planted_times")

@@ -82,7 +82,8 @@ def budget_options(config: Mapping[str, Any]) -> BudgetOptions:
     if config["tune"].get("name") != "none":
         raise UserError(f"budget={options.time} and tune={config['tune'].get('name')} exclude each other: use one")
     if unknown := [key for key in options.keep if key not in (*CHOSEN, *EXCLUDED)]:
-        raise UserError(f"budget.keep={unknown}: budget= never chooses that\nchoose from {', '.join(CHOSEN)}")
+        known = ", ".join(key for key in CHOSEN if key not in EXCLUDED)
+        raise UserError(f"budget.keep={unknown}: budget= never chooses that\nchoose from {known}")
     if given := [key for key in EXCLUDED if key in options.keep]:
         raise UserError(f"budget={options.time} and {given[0]} exclude each other: budget= chooses the length")
     for key in ("fast_dev_run", "overfit_batches"):
