@@ -53,7 +53,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
         2,
     ),
     "bpe": ((*SHAKESPEARE, "tokenizer=bpe", *TWO_LAYERS, *DROPPED, "data.batch_size=64", "data.seq_len=100"), 5),
-    "words": ((*SHAKESPEARE, "tokenizer=word", *ONE_LAYER, "model.dropout=0.2"), 2),
+    "words": (
+        (*SHAKESPEARE, "tokenizer=word", "tokenizer.vocabulary_size=4000", *ONE_LAYER, "model.dropout=0.2"),
+        2,
+    ),
     "gru": ((*SHAKESPEARE, "model=gru", *TWO_LAYERS), 1),
     "python_docs": (("data=python_docs", *ONE_LAYER), 4),
     "python_source": (("data=text", "data.path={stdlib}/asyncio/*.py", "data.validation_fraction=0.1", *ONE_LAYER), 3),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from optimizers import KEPT, OPTIMIZERS, SETTINGS
+from optimizers import KEPT, LENGTHS, OPTIMIZERS, SETTINGS, chosen, of_choice
 from page_parts import table
 
 import lstm_lm
@@ -66,23 +66,18 @@ class Kept:
         self.figures: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         self.runs: list[dict[str, Any]] = self.figures["runs"]
 
-    def best_rate(self, optimizer: str) -> float | None:
-        tried = [run for run in self.runs if run["optimizer"] == optimizer and (run["length"], run["seed"]) == (1, 1)]
-        return min(tried, key=lambda run: run["loss"] or math.inf)["lr"] if tried else None
-
     def of(self, optimizer: str, length: float = 1) -> list[dict[str, Any]]:
-        """All seeds at the best rate."""
-        rate = self.best_rate(optimizer)
-        return [run for run in self.runs if (run["optimizer"], run["lr"], run["length"]) == (optimizer, rate, length)]
+        """All seeds of what was chosen."""
+        if not any(run["optimizer"] == optimizer for run in self.runs):
+            return []
+        return of_choice(self.runs, optimizer, chosen(self.runs, optimizer), length)
 
     def loss(self, optimizer: str, length: float = 1) -> float:
         return float(statistics.median(run["loss"] for run in self.of(optimizer, length)))
 
     def steps_ratio(self) -> tuple[str, float]:
         """AdamW's steps over Muon's to AdamW's final loss; `>` or `<` where that is a bound."""
-        lengths = sorted(
-            {run["length"] for run in self.runs if run["optimizer"] == "muon" and self.of("muon", run["length"])}
-        )
+        lengths = [length for length in (*LENGTHS, 1) if self.of("muon", length)]
         return ratio_at(self.loss("adamw"), [(length, self.loss("muon", length)) for length in lengths])
 
     def time_ratio(self, kind: str) -> float | None:

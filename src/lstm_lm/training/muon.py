@@ -33,6 +33,9 @@ SMALLEST_NORM = 1e-7
 class Muon(Optimizer):
     """Moves groups with orthogonal=True, of matrices, by Muon's rule, and the others by AdamW's."""
 
+    _step_supports_amp_scaling = True
+    """torch's gradient scaler always calls `step`, and hands `found_inf` over; gradients are to be unscaled by then."""
+
     def __init__(
         self,
         params: list[dict[str, Any]],
@@ -69,6 +72,9 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        found_inf = getattr(self, "found_inf", None)
+        if found_inf is not None and found_inf.item():  # a gradient overflowed: all stays as it is
+            return loss
         for group in self.param_groups:
             if not group["orthogonal"]:
                 self._adamw([parameter for parameter in group["params"] if parameter.grad is not None], group)

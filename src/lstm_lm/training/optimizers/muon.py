@@ -24,11 +24,6 @@ class MuonOptions(AdamW):
     blocks: Annotated[int, Field(ge=1)]
 
     @property
-    def leaves_out_overflows(self) -> bool:
-        """False: its step is no kernel that looks for them."""
-        return False
-
-    @property
     def warning(self) -> str | None:
         low, high = USUAL_RATES
         if low <= self.lr <= high:
