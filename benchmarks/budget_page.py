@@ -1,0 +1,139 @@
+"""`docs/budget.md` and its picture, made from `benchmarks/results/budget/`.
+
+python benchmarks/budget_page.py
+"""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from budget import GRID, KEPT, SEEN
+from budget_fit import Choice, choices, grid, kept, whole_seconds
+from matplotlib.figure import Figure
+from page_parts import table
+
+from lstm_lm.training.tuning.budget_options import seconds_of
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "budget.md"
+PICTURE = ROOT / "docs" / "images" / "budget.png"
+WORDS = {
+    "shakespeare_100k": "the first 100,000 characters of tiny Shakespeare",
+    "python_docs": "Python's language reference",
+    "shakespeare": "tiny Shakespeare",
+    "python_http": "Python's own http, source code",
+}
+COLORS = {"1 x 128": "#8a8a8a", "1 x 256": "#4878a8", "2 x 256": "#e0a458", "2 x 512": "#c0392b"}
+NEAR = 0.03
+"""Nats per token."""
+
+INTRODUCTION = """# One dial for time
+
+`python train.py data=text data.path=my_novel.txt budget=10m` finds width, layers, dropout, learning rate and length by
+itself: what ten minutes buy on this machine, for this text. A short text gets a small model, more dropout, and an end
+before it is learnt by heart; a long one the largest model that its passes are worth. Keys that are set stay as set.
+What was chosen, and why, stands on the terminal before the first step and in `summary.json`; the line that it prints
+can be typed, and then be changed. How it chooses: [decision 35](decisions/0035-budget.md).
+
+![Validation loss over wall time, a panel a text: the runs of the grid, and the rule's choice](images/budget.png)
+
+**Is the choice good?** The rule's constants were fitted to {fitted} runs of {seen} texts; {unseen}, was not among them.
+Of the runs that end within a time, the table compares the one that the rule takes with the best one: {near} of {all}
+choices are within {nats} nats per token of it, the worst misses it by {worst:.3f}.
+
+{choices}
+**Does it end in time?** Whole processes, one after the other, on both cores.
+
+{whole}
+`python benchmarks/budget.py --shakespeare FILE`, one seed; {source}
+"""
+
+
+def page(folder: Path = KEPT) -> str:
+    """The whole page."""
+    figures = found(folder)
+    made = [choice for name in figures for choice in choices(name, figures[name])]
+    first = figures[SEEN[0]]
+    machine, versions = first["machine"], first["versions"]
+    return INTRODUCTION.format(
+        fitted=sum(len(grid(figures[name])) for name in SEEN),
+        seen=len(SEEN),
+        unseen=" and ".join(WORDS[name] for name in figures if name not in SEEN),
+        near=sum(choice.missed <= NEAR for choice in made),
+        all=len(made),
+        nats=NEAR,
+        worst=max(choice.missed for choice in made),
+        choices=table(["text", "time", "the rule takes", "the best", "nats more"], list(map(_row, made))),
+        whole=table(
+            ["text", "budget", "chosen", "val loss", "wall time", "of the budget"],
+            [_whole(name, run) for name in figures for run in figures[name]["whole"]],
+        ),
+        source=f"{machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, torch {versions['torch']}; "
+        f"{first['date']}, commit {first['git_commit'][:8]}.",
+    )
+
+
+def found(folder: Path) -> dict[str, dict[str, Any]]:
+    return {name: kept(name, folder) for name in GRID if (folder / f"{name}.json").exists()}
+
+
+def _row(choice: Choice) -> list[str]:
+    return [WORDS[choice.text], choice.time, _run(choice.taken), _run(choice.best), f"{choice.missed:.3f}"]
+
+
+def _run(run: dict[str, Any]) -> str:
+    return "{layers} x {width}, {passes:g} passes, dropout {dropout:g}: {loss:.3f}".format(**run)
+
+
+def _whole(name: str, run: dict[str, Any]) -> list[str]:
+    share = run["seconds"] / seconds_of(run["budget"])
+    typed = dict(word.split("=", 1) for word in run["typed"].split())
+    keys = {"num_layers": "model.num_layers", "hidden_size": "model.hidden_size", "dropout": "model.dropout"}
+    layers, width, dropout = (typed[key] for key in keys.values())
+    chosen = f"{layers} x {width}, dropout {float(dropout):g}, {run['steps']:,} steps"
+    return [WORDS[name], run["budget"], chosen, f"{run['loss']:.3f}", f"{run['seconds']:.0f} s", f"{share:.0%}"]
+
+
+def draw(folder: Path = KEPT) -> Figure:
+    """A panel a text."""
+    figures = found(folder)
+    figure = Figure(figsize=(3.4 * len(figures), 3.2), layout="constrained")
+    for axes, (name, of_text) in zip(figure.subplots(1, len(figures), squeeze=False)[0], figures.items(), strict=True):
+        for label, color in COLORS.items():
+            runs = [run for run in grid(of_text) if f"{run['layers']} x {run['width']}" == label]
+            for dropped, marker in ((False, "o"), (True, "^")):
+                some = [run for run in runs if (run["dropout"] > 0) is dropped]
+                axes.plot(
+                    *_points(some, of_text["times"]),
+                    marker,
+                    color=color,
+                    markersize=4,
+                    label=None if dropped else label,
+                )
+        taken = [choice.taken for choice in choices(name, of_text)]
+        axes.plot(*_points(taken, of_text["times"]), "o", color="black", fillstyle="none", markersize=10, label="taken")
+        losses = [run["loss"] for run in grid(of_text)]
+        axes.set_ylim(min(losses) - 0.03, statistics.median(losses) + 0.3)
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds", fontsize=8)
+        axes.set_title(WORDS[name], fontsize=8, loc="left")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("validation loss, nats per character", fontsize=8)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    return figure
+
+
+def _points(runs: list[dict[str, Any]], times: dict[str, Any]) -> tuple[list[float], list[float]]:
+    return [whole_seconds(run, times) for run in runs], [run["loss"] for run in runs]
+
+
+def main() -> None:
+    draw().savefig(PICTURE, dpi=110, facecolor="white", metadata={"Software": None})
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
