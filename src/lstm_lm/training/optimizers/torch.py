@@ -183,7 +183,7 @@ def _any_of(types: list[Any]) -> Any:
     return reduce(or_, (NoneType if each is None else each for each in types))
 
 
-def _check_names(kind: type[Optimizer], given: Mapping[str, Any]) -> None:
+def _check_names(kind: Any, given: Mapping[str, Any]) -> None:
     known = sorted(_options_of(kind).model_fields)
     for name in given:
         if name in DECIDED_HERE:
