@@ -39,6 +39,7 @@ MODEL = {
     "num_layers": LAYERS,
     "dropout": 0.0,
     "embedding_dropout": 0.0,
+    "embedding_word_dropout": 0.0,
     "layer_dropout": 0.0,
     "output_dropout": 0.0,
     "locked_dropout": False,

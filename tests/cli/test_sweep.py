@@ -12,9 +12,10 @@ import torch
 from cli_commands import TINY, Here, StandIn, Underway, apart
 
 from lstm_lm.errors import RunError, UserError
+from lstm_lm.registry import names
 from lstm_lm.runs import checkpoint_file, summary
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.sweeps import records
+from lstm_lm.sweeps import records, sweep
 from lstm_lm.sweeps.records import Record
 from lstm_lm.training.module import LanguageModelTask
 
@@ -243,6 +244,13 @@ def test_a_directory_that_holds_another_run_is_not_this_jobs(
     further = here(*command, "precision=32-true", "trainer.max_steps=4", "scheduler=one_cycle")
     assert "trainer.max_steps: 2 then, 4 now" in further.out, "a schedule that spans the run is another one"
     assert further.out.count("continued from") == 0
+
+
+@pytest.mark.parametrize("name", names("lstm_lm.training.schedulers"))
+def test_a_job_goes_on_to_a_further_limit_where_its_schedule_does_not_span_the_run(name: str) -> None:
+    then = {"scheduler.name": name, "trainer.max_steps": 2}
+    goes_on = sweep._goes_further(then, then | {"trainer.max_steps": 4})
+    assert goes_on == (name in ("constant", "plateau", "step"))
 
 
 def steps_taken(monkeypatch: pytest.MonkeyPatch, end_at: int) -> list[int]:

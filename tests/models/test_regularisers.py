@@ -16,7 +16,12 @@ from lstm_lm.registry import find, names
 
 CPU = torch.device("cpu")
 STRATEGIES = names("lstm_lm.forward.strategies")
-ON_THE_VENDORS_KERNEL: dict[str, Any] = {"dropout": 0.3, "weight_drop": 0.4, "locked_dropout": True}
+ON_THE_VENDORS_KERNEL: dict[str, Any] = {
+    "dropout": 0.3,
+    "embedding_word_dropout": 0.2,
+    "weight_drop": 0.4,
+    "locked_dropout": True,
+}
 INSIDE: dict[str, Any] = {"recurrent_dropout": 0.3, "zoneout_hidden": 0.2, "zoneout_cell": 0.25}
 EVERY: dict[str, Any] = {**ON_THE_VENDORS_KERNEL, **INSIDE, "layer_norm": True, "activation": "relu"}
 

@@ -25,8 +25,8 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
     "model.tie_weights": (False, False, True),
     "forward": ("auto", "fused", "stepwise"),
     "precision": ("64-true", "32-true", "64-true", "bf16-mixed"),
-    "optimizer": ("sgd", "sgd with momentum", "adamw", "rmsprop", "muon"),
-    "scheduler": ("constant", "constant after a warm-up", "one_cycle", "cosine"),
+    "optimizer": ("sgd", "sgd with momentum", "adamw", "rmsprop", "muon", "torch.optim's NAdam"),
+    "scheduler": ("constant", "constant after a warm-up", "one_cycle", "cosine", "linear", "step", "plateau"),
     "averaging": ("none", "ema", "ema from step 4 on", "asgd", "asgd of two"),
     "trainer.accumulate_grad_batches": (1, 2, 3, 4, 64),
     "trainer.gradient_clip": (None, "norm", "value"),
@@ -68,10 +68,13 @@ def _settled(drawn: Draw) -> Draw:
         drawn["data.window_lengths"] = "fixed"  # a line's length is its own
     if drawn["trainer.check_val_every_n_epoch"] is None and not isinstance(drawn["trainer.val_check_interval"], int):
         drawn["trainer.val_check_interval"] = 4  # without epochs it counts windows
-    if drawn["averaging"].startswith("asgd"):
-        drawn["trainer.limit_val_batches"] = drawn["trainer.limit_val_batches"] or None  # it needs validations
-        if drawn["precision"] == "bf16-mixed":
-            drawn["averaging"] = "ema"  # when asgd begins would hang on the last digit
+    if drawn["precision"] == "bf16-mixed":  # when asgd begins, and a plateau ends, would hang on the last digit
+        drawn["averaging"] = "ema" if drawn["averaging"].startswith("asgd") else drawn["averaging"]
+        drawn["scheduler"] = "step" if drawn["scheduler"] == "plateau" else drawn["scheduler"]
+    if drawn["averaging"].startswith("asgd") or drawn["scheduler"] == "plateau":  # which need validations
+        drawn["trainer.limit_val_batches"] = drawn["trainer.limit_val_batches"] or None
+        if drawn["trainer.check_val_every_n_epoch"] == 2:
+            drawn["trainer.check_val_every_n_epoch"] = 1
     if drawn["processes"] == 2:
         drawn["kills"] = 1  # each start takes seconds
     return drawn
@@ -107,12 +110,23 @@ OPTIMIZERS = {
         "weight_decay": 0.1,
     },
     "rmsprop": {"name": "rmsprop", "lr": 0.003, "alpha": 0.9, "eps": 1e-6, "momentum": 0.5, "weight_decay": 0.01},
+    "torch.optim's NAdam": {
+        "name": "torch",
+        "cls": "NAdam",
+        "lr": 0.01,
+        "betas": [0.9, 0.95],
+        "momentum_decay": 0.01,
+        "weight_decay": 0.01,
+    },
 }
 SCHEDULERS = {
     "constant": {"name": "constant", "warmup_steps": 0},
     "constant after a warm-up": {"name": "constant", "warmup_steps": 3},
     "one_cycle": {"name": "one_cycle", "warmup": 0.3, "start": 0.1, "end": 0.01},
     "cosine": {"name": "cosine", "warmup_steps": 3, "end": 0.1},
+    "linear": {"name": "linear", "warmup_steps": 2, "end": 0.2},
+    "step": {"name": "step", "warmup_steps": 3, "step_size": 4, "gamma": 0.7},
+    "plateau": {"name": "plateau", "warmup_steps": 2, "patience": 1, "min_delta": 0.05, "gamma": 0.6, "end": 0.1},
 }
 AVERAGES = {
     "none": {"name": "none"},

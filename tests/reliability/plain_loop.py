@@ -135,9 +135,32 @@ def factor(options: dict[str, Any], step: int, total: int) -> float:
             return cosine(options["start"], 1.0, step / peak)
         return cosine(1.0, options["end"], (step - peak) / max(1.0, last - peak))
     up = options["warmup_steps"]
-    if step < up:
-        return (step + 1) / (up + 1)
-    return 1.0 if options["name"] == "constant" else cosine(1.0, options["end"], (step - up) / max(1, last - up))
+    warm = (step + 1) / (up + 1) if step < up else 1.0
+    way = (step - up) / max(1, last - up)
+    if options["name"] == "step":
+        return warm * float(options["gamma"] ** (step // options["step_size"]))
+    if options["name"] == "cosine" and step >= up:
+        return cosine(1.0, options["end"], way)
+    if options["name"] == "linear" and step >= up:
+        return 1.0 + min(1.0, way) * (options["end"] - 1.0)
+    return warm
+
+
+class Plateau:
+    """The rate is reduced after so many validations, one after the other, that are not better by as much as asked."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options if options["name"] == "plateau" else None
+        self._best, self._in_vain = math.inf, 0
+        self.factor = 1.0
+
+    def note_validation(self, loss: float) -> None:
+        if self._options is None:
+            return
+        better = loss < self._best - self._options["min_delta"]
+        self._best, self._in_vain = (loss, 0) if better else (self._best, self._in_vain + 1)
+        if self._in_vain == self._options["patience"]:
+            self._in_vain, self.factor = 0, max(self._options["end"], self.factor * self._options["gamma"])
 
 
 def optimizer_of(options: dict[str, Any], weights: Weights) -> Any:
@@ -146,12 +169,13 @@ def optimizer_of(options: dict[str, Any], weights: Weights) -> Any:
     muon = options["name"] == "muon"
     taken = [weight for name, weight in weights.items() if muon and name.startswith("stack.weight")]
     rest = [weight for weight in dict.fromkeys(weights.values()) if all(weight is not one for one in taken)]
-    own = ("name", "weight_decay", *(("momentum", "iterations", "refresh", "blocks") if muon else ()))
+    own = ("name", "cls", "weight_decay", *(("momentum", "iterations", "refresh", "blocks") if muon else ()))
     groups = [
         {"params": [weight for weight in rest if (weight.ndim > 1) == matrix], "weight_decay": decay}
         for matrix, decay in ((True, options["weight_decay"]), (False, 0.0))
     ]
-    optimizer = kinds["adamw" if muon else options["name"]](
+    name = "adamw" if muon else options["name"]
+    optimizer = (getattr(torch.optim, options["cls"]) if name == "torch" else kinds[name])(
         groups, **{name: value for name, value in options.items() if name not in own}
     )
     return PlainMuon(taken, optimizer, options) if muon else optimizer
@@ -236,6 +260,7 @@ def train(
         if asked > 0
     )
     optimizer, average = optimizer_of(settings.optimizer, own), Average(settings.averaging)
+    plateau = Plateau(settings.scheduler)
     peak = settings.optimizer["lr"]
 
     def validate(*, in_training: bool = True) -> None:
@@ -245,6 +270,7 @@ def train(
         record.validations[step] = found
         if in_training:
             average.note_validation(found.loss)
+            plateau.note_validation(found.loss)
         better = record.val is None or found.loss < record.val.loss
         if better if best_step is None else step == best_step:
             record.val, record.best_step = found, step
@@ -274,12 +300,12 @@ def train(
                 elif settings.gradient_clip_val:
                     for gradient in gradients:
                         gradient *= min(1.0, settings.gradient_clip_val / (norm + 1e-6))
+                rate = peak * factor(settings.scheduler, len(record.steps), total) * plateau.factor
                 for group in optimizer.param_groups:
-                    group["lr"] = peak * factor(settings.scheduler, len(record.steps), total)
+                    group["lr"] = rate
                 optimizer.step()
                 optimizer.zero_grad()
                 average.take_in(len(record.steps) + 1, parameters)
-                rate = peak * factor(settings.scheduler, len(record.steps), total)
                 record.steps.append(Step(nats / tokens, norm, rate, average.count))
                 nats, tokens, read = 0.0, 0, 0
             epochs = settings.check_val_every_n_epoch

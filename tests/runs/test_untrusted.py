@@ -182,6 +182,8 @@ def test_nothing_is_left_of_what_a_pickle_can_hang_on_things() -> None:
         ({"lstm_lm": {"data": {"splits": {"train": {"tokens": None}}}}}, r"splits\.train\.tokens"),
         ({"lstm_lm": {"validation": {"counts": {"tokens": 0}}}}, r"validation\.counts\.tokens"),
         ({"lstm_lm": {"seconds": float("nan")}}, r"lstm_lm\.seconds"),
+        ({"lstm_lm": {"progress": {"best": float("inf")}}}, r"progress\.best"),
+        ({"lstm_lm": {"progress": {"reductions": -1}}}, r"progress\.reductions"),
     ],
 )
 def test_a_field_of_another_type_is_named(wrong: dict[str, Any], where: str) -> None:

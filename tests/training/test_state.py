@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a run beside weights, optimizer, schedule and Lightning's counters, all in one place."""
+"""What a checkpoint holds of a run beside weights, optimizer and Lightning's counters, all in one place."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +26,7 @@ OF_THE_RUN = {
     "seconds": "in training",
     "validation": "the last one",
     "validation_due": "whether one was to follow",
+    "progress": "what the schedule remembers of validations",
 }
 PROVENANCE = {"schema_version", "config", "tokenizer", "data", "code", "tuning", "resolved"}
 OF_THE_MOMENT = {"within_a_step", "row"}

@@ -13,9 +13,11 @@ class MaskedEmbedding(nn.Embedding):
     def reset_parameters(self) -> None:
         """Nothing: the language model draws all initial parameters in one place."""
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """`tokens[T, B]`, `mask[T, B, E]` -> `[T, B, E]`."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """`tokens[T, B]`, `mask[T, B, E]`, a factor for each row of the matrix `rows[V, 1]` -> `[T, B, E]`."""
         x = F.embedding(tokens, self.weight)
+        if rows is not None:
+            x = x * F.embedding(tokens, rows)  # which is less than all rows
         return x if mask is None else x * mask
 
 

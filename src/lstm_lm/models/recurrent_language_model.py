@@ -4,6 +4,10 @@ Dropout (Srivastava et al., 2014) acts on what each layer reads and on what the 
 at every step, or with locked_dropout one mask for all steps of a window (Gal and Ghahramani, "A Theoretically Grounded
 Application of Dropout in Recurrent Neural Networks", 2016, there called variational). Neither touches the inside of a
 step, so both run on the vendor's kernel, as does weight drop.
+
+Dropout of words (the same paper, section 4.2; Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language
+Models", 2017, section 4.3, there called embedding dropout) acts on whole rows of the embedding matrix: a token's vector
+is zero wherever the token stands in the window, else scaled by 1 / (1 - p). Tied weights are whole in the output.
 """
 
 from abc import abstractmethod
@@ -45,6 +49,7 @@ class RecurrentOptions(Options):
     num_layers: Annotated[int, Field(ge=1, le=1024)]
     dropout: Probability
     embedding_dropout: Probability
+    embedding_word_dropout: Probability
     layer_dropout: Probability
     output_dropout: Probability
     locked_dropout: bool
@@ -163,9 +168,9 @@ class RecurrentLanguageModel(LanguageModel):
         weights = [
             self._mask(options.weight_drop, (self.cell.gates * width, width), like) for width in options.hidden_sizes
         ]
-        y, state = self.stack(
-            self.embedding(tokens, embedding_mask), state, masks, [mask for mask in weights if mask is not None]
-        )
+        rows = self._mask(options.embedding_word_dropout, (self.vocabulary_size, 1), like)
+        x = self.embedding(tokens, embedding_mask, rows)
+        y, state = self.stack(x, state, masks, [mask for mask in weights if mask is not None])
         return y, state, output_mask
 
     def use_forward(

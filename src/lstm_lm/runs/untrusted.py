@@ -231,6 +231,7 @@ _CHECKPOINT = _part(
         row=dict[str, float],
         seconds=Seconds,
         validation_due=bool,
+        progress=_part(best=Annotated[float, Field(allow_inf_nan=False)] | None, waited=Count, reductions=Count),
         validation=_part(
             step=Count,
             text=Count,

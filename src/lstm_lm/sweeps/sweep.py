@@ -15,6 +15,7 @@ from lstm_lm.sweeps import records
 from lstm_lm.sweeps.records import Record
 from lstm_lm.sweeps.rows import Row
 from lstm_lm.training.identity import LIMITS, seconds
+from lstm_lm.training.schedulers import scheduler_class
 
 FAILED = 1
 MOST_DIFFERENCES = 2
@@ -107,8 +108,8 @@ def _goes_further(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether the one difference is a further limit, under a schedule that does not span the run: it is continued."""
     changed = {key for key in {*then, *now} if then.get(key) != now.get(key)}
     return (
-        now.get("scheduler.name") == "constant"
-        and changed <= _LIMITS
+        changed <= _LIMITS
+        and not scheduler_class(str(now.get("scheduler.name"))).needs_total_steps
         and all(_is_further(then.get(key), now.get(key)) for key in changed)
     )
 

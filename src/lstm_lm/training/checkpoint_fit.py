@@ -103,21 +103,36 @@ def _check_optimizer(saved: Mapping[str, Any], optimizer: Optimizer, *, exact: b
             if number in state:
                 kept = _kept(type(optimizer), group, parameter)
                 _check_kept(state[number], kept, f"optimizer_states.state.{number}")
+                _kept(type(optimizer), own, parameter, state[number])  # resume=force may have changed its options
 
 
-def _kept(kind: type[Optimizer], group: Mapping[str, Any], parameter: Tensor) -> dict[str, Any]:
-    """What it remembers of a parameter, with the options that were saved: tried with shapes alone."""
-    number = torch.nn.Parameter(torch.empty_like(parameter, device="meta"))
-    number.grad = torch.empty_like(number)
+def _kept(kind: type[Optimizer], group: Mapping[str, Any], parameter: Tensor, state: Any = None) -> dict[str, Any]:
+    """What it remembers of a parameter after a step with the options of `group`, from `state` on; None: the first.
+
+    Tried with shapes alone, or where it looks at numbers (Adafactor, ASGD), with zeros on the CPU.
+    """
     taken = inspect.signature(kind).parameters.keys() - {"params", "fused"}
-    try:
-        trial = kind([number], **{name: value for name, value in group.items() if name in taken})
-        trial.step()
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise _Unlike(
-            f"optimizer_states.param_groups: {(str(error) or type(error).__name__).splitlines()[0]}"
-        ) from None
-    return dict(trial.state[number])
+    options = {name: value for name, value in group.items() if name in taken}
+    cause = ""
+    for device in ("meta", "cpu"):
+        number = torch.nn.Parameter(torch.zeros_like(parameter, device=device))
+        number.grad = torch.zeros_like(number)
+        try:
+            trial = kind([number], **options)
+            trial.state[number].update({name: _copied(value, device) for name, value in (state or {}).items()})
+            trial.step()
+        except KeyError as error:
+            cause = f"optimizer_states.state: without {error}, which its options ask for now"
+        except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+            cause = f"optimizer_states.param_groups: {(str(error) or type(error).__name__).splitlines()[0]}"
+        else:
+            return dict(trial.state[number])
+    raise _Unlike(cause)
+
+
+def _copied(value: Any, device: str) -> Any:
+    """Single numbers stay where numbers are."""
+    return value.to(device if value.ndim else "cpu", copy=True) if isinstance(value, Tensor) else value
 
 
 def _check_kept(values: Any, kept: Mapping[str, Any], where: str) -> None:
@@ -127,6 +142,8 @@ def _check_kept(values: Any, kept: Mapping[str, Any], where: str) -> None:
         if isinstance(kept[name], Tensor):
             if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != kept[name].shape:
                 raise _Unlike(f"{where}.{name}: is not of the shape {list(kept[name].shape)}")
+            if value.ndim == 0 and not 0 <= float(value) < MOST:  # steps, and what is computed from their number
+                raise _Unlike(f"{where}.{name}: is no such value")
         else:
             _alike(value, kept[name], f"{where}.{name}")
 

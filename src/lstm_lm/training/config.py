@@ -181,7 +181,7 @@ class TrainConfig:
             forward=top.forward,
             compile=compiling,
             optimizer=optimizer_options(top.optimizer),
-            scheduler=scheduler_options(top.scheduler),
+            scheduler=scheduler_options(top.scheduler, trainer),
             trainer={**trainer, "benchmark": benchmark},
             callbacks=CallbackOptions.parse(top.callbacks, "callbacks"),
             logger=LoggerOptions.parse(top.logger, "logger"),

@@ -1,6 +1,7 @@
 """The LightningModule: truncated back-propagation through time with a carried hidden state."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from lstm_lm.training.objectives.interface import Objective, Ratio
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer
 from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.processes.team import ALONE, Team
-from lstm_lm.training.schedulers import Scheduler, build_scheduler, reset_base_lrs
+from lstm_lm.training.schedulers import Scheduler, build_scheduler, reset_base_lrs, update_rates
 from lstm_lm.training.state import RunState, Validation
 from lstm_lm.training.step_loss import StepLoss
 
@@ -119,7 +120,7 @@ class LanguageModelTask(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.model, self.optimizer_options, precision=self._precision)
-        scheduler = build_scheduler(optimizer, self._scheduler_options, self._total_steps)
+        scheduler = build_scheduler(optimizer, self._scheduler_options, self._total_steps, lambda: self.state.progress)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def optimizer_step(
@@ -246,9 +247,19 @@ class LanguageModelTask(pl.LightningModule):
             if self.trainer.state.fn == TrainerFn.FITTING:
                 if self.scores_other_tokens:
                     self.state.average.forget_validations()
+                    self.state.progress = self.state.progress.of_other_tokens()
                 self.state.average.note_validation(scores.loss)
+                self._reduce_rate(scores.loss)
         # `compute` has the mean of all processes already; Lightning warns where it is not asked for one
         self.log("val/loss", scores.loss, logger=False, batch_size=1, sync_dist=True)
+
+    def _reduce_rate(self, loss: float) -> None:
+        """Have a schedule that goes by validations take note of one; a loss that is no number says nothing."""
+        options = self._scheduler_options
+        if options.needs_validation and math.isfinite(loss):
+            self.state.progress = options.after_validation(self.state.progress, loss)
+            for schedule in self._schedules():
+                update_rates(schedule)
 
     def on_test_epoch_start(self) -> None:
         self.on_validation_epoch_start()
@@ -317,8 +328,13 @@ class LanguageModelTask(pl.LightningModule):
         self.state.start_clock()
         for optimizer in self.trainer.optimizers:
             beside_parameters(optimizer)
-        for config in self.trainer.lr_scheduler_configs:
-            assert isinstance(config.scheduler, LambdaLR)
-            reset_base_lrs(config.scheduler)
+        for schedule in self._schedules():
+            reset_base_lrs(schedule)
         self.state.average.beside_parameters()
         self.state.hidden = to_device(self.state.hidden, self.device)
+
+    def _schedules(self) -> Iterator[LambdaLR]:
+        """The one there is, over optimizer steps."""
+        for config in self.trainer.lr_scheduler_configs:
+            assert isinstance(config.scheduler, LambdaLR)
+            yield config.scheduler

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold of a run beside weights, optimizer, schedule and Lightning's counters."""
+"""What a checkpoint must hold of a run beside weights, optimizer, the schedule's step and Lightning's counters."""
 
 import math
 import time
@@ -13,6 +13,7 @@ from lstm_lm.evaluation.token_sizes import Counts
 from lstm_lm.models.interface import LanguageModel, State
 from lstm_lm.models.state import clone, to_device
 from lstm_lm.training.processes.team import Team
+from lstm_lm.training.schedulers.interface import Progress
 from lstm_lm.training.weight_average import WeightAverage
 
 
@@ -70,6 +71,8 @@ class RunState:
         """The last one, of an earlier process too."""
         self.validation_due = False
         """Whether one was to follow when the checkpoint that is resumed was written."""
+        self.progress = Progress()
+        """What the schedule remembers of validations in training."""
         self._seconds_before = 0.0
         self._began = time.perf_counter()
 
@@ -99,6 +102,7 @@ class RunState:
             "seconds": self.seconds,
             "validation": None if self.validation is None else self.validation.to_plain(),
             "validation_due": self.validation_due,
+            "progress": self.progress._asdict(),
         }
 
     def load_state_dict(self, saved: dict[str, Any], device: torch.device) -> None:
@@ -114,3 +118,4 @@ class RunState:
         self._seconds_before = saved["seconds"]
         self.validation = Validation.from_plain(saved["validation"])
         self.validation_due = saved["validation_due"]
+        self.progress = Progress(*(saved["progress"][name] for name in Progress._fields))

@@ -145,6 +145,16 @@ def check_trainer(section: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def why_no_validation(section: Mapping[str, Any]) -> str | None:
+    """What in the section leaves training without a validation, as it is typed; None: there are some."""
+    if section.get("limit_val_batches") == 0:
+        return "trainer.limit_val_batches=0"
+    every, epochs = section.get("check_val_every_n_epoch"), section.get("max_epochs")
+    if isinstance(every, int) and isinstance(epochs, int) and 0 < epochs < every:
+        return f"trainer.check_val_every_n_epoch={every} with trainer.max_epochs={epochs}"
+    return None
+
+
 def _check_fixed(key: str, value: Any) -> None:
     taken, why = FIXED[key]
     if value != taken or type(value) is not type(taken):

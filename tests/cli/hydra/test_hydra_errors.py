@@ -21,6 +21,8 @@ from lstm_lm.cli.hydra.conf import groups_of, option_table, options_of
         ("mdel=lstm", ["mdel: no such key", "did you mean: model"]),
         ("optimizer=sgd optimizer.momentun=0.9", ["optimizer.momentun: no such key", "optimizer.momentum"]),
         ("forward.chunk=8", ["forward.chunk: only with forward=pipelined"]),
+        ("optimizer=torch optimizer.rho=0.9", ["optimizer.rho: ", "+optimizer.rho=VALUE"]),
+        ("optimizer=torch +optimizer.rho=0.9", ["optimizer.rho: torch.optim.NAdam has no such argument", "eps"]),
         ("hydra.run.dri=x", ["hydra.run.dri: no such key", "hydra.run.dir"]),
         ("hydra.job.num=abc", ["hydra.job.num", "abc", "Integer"]),
         ("~nothing", ["nothing: no such key"]),

@@ -23,6 +23,8 @@ from lstm_lm.printable import shown
 
 MOST_LINES = 4
 MOST_SUGGESTED = 3
+OPEN_OPTIONS = {"optimizer": "torch"}
+"""Groups with an option that takes further keys than its file has, and that option."""
 
 _UNKNOWN_KEY = re.compile(r"Could not override '([^']*)'|Could not delete from config\. '([^']*)' does not exist")
 _SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(.*)'\n1\. ", re.DOTALL)
@@ -139,6 +141,10 @@ def _not_composable(error: ConfigCompositionException, config_name: str, overrid
 
 
 def _no_such_key(key: str, config_name: str, overrides: Sequence[str]) -> str:
+    group = key.partition(".")[0]
+    if (option := f"{group}={OPEN_OPTIONS.get(group)}") in overrides:
+        added = f"an argument of the class is added with a plus: +{shown(key)}=VALUE"
+        return f"{shown(key)}: the file of {option} has no such key\n{added}"
     if homes := list(_options_with(key, config_name)):
         choice = " or ".join(homes[:MOST_SUGGESTED])
         return f"{key}: only with {choice}\nadd that, or leave {key} away"

@@ -6,6 +6,7 @@ from typing import Any
 from lstm_lm.errors import UserError
 from lstm_lm.registry import find
 from lstm_lm.training.averaging.interface import Averaging
+from lstm_lm.training.trainer_options import why_no_validation
 
 
 def build_averaging(section: Mapping[str, Any], trainer: Mapping[str, Any]) -> Averaging:
@@ -15,8 +16,6 @@ def build_averaging(section: Mapping[str, Any], trainer: Mapping[str, Any]) -> A
         UserError: no such average; a key is unknown or missing, or its value is out of range; it would never begin.
     """
     kind: type[Averaging] = find(__name__, str(section.get("name")), "averaging").AVERAGING
-    if kind.needs_validation and trainer.get("limit_val_batches") == 0:
-        raise UserError(
-            f"averaging={section['name']} begins by what validations find, and trainer.limit_val_batches=0 leaves none"
-        )
+    if kind.needs_validation and (why := why_no_validation(trainer)):
+        raise UserError(f"averaging={section['name']} begins by what validations find, and {why} leaves none")
     return kind.parse(section, "averaging")

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+# Not the module itself: where `optimizer=torch` is imported, this package's `torch` is that.
+from torch import Tensor, bfloat16, device, dtype, float32, nn
 from torch.optim import Optimizer
 
 from lstm_lm.forward.trials import products_in_hardware
@@ -29,7 +29,7 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions, *, precision: s
     gradients overflowed. Whether to fuse is never a checkpoint's to say: it may come from other devices.
     """
     devices = {parameter.device for parameter in model.parameters() if parameter.requires_grad}
-    fused = all(device.type in ("cpu", "cuda", "mps") for device in devices)
+    fused = all(each.type in ("cpu", "cuda", "mps") for each in devices)
     if precision == "16-mixed":
         fused = fused and options.leaves_out_overflows and _fused_heeds_the_scaler(devices)
     optimizer = options.make(options.groups(model), fused=fused, products=_products(devices, precision))
@@ -37,20 +37,20 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions, *, precision: s
     return optimizer
 
 
-def _products(devices: Collection[torch.device], precision: str) -> torch.dtype:
+def _products(devices: Collection[device], precision: str) -> dtype:
     """bfloat16 where the layers are computed in it and all devices multiply in it; float32 elsewhere."""
-    if precision.startswith("bf16") and all(products_in_hardware(device, torch.bfloat16) for device in devices):
-        return torch.bfloat16
-    return torch.float32
+    if precision.startswith("bf16") and all(products_in_hardware(each, bfloat16) for each in devices):
+        return bfloat16
+    return float32
 
 
-def _fused_heeds_the_scaler(devices: set[torch.device]) -> bool:
+def _fused_heeds_the_scaler(devices: set[device]) -> bool:
     """Whether PyTorch's fused kernels make no step where a gradient scaler has found an overflow.
 
     They do on Apple's GPUs, where they look at no such finding; and with parameters on several devices, whose findings
     the scaler adds up, where the kernels look for exactly 1.
     """
-    return len(devices) == 1 and all(device.type != "mps" for device in devices)
+    return len(devices) == 1 and all(each.type != "mps" for each in devices)
 
 
 def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:

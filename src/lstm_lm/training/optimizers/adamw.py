@@ -1,6 +1,6 @@
 """`optimizer=adamw`: Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -12,9 +12,12 @@ from lstm_lm.training.optimizers.interface import Decay, Groups, OptimizerOption
 class AdamW(OptimizerOptions):
     """torch.optim's AdamW."""
 
-    averages: ClassVar[int] = 2
     betas: Annotated[list[Decay], Field(min_length=2, max_length=2)]
     eps: Rate
+
+    @property
+    def averages(self) -> int:
+        return 2
 
     def make(self, groups: Groups, *, fused: bool, products: torch.dtype) -> Optimizer:  # noqa: ARG002
         return torch.optim.AdamW(groups, lr=self.lr, betas=(self.betas[0], self.betas[1]), eps=self.eps, fused=fused)

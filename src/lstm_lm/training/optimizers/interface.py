@@ -1,7 +1,7 @@
 """What an optimizer is: the checked `optimizer` section, and how the optimizer is made that it describes."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -24,8 +24,10 @@ class OptimizerOptions(Options, ABC):
     lr: Rate
     weight_decay: NonNegative
 
-    averages: ClassVar[int] = 0
-    """Numbers that it keeps for each parameter, whatever its settings: a model is refused that has no room for them."""
+    @property
+    def averages(self) -> int:
+        """Numbers that it keeps for each parameter at least: a model is refused that has no room for them."""
+        return 0
 
     @property
     def leaves_out_overflows(self) -> bool:

@@ -1,7 +1,5 @@
 """`optimizer=rmsprop`: steps divided by a running root mean square of the gradients."""
 
-from typing import ClassVar
-
 import torch
 from torch.optim import Optimizer
 
@@ -11,10 +9,13 @@ from lstm_lm.training.optimizers.interface import Decay, Groups, OptimizerOption
 class RMSprop(OptimizerOptions):
     """torch.optim's RMSprop, of which there is no fused kernel."""
 
-    averages: ClassVar[int] = 1
     alpha: Decay
     eps: Rate
     momentum: Decay
+
+    @property
+    def averages(self) -> int:
+        return 1
 
     def make(self, groups: Groups, *, fused: bool, products: torch.dtype) -> Optimizer:  # noqa: ARG002
         return torch.optim.RMSprop(groups, lr=self.lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from lstm_lm.training.schedulers.interface import Scheduler, Steps
+from lstm_lm.training.schedulers.interface import Scheduler, Steps, warm_up
 
 
 class Constant(Scheduler):
@@ -12,7 +12,7 @@ class Constant(Scheduler):
     warmup_steps: Steps
 
     def factor(self, step: int, total_steps: int) -> float:  # noqa: ARG002
-        return min(1.0, (step + 1) / (self.warmup_steps + 1))
+        return warm_up(step, self.warmup_steps)
 
 
 SCHEDULER = Constant

@@ -1,6 +1,6 @@
 """`scheduler=cosine`: a warm-up of a fixed length, then down along a cosine."""
 
-from lstm_lm.training.schedulers.interface import Factor, Scheduler, Steps, cosine
+from lstm_lm.training.schedulers.interface import Factor, Scheduler, Steps, after, cosine, warm_up
 
 
 class Cosine(Scheduler):
@@ -11,8 +11,8 @@ class Cosine(Scheduler):
 
     def factor(self, step: int, total_steps: int) -> float:
         if step < self.warmup_steps:
-            return (step + 1) / (self.warmup_steps + 1)
-        return cosine(1.0, self.end, (step - self.warmup_steps) / max(1, total_steps - 1 - self.warmup_steps))
+            return warm_up(step, self.warmup_steps)
+        return cosine(1.0, self.end, after(step, self.warmup_steps, total_steps))
 
 
 SCHEDULER = Cosine
