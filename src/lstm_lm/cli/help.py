@@ -47,7 +47,8 @@ _EVALUATE = """\
 usage: {program} [KEY=VALUE ...] [GROUP=OPTION ...]
 
 Score a trained model: of the newest run below outputs/, or run=DIR, or ckpt_path=FILE, on the text that it was
-trained with, or on another one (data=). Results go into the run's evaluation.json, with a picture beside it.
+trained with, or on another one (data=), which is scored whole. Results go into the run's evaluation.json, with a
+picture beside it.
 
 Groups and their options ([...]: taken unless you say otherwise):
 {options}
