@@ -76,7 +76,7 @@ def _score(config: DictConfig) -> None:
         raise UserError("data.path=null: name the text that is scored: data.path=FILE, or - for standard input")
     if command.html is not None and options.sort is not None:
         raise UserError("html= shows the text in its own order, and sort= has another one\nleave out one of the two")
-    as_table = command.out is None and (command.format == "table" or (command.format == "auto" and sys.stdout.isatty()))
+    as_table = command.out is None and (command.format == "table" or (command.format == "auto" and _at_a_terminal()))
     if as_table and options.sort is not None and options.top is None:
         options = options.model_copy(update={"top": ROWS_OF_A_TABLE})
 
@@ -106,7 +106,7 @@ def _score(config: DictConfig) -> None:
             forward=command.forward,
             watcher=page,
         )
-        mixed_up = command.out is None and not as_table and sys.stdout.isatty()  # rows and a bar on one terminal
+        mixed_up = command.out is None and not as_table and _at_a_terminal()  # rows and a bar on one terminal
         report = (lambda *_: None) if mixed_up else stack.enter_context(progress())
         rows = scored_rows(scoring, _Counted(source, report), options)
         if as_table:
@@ -123,6 +123,10 @@ def _score(config: DictConfig) -> None:
     if page is not None:
         note(f"{command.html}{': the beginning of the text, as much as a page has' if page.full else ''}")
     note_lost_characters()
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _claim(command: CommandOptions, inputs: "Iterable[Path]") -> None:
@@ -148,7 +152,7 @@ def _write(rows: "Iterator[Row]", command: CommandOptions, options: ScoreOptions
         return row_files.write(rows, kind, _path(command.out), overwrite=command.overwrite)
     if as_table:
         return sum(1 for _ in rows)
-    shown = printable_text if sys.stdout.isatty() else str
+    shown = printable_text if _at_a_terminal() else str
     count = 0
     for line in row_files.written(rows, kind, "jsonl" if command.format == "jsonl" else "csv"):
         sys.stdout.write(shown(line))
@@ -160,13 +164,17 @@ def _told(totals: "Totals", options: ScoreOptions) -> Iterator[str]:
     """What is said at the end."""
     if options.unit != "text":
         blank = f", {totals.blank:,} of them blank" if totals.blank else ""
-        yield f"{totals.lines:,} lines{blank}: {totals.summary}"
+        yield f"{_lines(totals.lines)}{blank}: {totals.summary}"
     if totals.unknown.count:
         yield f"{totals.unknown.pieces:,} unknown pieces of text were left out or replaced, in {totals.unknown.where}"
     if totals.longer:
-        yield f"{totals.longer:,} lines have more than the {totals.longest:,} tokens of the longest one in training"
+        yield f"longer than the {totals.longest:,} tokens of any line in training: {_lines(totals.longer)}"
     if totals.returns:
-        yield rf"{totals.returns:,} lines end in \r\n, and the \r was scored as a part of them"
+        yield rf"ended by \r\n, whose \r was scored as a part of the line: {_lines(totals.returns)}"
+
+
+def _lines(count: int) -> str:
+    return f"{count:,} line{'s' if count != 1 else ''}"
 
 
 class _Counted:
