@@ -60,7 +60,7 @@ class TokenScorer:
         self._device = like.device
         self._most_steps = max(1, min(MOST_STEPS, MOST_LOGITS // (self._batch_size * vocabulary_size)))
         work = Workload(self._batch_size, self._most_steps, loaded.autocast or like.dtype, training=False)
-        self.choice = loaded.model.use_forward(forward, like.device, work)
+        loaded.model.use_forward(forward, like.device, work)
 
     def close(self) -> None:
         """End what the forward strategy keeps."""
