@@ -35,7 +35,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 PROCESSOR = (
     *("cells", "embedding", "evaluation", "forward", "generation", "models"),
-    *("cli/test_evaluate_command.py", "cli/test_generate_command.py", "cli/test_sweep.py"),
+    *("cli/test_evaluate_command.py", "cli/test_generate_command.py", "cli/test_score_command.py"),
+    "cli/test_sweep.py",
     *("cli/test_train_command.py", "test_benchmarks.py", "test_conf.py"),
     *("test_readme.py", "test_recipes.py", "test_wheel.py", "training/objectives/test_reconstruction.py"),
     *("training/compile", "training/test_deterministic.py", "training/test_direct_models.py"),

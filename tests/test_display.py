@@ -127,7 +127,7 @@ def test_an_answer_that_cannot_be_written_is_told(
     assert "No space left on device" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["generate", "evaluate", "runs"])
+@pytest.mark.parametrize("verb", ["generate", "evaluate", "score", "runs"])
 def test_a_command_that_answers_needs_a_standard_output(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ summary = lstm_lm.train(config, "outputs/novel")
 model, tokenizer = lstm_lm.load("outputs/novel")
 text = lstm_lm.generate("outputs/novel", prompt="Once")
 scores = lstm_lm.evaluate("outputs/novel", method="static")
+rows = list(lstm_lm.score("outputs/novel", ["It was a bright day.", "Day bright a was it."]))
 """
 
 import importlib
@@ -13,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lstm_lm.cli.evaluate_api import evaluate
     from lstm_lm.cli.hydra.compose import compose
+    from lstm_lm.cli.score_api import score
     from lstm_lm.generation.api import generate
     from lstm_lm.models.loading import load
     from lstm_lm.training.train import train
 
 __version__ = "0.1.0"
-__all__ = ["compose", "evaluate", "generate", "load", "train"]
+__all__ = ["compose", "evaluate", "generate", "load", "score", "train"]
 
 _WHERE = {
     "compose": "lstm_lm.cli.hydra.compose",
     "evaluate": "lstm_lm.cli.evaluate_api",
     "generate": "lstm_lm.generation.api",
     "load": "lstm_lm.models.loading",
+    "score": "lstm_lm.cli.score_api",
     "train": "lstm_lm.training.train",
 }
 

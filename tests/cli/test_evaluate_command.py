@@ -90,9 +90,21 @@ def test_another_text_in_the_runs_tokens(run: Path, here: Here, tmp_path: Path) 
     for typed in ([f"data.path={other}"], ["data=text", f"data.path={other}", f"data.cache_dir={tmp_path}"]):
         said = here("evaluate", f"run={run}", "device=cpu", *typed)
         assert said.status == 0, said.err
-        data = sections(run)["static"]["data"]
-        assert data["path"] == str(other)
-        assert sum(split["characters"] for split in data["splits"].values()) == 330
+        section = sections(run)["static"]
+        assert section["data"]["path"] == str(other)
+        assert section["splits"]["test"]["tokens"] == 329, "all but the first"
+        assert list(section["splits"]) == ["test"]
+
+
+def test_another_text_has_a_curve_over_context_and_needs_a_cut_to_learn_from(
+    run: Path, here: Here, tmp_path: Path
+) -> None:
+    (tmp_path / "other.txt").write_text("a lazy fox\n" * 30, encoding="utf-8")
+    typed = [f"run={run}", "device=cpu", f"data.path={tmp_path / 'other.txt'}"]
+    said = here("evaluate", *typed, "method=context", "method.positions=20")
+    assert said.status == 0, said.err
+    assert sections(run)["context"]["split"] == "test"
+    assert "data.validation_fraction" in here("evaluate", *typed, "method=dynamic").refused()
 
 
 def test_unknown_characters_are_told_or_skipped(run: Path, here: Here, tmp_path: Path) -> None:
@@ -100,12 +112,12 @@ def test_unknown_characters_are_told_or_skipped(run: Path, here: Here, tmp_path:
     typed = ["evaluate", f"run={run}", "device=cpu", f"data.path={tmp_path / 'other.txt'}"]
     told = here(*typed)
     assert told.status == 2
-    for words in ("'ö' (U+00F6)", "'ä' (U+00E4)", "data.unknown=skip", "36 such places"):
+    for words in ("'ö' (U+00F6)", "'ä' (U+00E4)", "data.unknown=skip", "40 such places"):
         assert words in told.err
     assert len(told.err.splitlines()) <= 4
     said = here(*typed, "data.unknown=skip")
     assert said.status == 0, said.err
-    scores = sections(run)["static"]["splits"]["validation"]
+    scores = sections(run)["static"]["splits"]["test"]
     assert scores["bits_per_byte"] is None
     assert "unknown to the tokenizer" in said.out
 

@@ -1,17 +1,15 @@
 """`evaluate`: scores of a run's model, into the run's evaluation.json; a table on standard output."""
 
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
+from lstm_lm.cli.progress import progress
 from lstm_lm.cli.text_output import note
 from lstm_lm.core_watch import CoreWatch
 from lstm_lm.errors import UserError
@@ -19,7 +17,6 @@ from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
-    from lstm_lm.evaluation.methods.interface import Report
     from lstm_lm.models.loading import Loaded
 
 NO_SWEEP = "evaluate scores one run, and has no sweeps (-m)\nrun it once for each run"
@@ -68,7 +65,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
         runtime = runtime.model_copy(update={"threads": threads})
         if busy is not None:
             note(f"warning: {busy}")
-    with runtime_settings(runtime), _progress() as report:
+    with runtime_settings(runtime), progress() as report:
         loaded = options.load()
         if loaded.run is not None:
             evaluation_file.read(loaded.run.evaluation)  # a damaged one is better found before the work
@@ -104,27 +101,3 @@ def _which(loaded: "Loaded") -> str:
     except UserError:  # there is none, or it is damaged: the checkpoint stands for itself
         running = False
     return f"{loaded.checkpoint}{' (its run has not ended: this is how far it has come)' if running else ''}"
-
-
-@contextmanager
-def _progress() -> Iterator["Report"]:
-    """A line that says how far the work is, and goes away after it; none where standard error is no terminal."""
-    console = Terminal(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    tasks: dict[str, Any] = {}
-
-    def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total)
-        bar.update(tasks[what], completed=done, visible=done < total)
-
-    with bar:
-        yield report

@@ -35,6 +35,7 @@ def evaluate(
             `ckpt_path`, `runs_dir` and `device` are not looked at, and `precision` is only noted.
         method: static, dynamic, context or sampling.
         data: a whole `data` section, or the keys of the run's own that are to be different; None: the run's own text.
+            Another text (`{"path": ...}`) is scored whole, as the split `test`, unless a key says how to cut it.
         ckpt_path: a checkpoint file, or `best` or `last` of the run.
         runs_dir: the folder below which runs are looked for.
         device: auto (a GPU where there is one), cpu, gpu, mps, or torch's name of one.

@@ -11,8 +11,7 @@ from omegaconf import DictConfig
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.model_choice import ModelChoice
-from lstm_lm.cli.text_output import note, write_text
-from lstm_lm.display import Output
+from lstm_lm.cli.text_output import note, note_lost_characters, write_text
 from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
 
@@ -55,9 +54,7 @@ def _generate(config: DictConfig) -> None:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # refused where it is read as a prompt
     _write(command, options)
-    if isinstance(sys.stdout, Output) and (lost := sys.stdout.replaced):
-        count = "1 character" if lost == 1 else f"{lost:,} characters"
-        note(f"{count} became '?': {sys.stdout.encoding} lacks them; PYTHONIOENCODING=utf-8 has all")
+    note_lost_characters()
 
 
 def _write(command: CommandOptions, options: "GenerateOptions") -> None:

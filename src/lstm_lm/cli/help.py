@@ -47,7 +47,8 @@ _EVALUATE = """\
 usage: {program} [KEY=VALUE ...] [GROUP=OPTION ...]
 
 Score a trained model: of the newest run below outputs/, or run=DIR, or ckpt_path=FILE, on the text that it was
-trained with, or on another one (data=). Results go into the run's evaluation.json, with a picture beside it.
+trained with, or on another one (data=), which is scored whole. Results go into the run's evaluation.json, with a
+picture beside it.
 
 Groups and their options ([...]: taken unless you say otherwise):
 {options}
@@ -98,7 +99,33 @@ Examples:
   {program} data.path=lines.txt out=vectors.npy unknown=skip batch_size=256 device=cpu
 """
 
-_TEXTS = {"train": _TRAIN, "generate": _GENERATE, "evaluate": _EVALUATE, "runs": _RUNS, "embed": _EMBED}
+_SCORE = """\
+usage: {program} data.path=TEXT [KEY=VALUE ...] [GROUP=OPTION ...]
+
+Say how likely a text is, line by line, token by token, or as a whole, with a trained model: of the newest run below
+outputs/, or run=DIR, or ckpt_path=FILE. A terminal gets a table, a pipe gets CSV, and out=FILE gets all rows.
+
+Groups and their options ([...]: taken unless you say otherwise):
+{options}
+
+All keys with their values: {program} --cfg job
+
+Examples:
+  {program} data.path=lines.txt
+  {program} data.path=server.log sort=surprise top=20
+  {program} data.path=- out=scores.csv < lines.txt
+  {program} data.path=my_novel.txt unit=text html=my_novel.html
+  {program} run=outputs/2026-01-31_12-00-00 data.path=lines.txt unit=token format=jsonl unknown=skip
+"""
+
+_TEXTS = {
+    "train": _TRAIN,
+    "generate": _GENERATE,
+    "evaluate": _EVALUATE,
+    "score": _SCORE,
+    "runs": _RUNS,
+    "embed": _EMBED,
+}
 
 
 def help_of(verb: str, program: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": Verb(
         "lstm_lm.cli.evaluate", "score a trained model: static, dynamic, or over the length of context", answers=True
     ),
+    "score": Verb("lstm_lm.cli.score", "say how likely a text is: each line, token, or all of it", answers=True),
     "runs": Verb("lstm_lm.cli.runs", "list runs, compare them, draw their curves", answers=True),
     "embed": Verb("lstm_lm.cli.embed", "write a vector for each line of a text with a trained model"),
 }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ModelChoice(Options):
-    """What `conf/generate.yaml`, `conf/evaluate.yaml` and `conf/embed.yaml` have in common."""
+    """What the configurations of `generate`, `evaluate`, `score` and `embed` have in common."""
 
     run: str | None
     ckpt_path: str | None

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable
 
+from lstm_lm.display import Output
 from lstm_lm.printable import printable_text
 
 
@@ -14,6 +15,13 @@ def note(line: str) -> None:
 def print_lines(text: str) -> None:
     """Print text for programs: to a terminal what it would obey is shown, to a file or a pipe it goes as it is."""
     print(printable_text(text) if sys.stdout.isatty() else text)
+
+
+def note_lost_characters() -> None:
+    """Tell how many characters the encoding of standard output lacks, where there were any."""
+    if isinstance(sys.stdout, Output) and (lost := sys.stdout.replaced):
+        count = "1 character" if lost == 1 else f"{lost:,} characters"
+        note(f"{count} became '?': {sys.stdout.encoding} lacks them; PYTHONIOENCODING=utf-8 has all")
 
 
 def write_text(pieces: Iterable[str]) -> None:

@@ -46,6 +46,18 @@ def text_at(path: str | list[str], encoding: str, cache: Path, key: str = "data.
     return FileText(files, encoding, key)
 
 
+def standard_input(key: str) -> TextIO:
+    """What is piped into this process.
+
+    Raises:
+        UserError: nothing is.
+    """
+    stream = sys.stdin
+    if stream is None or stream.closed or stream.isatty():
+        raise UserError(f"{key}=-: nothing is piped into standard input\npipe a text in: cat FILE | COMMAND")
+    return stream
+
+
 def _files(name: str, key: str) -> list[Path]:
     if not name.strip():
         raise UserError(f"{key}={name!r}: names no text\nname a file, a folder, a glob, or - for standard input")
@@ -83,9 +95,7 @@ def _below(folder: Path, key: str) -> list[Path]:
 
 def _spool(folder: Path, key: str) -> Path:
     """Copy standard input to a file named by its SHA-256, so that it can be read more than once."""
-    stream = sys.stdin
-    if stream is None or stream.closed or stream.isatty():
-        raise UserError(f"{key}=-: nothing is piped into standard input\npipe a text in: cat FILE | COMMAND")
+    stream = standard_input(key)
     if (known := _spooled.get(stream)) is not None and known.exists():
         return known
     digest = hashlib.sha256()

@@ -7,13 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from lstm_lm.data.foreign_files import HEAD_BYTES, marked, recognised
-from lstm_lm.data.not_text import binary, not_text
+from lstm_lm.data.decoding import decoded
+from lstm_lm.data.foreign_files import HEAD_BYTES
+from lstm_lm.data.not_text import SAMPLE_BYTES, NotText, check_head
 from lstm_lm.errors import UserError
 
 PIECE_BYTES = 1 << 20
-TAKE_THEIR_MARK_AWAY = ("utf-8-sig", "utf-16", "utf-32")
-"""Python's decoders that do so; of another one a mark becomes the first character."""
 
 
 class TextSource(ABC):
@@ -227,18 +226,11 @@ class FileText(TextSource):
             with path.open("rb") as file:
                 head = file.read(HEAD_BYTES)
                 file.seek(max(0, file.seek(0, os.SEEK_END) - HEAD_BYTES))
-                kind = recognised(head, file.read(HEAD_BYTES))
+                tail = file.read(HEAD_BYTES)
                 status = os.fstat(file.fileno())
         except (OSError, ValueError) as error:  # ValueError: a zero character in the name
             raise self._unreadable(path, error) from error
-        if kind is not None:
-            raise UserError(f"{path}: not plain text but {kind.what}\n{kind.remedy}")
-        encodings = marked(head)
-        if encodings and self._encoding not in encodings:
-            raise UserError(
-                f"{path}: not {self._encoding} but, by its first bytes, {encodings[0].upper()}\n"
-                f"add data.encoding={encodings[0]}"
-            )
+        check_head(head, tail, self._encoding, str(path))
         return status
 
     def _chunks(self, path: Path) -> Iterator[bytes]:
@@ -260,29 +252,16 @@ class FileText(TextSource):
         yield b""
 
     def _decode(self, path: Path) -> Iterator[str]:
-        decoder = codecs.getincrementaldecoder(self._encoding)(errors="strict")
-        position = 0
-        at_start = True
-        for chunk in self._chunks(path):
-            kept = len(decoder.getstate()[0])  # bytes of an unfinished character, decoded with this chunk
-            try:
-                piece = decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                found = f"0x{error.object[error.start : error.start + 1].hex()}: {error.reason}"
-                at = position - kept + error.start
-                raise not_text(path, self._encoding, self._key, at, found, error.object) from None
-            except UnicodeError as error:  # what has no better one: UTF-16 without a byte order mark
-                raise not_text(path, self._encoding, self._key, position, str(error), b"") from None
-            if "\0" in piece:
-                raise binary(path, self._encoding, self._key, piece, position - kept, at_start)
-            position += len(chunk)
-            if at_start and piece:
-                at_start = False
-                if piece[0] == "\ufeff" and self._encoding not in TAKE_THEIR_MARK_AWAY:
-                    piece = piece[1:]
-            if piece:
-                yield piece
+        return decoded(self._chunks(path), NotText(str(path), self._encoding, self._key, lambda: _head(path)))
 
     def _unreadable(self, path: Path, error: OSError | ValueError) -> UserError:
         reason = getattr(error, "strerror", None) or error
         return UserError(f"{path}: cannot be read: {reason}\nname a text that can: {self._key}=FILE")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(SAMPLE_BYTES)
+    except OSError:
+        return b""

@@ -12,7 +12,7 @@ import torch
 
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.token_stream import TokenStream, choose
-from lstm_lm.errors import UserError
+from lstm_lm.evaluation.language_model import require_language_model
 from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Report, Subject, Windows
 from lstm_lm.evaluation.text import EvaluationText, data_section, read_text
@@ -65,11 +65,7 @@ def evaluate_loaded(
     """
     began = time.perf_counter()
     model = loaded.model
-    if model.objective != "language_modelling":
-        raise UserError(
-            f"{loaded.checkpoint}: its model was not trained to predict next tokens ({model.objective})\n"
-            "evaluate a language model: run=DIR"
-        )
+    require_language_model(loaded, "evaluate")
     chosen = method_of(method)
     text = read_text(data_section(data, loaded.config.get("data")), loaded.tokenizer)
     device, dtype = place_of(model)

@@ -1,4 +1,8 @@
-"""The text that a run is evaluated on: its own, or another one in its tokens."""
+"""The text that a run is evaluated on: its own, or another one in its tokens.
+
+Its own is cut as it was for the training. Another one is scored from its first character to its last, as one split
+called `test`, unless the user says how to cut it, or it comes in splits of its own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +10,7 @@ from typing import Any
 
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora import corpus_class
-from lstm_lm.data.corpora.interface import CorpusOptions
+from lstm_lm.data.corpora.interface import CorpusOptions, CorpusText
 from lstm_lm.data.enough import FEWEST_TOKENS, more_text
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.data.token_store import EncodedCorpus, encoded
@@ -14,6 +18,8 @@ from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer
 
 OWN_PATHS = {"validation_path", "test_path"}
+FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.0}
+"""Keys that cut a text by shares; with what holds for one of them where the other is given."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +47,25 @@ class EvaluationText:
 def data_section(asked: Mapping[str, Any] | None, of_the_run: Any) -> dict[str, Any]:
     """The whole `data` section: `asked`, or, where it names no corpus, the run's own with the keys that `asked` sets.
 
+    Its `validation_fraction` and `test_fraction` are null where the text is not the run's own, and nobody says how to
+    cut it.
+
     Raises:
         UserError: the checkpoint has no such section, or its text came from standard input.
     """
     asked = asked or {}
+    own = of_the_run if isinstance(of_the_run, Mapping) else {}
     if asked.get("name") is not None:
-        return dict(asked)
-    if not isinstance(of_the_run, Mapping):
+        fixed = asked["name"] == own.get("name") != "text"  # the very text that the run trained on
+        cut = {key: own[key] for key in FRACTIONS if key in own and asked.get(key) is None} if fixed else {}
+        return {**asked, **cut}
+    if not own:
         raise UserError("the checkpoint does not say which text it was trained on\nname one: data=text data.path=FILE")
     named = {key: value for key, value in asked.items() if value is not None}
-    # what another text validates and tests with is no part of this one
-    elsewhere = dict.fromkeys(OWN_PATHS & of_the_run.keys()) if "path" in named else {}
-    section = {**of_the_run, **elsewhere, **named}
+    # what the run validates and tests with is no part of another text; a fixed text's path is that of a copy
+    elsewhere = dict.fromkeys(OWN_PATHS & own.keys()) if "path" in named else {}
+    uncut = dict.fromkeys(FRACTIONS) if "path" in named and own.get("name") == "text" else {}
+    section = {**own, **elsewhere, **uncut, **named}
     if section.get("path") == STANDARD_INPUT and asked.get("path") is None:
         raise UserError("this run read its text from standard input, which is gone\nname a text: data.path=FILE")
     return section
@@ -67,17 +80,22 @@ def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationTex
         RunError: the disk is full.
     """
     kind = corpus_class(section)
-    options = kind.OptionsType.parse(section, "data")
+    given = {key: section[key] for key in FRACTIONS if section.get(key) is not None}
+    options = kind.OptionsType.parse({**section, **FRACTIONS, **given}, "data")
     if options.unit != "window":
         raise UserError(
             f"data.unit={options.unit}: evaluate scores running text\nto score it as such, say data.unit=window"
         )
     cache = cache_folder(options.cache_dir)
-    corpus = encoded(kind(options, cache).load(), tokenizer, options.unknown, cache)
+    found = kind(options, cache).load()
+    whole = not given and found.sources.keys() == {"train"}
+    if whole:
+        found = CorpusText(found.name, {"test": found.sources["train"]})
+    corpus = encoded(found, tokenizer, options.unknown, cache)
     for split, part in corpus.manifest.splits.items():
         if part.tokens < FEWEST_TOKENS and split != "train":
             raise UserError(
                 f"data.name={options.name}: the {split} text is too short: {part.tokens} of {FEWEST_TOKENS} tokens\n"
-                f"{more_text(split, options)}"
+                f"{'give more text' if whole else more_text(split, options)}"
             )
     return EvaluationText(corpus, options)

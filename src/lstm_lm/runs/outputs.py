@@ -8,13 +8,13 @@ from pathlib import Path
 from lstm_lm.errors import UserError
 
 
-def claim_output(path: Path, key: str, ending: str, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+def claim_output(path: Path, key: str, *endings: str, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse, before any work, to write to `path`, which `key` of the command line names.
 
     Args:
         path: where the output is to lie. It need not exist; its folder must.
         key: for messages: `out`.
-        ending: what its name must end in, `.npy`.
+        endings: what its name must end in, `.npy`; one of these.
         overwrite: whether the user said that a file may be replaced. Never what is read, a link, a checkpoint, or what
             is no regular file.
         inputs: what the command reads.
@@ -24,9 +24,9 @@ def claim_output(path: Path, key: str, ending: str, *, overwrite: bool, inputs: 
     """
     said = f"{key}={path}"
     if os.path.isdir(path):
-        raise UserError(f"{said}: a folder\nname a file in it: {key}={path / f'NAME{ending}'}")
-    if path.suffix.lower() != ending:
-        raise UserError(f"{said}: must end in {ending}")
+        raise UserError(f"{said}: a folder\nname a file in it: {key}={path / f'NAME{endings[0]}'}")
+    if path.suffix.lower() not in endings:
+        raise UserError(f"{said}: must end in {' or '.join(endings)}")
     folder = Path(os.path.abspath(path)).parent
     if not os.path.isdir(folder):
         raise UserError(f"{said}: there is no folder {folder}\nmake it, or name another file")

@@ -66,7 +66,7 @@ def keys_of(config_name: str) -> list[str]:
     """The keys at the top of a configuration that it always has, groups first."""
     own = OmegaConf.load(conf_dir() / f"{config_name}.yaml")
     chosen = (group for group, option in defaults_of(config_name).items() if option is not None)
-    return [*chosen, *(str(key) for key in own if key not in ("defaults", "hydra"))]
+    return list(dict.fromkeys([*chosen, *(str(key) for key in own if key not in ("defaults", "hydra"))]))
 
 
 def groups_of(config_name: str) -> list[str]:

@@ -71,6 +71,12 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         **_TEXTS,
         **_MODEL,
     },
+    "score": {
+        "data.path": FreeText.PATH,
+        "out": FreeText.PATH,
+        "html": FreeText.PATH,
+        **_MODEL,
+    },
     "runs": {
         "runs_dir": FreeText.PATH,
         "runs": FreeText.PATH,

@@ -42,7 +42,7 @@ class ContextOptions(Options):
     """The `method` section of method=context."""
 
     name: str
-    split: Split
+    split: Split | None
     positions: Annotated[int, Field(ge=10)]
     lengths: Annotated[list[Count], Field(min_length=1)] | None
     tolerance: Annotated[float, Field(gt=0, lt=1)]
@@ -57,9 +57,10 @@ class Context(Method):
 
     def evaluate(self, subject: Subject) -> Outcome:
         options = self.options
-        chosen_splits(subject, [options.split])
-        text = subject.tokens[options.split]
-        lengths = self._lengths(subject, len(text))
+        split = options.split or ("validation" if "validation" in subject.tokens else "test")
+        chosen_splits(subject, [split])
+        text = subject.tokens[split]
+        lengths = self._lengths(subject, split, len(text))
         longest = lengths[-1]
         count = min(options.positions, len(text) - longest)
         positions = np.linspace(longest, len(text) - 1, count).astype(np.int64)
@@ -77,7 +78,7 @@ class Context(Method):
         curve = [_point(length, row, nats[-1], blocks) for length, row in zip(lengths, nats, strict=True)]
         figures = {
             "confidence": CONFIDENCE,
-            "split": options.split,
+            "split": split,
             "positions": count,
             "tolerance": options.tolerance,
             "effective_context": lengths[effective(nats.mean(axis=1), options.tolerance)],
@@ -89,7 +90,7 @@ class Context(Method):
         }
         return Outcome(choice, figures)
 
-    def _lengths(self, subject: Subject, tokens: int) -> list[int]:
+    def _lengths(self, subject: Subject, split: Split, tokens: int) -> list[int]:
         """Context lengths: those asked for, or those of the usual ones that model and text have; ascending.
 
         Raises:
@@ -102,9 +103,7 @@ class Context(Method):
             most = min(reach // 2, limit or USUAL[-1], USUAL[-1])
             found = [length for length in USUAL if length <= most]
             if not found:
-                raise UserError(
-                    f"method=context: the {self.options.split} text is too short: {tokens} tokens\ngive more text"
-                )
+                raise UserError(f"method=context: the {split} text is too short: {tokens} tokens\ngive more text")
             return sorted({*found, most}) if limit == most else found  # the curve ends with all that a model holds
         longest = max(asked)
         if limit is not None and longest > limit:
@@ -114,7 +113,7 @@ class Context(Method):
             )
         if longest > reach:
             raise UserError(
-                f"method.lengths: a context of {longest} tokens is too long for the {self.options.split} text "
+                f"method.lengths: a context of {longest} tokens is too long for the {split} text "
                 f"of {tokens} tokens\nset at most {max(reach, 0)}, or give more text"
             )
         return sorted(set(asked))

@@ -99,6 +99,11 @@ class Dynamic(Method):
         scored: Split = self.options.split or ("test" if "test" in there else "validation")
         if scored not in there:
             raise UserError(f"method.split={scored}: this text has no such split\nchoose from: {', '.join(there)}")
+        if "train" not in there:
+            raise UserError(
+                "method=dynamic: chooses its steps on text that it does not score, and this text is whole\n"
+                "have its end scored, as with data.validation_fraction=0.5"
+            )
         training = there["train"]
         if scored == "test" and "validation" in there:
             count = min(self.options.tuning_tokens, len(there["validation"]))
