@@ -71,6 +71,15 @@ def data_section(asked: Mapping[str, Any] | None, of_the_run: Any) -> dict[str, 
     return section
 
 
+def with_fractions(section: Mapping[str, Any]) -> dict[str, Any]:
+    """`section` as a corpus takes it, which knows no text that is not cut."""
+    return {**section, **FRACTIONS, **_given(section)}
+
+
+def _given(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: section[key] for key in FRACTIONS if section.get(key) is not None}
+
+
 def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationText:
     """Find the text of a whole `data` section, and encode it with `tokenizer`, unless that has been done before.
 
@@ -80,15 +89,14 @@ def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationTex
         RunError: the disk is full.
     """
     kind = corpus_class(section)
-    given = {key: section[key] for key in FRACTIONS if section.get(key) is not None}
-    options = kind.OptionsType.parse({**section, **FRACTIONS, **given}, "data")
+    options = kind.OptionsType.parse(with_fractions(section), "data")
     if options.unit != "window":
         raise UserError(
             f"data.unit={options.unit}: evaluate scores running text\nto score it as such, say data.unit=window"
         )
     cache = cache_folder(options.cache_dir)
     found = kind(options, cache).load()
-    whole = not given and found.sources.keys() == {"train"}
+    whole = not _given(section) and found.sources.keys() == {"train"}
     if whole:
         found = CorpusText(found.name, {"test": found.sources["train"]})
     corpus = encoded(found, tokenizer, options.unknown, cache)

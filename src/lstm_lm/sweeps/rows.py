@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from lstm_lm.evaluation.text import data_section
+from lstm_lm.evaluation.text import data_section, with_fractions
 from lstm_lm.runs.code_version import code_version, is_edited
 from lstm_lm.sweeps.arms import Lines, expand, laid_over
 from lstm_lm.sweeps.inputs import InputDigests, Inputs, changed_since
@@ -186,7 +186,7 @@ def _steps(
         inputs: Inputs = {}
         if any(key.partition(".")[0] == "data" for key in own):  # a text of its own
             data = data_section(compose(list(own.values()), step.verb)["data"], config["data"])
-            inputs = digests.of({"data": data})
+            inputs = digests.of({"data": with_fractions(data)})
         steps.append(Step(name, step.verb, list(own.values()), inputs))
     return steps
 
