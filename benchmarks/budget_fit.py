@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from budget import GRID, KEPT, RATE, SEEN
+from least_squares import least_squares
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from lstm_lm.training.tuning.rule import CONSTANTS, Constants, predicted_loss
 from lstm_lm.training.tuning.schedule import AIM
@@ -93,7 +93,7 @@ def fit(grids: Sequence[Sequence[Run]]) -> Fitted:
             low[place], high[place] = np.log(BOUNDS[name])
 
     def constants(point: NDArray[np.float64]) -> Constants:
-        return Constants(**dict(zip(names, np.exp(point).tolist(), strict=True)))
+        return Constants(**dict(zip(names, np.exp(np.clip(point, low, high)).tolist(), strict=True)))
 
     def misses(point: NDArray[np.float64]) -> NDArray[np.float64]:
         tried = constants(point)
@@ -105,11 +105,9 @@ def fit(grids: Sequence[Sequence[Run]]) -> Fitted:
 
     chance = np.random.default_rng(0)
     starts = [start, *(start + chance.normal(0, 0.3, len(start)) for _ in range(TRIES))]
-    inside = 1e-6 * (high - low)
-    found = [least_squares(misses, np.clip(each, low + inside, high - inside), bounds=(low, high)) for each in starts]
-    best = min(found, key=lambda each: each.cost)
-    errors = best.fun[: -len(names)]
-    return Fitted(constants(best.x), float(np.sqrt((errors**2).mean())))
+    found = min((least_squares(misses, each) for each in starts), key=lambda point: float((misses(point) ** 2).sum()))
+    errors = misses(found)[: -len(names)]
+    return Fitted(constants(found), float(np.sqrt((errors**2).mean())))
 
 
 def choices(name: str, figures: dict[str, Any], constants: Constants = CONSTANTS) -> list[Choice]:
