@@ -40,8 +40,8 @@ RECIPES = {
     "shakespeare_best": "Characters, at most 8 M parameters, at most an hour on two CPU cores. nanoGPT's "
     "published figure for this split is 1.4697, with 10.65 M parameters and a GPU.",
     "shakespeare_bpe": "Byte pairs, in the setting of a public comparison (2 layers of 256, windows of 100, "
-    "64 streams, learning rate 1e-3; it states perplexities of 45.7 for its LSTM and 28.4 "
-    "for its Transformer, but not the tokenizer, so they compare with nothing).",
+    "64 streams), but for the optimizer; it states perplexities of 45.7 for its LSTM and 28.4 "
+    "for its Transformer, but not the tokenizer, so they compare with nothing.",
     "shakespeare_word": "Words, in the same setting. No bits per byte: unknown words are lost.",
     "autoencoder": "Each line of a text as one vector, and the line again: exact_match counts lines that come back "
     "whole, exact_match_tokens tokens, and forced_match_tokens those of a decoder that is told the line as far as it "
