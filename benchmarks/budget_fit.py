@@ -23,22 +23,22 @@ from lstm_lm.training.tuning.schedule import AIM
 TIMES = {"30 s": 30.0, "2 min": 120.0, "10 min": 600.0}
 """Seconds, of the whole process."""
 FIRST_GUESS = Constants(
-    capacity=19.0,
-    capacity_power=0.35,
-    thinning=1.5,
-    data=200.0,
-    data_power=0.45,
-    repeats=15.4,
-    overfit=0.004,
+    capacity=5.0,
+    capacity_power=0.2,
+    data=1000.0,
+    data_power=0.55,
+    repeats=5.0,
+    slowing=2.5,
+    overfit=0.001,
     overfit_power=1.0,
-    overfit_thinning=7.0,
+    overfit_thinning=6.0,
 )
-"""Powers as Hoffmann and others, 2022, have them, repeats as Muennighoff and others, 2023; the rest by eye."""
+"""By eye."""
 BOUNDS = {"overfit_power": (1.0, 3.0)}
 """Of constants that must be within some."""
 PRIOR = 0.01
 """Nats that a constant counts which is e times the first guess: what the grid does not tell stays that."""
-TRIES = 20
+TRIES = 8
 FURTHEST = 2.5
 """Powers of e that a constant may be larger or smaller by."""
 
@@ -111,11 +111,14 @@ def fit(grids: Sequence[Sequence[Run]]) -> Fitted:
 
 
 def choices(name: str, figures: dict[str, Any], constants: Constants = CONSTANTS) -> list[Choice]:
-    """For each of TIMES, of the runs that end within it on all cores, as a run with `budget=` is planned to."""
-    found = []
+    """For each of TIMES, of the runs that end within it on all cores, as a run with `budget=` is planned to.
+
+    A time that has room for no more runs than the one before says nothing new, and is left out.
+    """
+    found: list[Choice] = []
     for time, seconds in TIMES.items():
         able = [run for run in grid(figures) if whole_seconds(run, figures["times"]) <= AIM * seconds]
-        if able:
+        if able and (not found or len(able) > found[-1].among):
             taken = min(able, key=lambda run: predicted(run, constants))
             found.append(Choice(name, time, taken, min(able, key=lambda run: run["loss"]), len(able)))
     return found

@@ -1,14 +1,15 @@
 """The rule of `budget=`: which loss to expect of a model of some size after some passes over some text.
 
-    loss = of the text + capacity / (P (1 - d)^thinning)^capacity_power
+    loss = of the text + capacity / P^capacity_power
                        + data / D^data_power
                        + overfit (e P / N)^overfit_power (1 - d)^overfit_thinning
 
-P: parameters, d: dropout, e: passes over the N tokens of the text, D: how many distinct tokens these are worth. The
-first two terms are those of Hoffmann and others, 2022 ("Training Compute-Optimal Large Language Models"); D is that
-of Muennighoff and others, 2023 ("Scaling Data-Constrained Language Models"). The third is what a text that is seen too
-often by too many parameters costs, and what dropout is there for. What the text itself has of entropy is the same for
-all sizes, and left out. Nothing here knows torch, a machine or a configuration.
+P: parameters, d: dropout, e: passes over the N tokens of the text, D: how many distinct tokens e (1 - d)^slowing passes
+are worth, for with dropout each teaches less. The first two terms are those of Hoffmann and others, 2022 ("Training
+Compute-Optimal Large Language Models"); D is that of Muennighoff and others, 2023 ("Scaling Data-Constrained Language
+Models"). The third is what a text that is seen too often by too many parameters costs, and what dropout is there for.
+What the text itself has of entropy is the same for all sizes, and left out. Nothing here knows torch, a machine or a
+configuration.
 """
 
 import math
@@ -25,14 +26,14 @@ class Constants:
     """What few parameters cost: that of a single one, in the units of `capacity_power`."""
     capacity_power: float = 0.35
     """How fast it falls with parameters."""
-    thinning: float = 1.5
-    """Powers of (1 - dropout) that a model is smaller by."""
     data: float = 200.0
     """What few tokens cost: that of a single one."""
     data_power: float = 0.45
     """How fast it falls with tokens."""
     repeats: float = 15.4
     """Passes after which another is worth 1/e of a new text (Muennighoff and others: R*_D = 15.4)."""
+    slowing: float = 3.0
+    """Powers of (1 - dropout) that passes teach less by."""
     overfit: float = 0.004
     """What as many parameters as the text has tokens cost, with each pass."""
     overfit_power: float = 1.0
@@ -44,7 +45,8 @@ class Constants:
 CONSTANTS = Constants()
 LEARNING_RATES = {"muon": 2e-2, "adamw": 1e-2}
 """Peak rates, by optimizer; others keep their own."""
-DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+DROPOUTS = (0.0, 0.1, 0.2, 0.3, 0.4)
+"""To choose from: what the runs that the rule is fitted to have."""
 FEWEST_PASSES = 1e-3
 """Of the text: fewer are not told apart."""
 PRECISION = 1e-4
@@ -74,8 +76,8 @@ def predicted_loss(
 ) -> float:
     """Validation loss, nats per token, up to what is the same for all models of a text."""
     it, kept = constants, 1 - dropout
-    capacity: float = it.capacity / (parameters * kept**it.thinning) ** it.capacity_power
-    data: float = it.data / effective_tokens(tokens, passes, it) ** it.data_power
+    capacity: float = it.capacity / parameters**it.capacity_power
+    data: float = it.data / effective_tokens(tokens, passes * kept**it.slowing, it) ** it.data_power
     overfit: float = it.overfit * (passes * parameters / tokens) ** it.overfit_power * kept**it.overfit_thinning
     return capacity + data + overfit
 
