@@ -20,25 +20,25 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Constants:
-    """Fitted by `benchmarks/budget.py` to committed runs; nats per token, where nothing else is said."""
+    """Fitted by `benchmarks/budget_fit.py` to committed runs; nats per token, where nothing else is said."""
 
-    capacity: float = 19.0
+    capacity: float = 2.110
     """What few parameters cost: that of a single one, in the units of `capacity_power`."""
-    capacity_power: float = 0.35
+    capacity_power: float = 0.07263
     """How fast it falls with parameters."""
-    data: float = 200.0
+    data: float = 5942.0
     """What few tokens cost: that of a single one."""
-    data_power: float = 0.45
+    data_power: float = 0.7368
     """How fast it falls with tokens."""
-    repeats: float = 15.4
-    """Passes after which another is worth 1/e of a new text (Muennighoff and others: R*_D = 15.4)."""
-    slowing: float = 3.0
+    repeats: float = 2.178
+    """Passes after which another is worth 1/e of a new text (Muennighoff and others, of far larger models: 15.4)."""
+    slowing: float = 3.013
     """Powers of (1 - dropout) that passes teach less by."""
-    overfit: float = 0.004
+    overfit: float = 0.0006126
     """What as many parameters as the text has tokens cost, with each pass."""
     overfit_power: float = 1.0
     """How fast it rises with passes and parameters; 1 or more, so that there is one best number of passes."""
-    overfit_thinning: float = 7.0
+    overfit_thinning: float = 6.578
     """Powers of (1 - dropout) that it falls by."""
 
 
