@@ -10,6 +10,7 @@ from typing import Any
 from budget import GRID, KEPT, SEEN
 from budget_fit import Choice, choices, grid, kept, whole_seconds
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from page_parts import table
 
 from lstm_lm.training.tuning.budget_options import seconds_of
@@ -115,7 +116,10 @@ def draw(folder: Path = KEPT) -> Figure:
         losses = [run["loss"] for run in grid(of_text)]
         axes.set_ylim(min(losses) - 0.03, statistics.median(losses) + 0.3)
         axes.set_xscale("log")
-        axes.set_xlabel("seconds", fontsize=8)
+        axes.xaxis.set_major_locator(FixedLocator([5, 10, 30, 100, 300]))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("seconds; triangles: with dropout", fontsize=8)
         axes.set_title(WORDS[name], fontsize=8, loc="left")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
