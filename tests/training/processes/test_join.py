@@ -1,9 +1,12 @@
 """How processes meet that were started together: nobody waits for ever, and all is told."""
 
+import logging
 import os
 import socket
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from lstm_lm.training.processes.team import loss_of_another
 
 
 @pytest.fixture
-def step(monkeypatch: pytest.MonkeyPatch) -> None:
+def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process is rank 0 of a SLURM step of two, and patient for a second only."""
     names = {"JOB_ID": "42", "JOB_NAME": "x", "STEP_ID": "0", "NTASKS": "2", "PROCID": "0", "LOCALID": "0"}
     for name, value in names.items():
@@ -27,6 +30,11 @@ def step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", str(free_port()))
     monkeypatch.setattr(join, "SECONDS_TO_MEET", 1.0)
+    logger = logging.getLogger("lstm_lm")
+    level = logger.level
+    with warnings.catch_warnings():  # another rank is quiet to its end, and this process goes on
+        yield
+    logger.setLevel(level)
 
 
 def meet() -> None:
