@@ -72,6 +72,7 @@ class Muon(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        assert getattr(self, "grad_scale", None) is None, "gradients are to be unscaled before a step"
         found_inf = getattr(self, "found_inf", None)
         if found_inf is not None and found_inf.item():  # a gradient overflowed: all stays as it is
             return loss

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.training.tuning import rule
 from lstm_lm.training.tuning.budget_options import typed_seconds
+from lstm_lm.training.tuning.candidates import TrialFailed
 from lstm_lm.training.tuning.schedule import FEWEST_STEPS, Costs, Schedule, affordable, least_budget
 from lstm_lm.training.tuning.sizes import Size
 from lstm_lm.training.tuning.step_times import StepTimes
@@ -90,7 +91,7 @@ class Search:
                 timings[size] = self.time(size, seconds)
             except RunError:
                 raise
-            except Exception:
+            except (UserError, TrialFailed, RuntimeError, MemoryError):
                 if not timings.keys() - {size}:
                     raise
                 unable.add(size)
