@@ -119,7 +119,7 @@ def _kept(kind: type[Optimizer], group: Mapping[str, Any], parameter: Tensor, st
         number.grad = torch.zeros_like(number)
         try:
             trial = kind([number], **options)
-            trial.state[number].update({name: _copied(value, device) for name, value in (state or {}).items()})
+            trial.state[number].update({name: _copied(value, number) for name, value in (state or {}).items()})
             trial.step()
         except KeyError as error:
             cause = f"optimizer_states.state: without {error}, which its options ask for now"
@@ -130,9 +130,11 @@ def _kept(kind: type[Optimizer], group: Mapping[str, Any], parameter: Tensor, st
     raise _Unlike(cause)
 
 
-def _copied(value: Any, device: str) -> Any:
-    """Single numbers stay where numbers are."""
-    return value.to(device if value.ndim else "cpu", copy=True) if isinstance(value, Tensor) else value
+def _copied(value: Any, parameter: Tensor) -> Any:
+    """As `Optimizer.load_state_dict` would take it over: of the parameter's type. Single numbers stay as they are."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(parameter, copy=True) if value.ndim else value.clone()
 
 
 def _check_kept(values: Any, kept: Mapping[str, Any], where: str) -> None:
