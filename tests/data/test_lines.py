@@ -90,6 +90,7 @@ def test_every_unit_is_read_after_a_separator_the_first_of_a_text_and_of_a_cut_l
 def test_the_token_before_a_unit_is_the_last_of_a_separator() -> None:
     assert opening_token(TOKENIZER, "\n") == ids("\n")[0]
     assert opening_token(ByteTokenizer(), "<|end|>") == ord(">")
+    assert opening_token(ByteTokenizer(), "。") == "。".encode()[-1]
     assert opening_token(CharTokenizer("abc"), "\n") == 0, "a vocabulary without it"
 
 

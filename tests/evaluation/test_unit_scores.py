@@ -50,6 +50,17 @@ def test_how_many_lines_are_side_by_side_and_where_blocks_begin_changes_no_loss(
     assert many["splits"]["train"]["speed"] is None or many["splits"]["train"]["speed"]["tokens_per_second"] > 0
 
 
+def test_the_interval_of_lines_drawn_at_random_is_over_lines_in_whatever_order_they_stand(runs: Path) -> None:
+    """In a list in alphabetical order, neighbours are alike: blocks of it would differ from each other by that."""
+    text = runs / "text.txt"
+    (runs / "sorted.txt").write_text("".join(sorted(text.read_text().splitlines(keepends=True))))
+    widths = []
+    for path in (text, runs / "sorted.txt"):
+        low, high = scores(runs / "line", {"path": str(path)})["splits"]["test"]["loss_interval"]
+        widths.append(high - low)
+    assert widths[0] == pytest.approx(widths[1], rel=1e-4)
+
+
 def test_another_text_is_scored_line_by_line_too(runs: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("the cat sat on a mat.\ndogs run.\n\nthe cat saw dogs.")

@@ -48,7 +48,7 @@ def opening_token(tokenizer: Tokenizer, separator: str) -> int:
     """The token that stands for what comes before a unit: the last one of a separator; 0 where there is none."""
     for text in (separator, f" {separator}"):  # the second where words are set apart by blanks, newlines too (WikiText)
         ids = tokenizer.encode(text, "skip").ids
-        if len(ids) and tokenizer.token_bytes(int(ids[-1])).endswith(separator[-1].encode()):
+        if len(ids) and tokenizer.token_bytes(int(ids[-1]))[-1:] == separator.encode()[-1:]:
             return int(ids[-1])
     return 0
 

@@ -94,6 +94,7 @@ def evaluate_loaded(
         report=report,
         lines=text.lines,
         separator=text.options.unit_end(),
+        dealt=text.corpus.manifest.units is not None,
     )
     try:
         outcome = chosen.evaluate(subject)

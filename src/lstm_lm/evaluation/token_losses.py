@@ -83,3 +83,20 @@ class BlockSums:
         """Nats per token of each block that has any."""
         there = self.tokens > 0
         return np.asarray(self.nats[there] / self.tokens[there])
+
+
+class UnitSums:
+    """Losses added up over each of a split's units: where these were drawn at random, no other blocks are needed."""
+
+    def __init__(self, lengths: NDArray[np.int64]) -> None:
+        """Take the units' tokens, [N]."""
+        self._ends = np.cumsum(lengths)
+        self.tokens: NDArray[np.int64] = np.zeros(len(lengths), dtype=np.int64)
+        self.nats: NDArray[np.float64] = np.zeros(len(lengths))
+
+    def add(self, nats: Tensor, targets: Tensor, places: NDArray[np.int64]) -> None:
+        """Add a window, as to `BlockSums`."""
+        scored = targets.cpu().numpy() != IGNORE
+        units = np.searchsorted(self._ends, places[scored], side="right")
+        self.nats += np.bincount(units, nats.cpu().numpy().astype(np.float64)[scored], minlength=len(self.nats))
+        self.tokens += np.bincount(units, minlength=len(self.tokens))

@@ -57,6 +57,8 @@ class Subject:
     """Of a model that was trained on units, those of each split."""
     separator: str | None = None
     """What such a unit ends with."""
+    dealt: bool = False
+    """Whether the units were dealt to the splits at random."""
 
     def workload(self, batch_size: int, steps: int, *, training: bool = False) -> Workload:
         """What a strategy will be asked to do."""

@@ -18,7 +18,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.evaluation.intervals import CONFIDENCE, block_count, neighbours_correlation, ratio_interval
 from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
 from lstm_lm.evaluation.scores import Scores, unknown_pieces
-from lstm_lm.evaluation.token_losses import BlockSums, losses
+from lstm_lm.evaluation.token_losses import BlockSums, UnitSums, losses
 from lstm_lm.options import Options
 from lstm_lm.synchronize import synchronize
 
@@ -71,6 +71,7 @@ class Static(Method):
     def _score(self, subject: Subject, split: Split, windows: EvalWindows | EvalLines) -> dict[str, Any]:
         blocks = block_count(windows.predictions, self.options.blocks)
         sums = BlockSums(windows.predictions, blocks, subject.sizes.vocabulary_size)
+        units = UnitSums(subject.lines[split].lengths) if subject.dealt else None
         total = min(len(windows), self.options.limit_windows or len(windows))
         seconds: list[float] = []
         sizes: list[tuple[int, int]] = []
@@ -85,7 +86,10 @@ class Static(Method):
             seconds.append(time.perf_counter() - began)
             sizes.append((batch.inputs.shape[0], batch.inputs.shape[1]))
             predicted.append(batch.tokens())
-            sums.add(nats, batch.targets, next(places))
+            place = next(places)
+            sums.add(nats, batch.targets, place)
+            if units is not None:
+                units.add(nats, batch.targets, place)
             subject.report(f"static: {split}", number + 1, total)
         counts = subject.sizes.counts(sums.times)
         scores = Scores.of(sums.loss, counts, unknown_pieces(subject.replaced[split]))
@@ -93,7 +97,9 @@ class Static(Method):
         return {
             "tokens": counts.tokens,
             "loss": scores.loss,
-            "loss_interval": ratio_interval(sums.nats, sums.tokens),
+            "loss_interval": ratio_interval(
+                *((sums.nats, sums.tokens) if units is None else (units.nats, units.tokens))
+            ),
             "perplexity": scores.perplexity,
             "bits_per_character": scores.bits_per_character,
             "bits_per_byte": scores.bits_per_byte,
