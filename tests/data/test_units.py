@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lstm_lm
 from lstm_lm.data import unit_splits as dealing
 from lstm_lm.data.known_units import KnownUnits, digests_of
 from lstm_lm.data.module import TextDataModule
@@ -61,6 +62,11 @@ class TestUnits:
         assert separator_of({"unit": "document", "separator": None}) == "\n\n"
         assert separator_of({"unit": "line"}) == "\n"
         assert separator_of({"unit": "window"}) is None
+
+    def test_a_separator_may_be_any_text(self) -> None:
+        for typed in ("<|a,b|>", "[x, y]: ${seed} '", r"\n\n", "42"):
+            section = lstm_lm.compose("data.unit=document", f"data.separator={typed}")["data"]
+            assert section["separator"] == typed
 
 
 class TestSplits:
