@@ -9,7 +9,7 @@ import pytest
 
 import lstm_lm
 from lstm_lm import registry
-from lstm_lm.data.corpora import tinyshakespeare
+from lstm_lm.data.corpora import python_names, tinyshakespeare
 from lstm_lm.data.corpora.interface import Corpus, CorpusText
 from lstm_lm.data.splits import FittingText, cut
 from lstm_lm.data.text_source import StringText
@@ -78,6 +78,45 @@ class TestPythonDocs:
 
     def test_a_path_is_refused_with_the_way_to_use_it(self, section):
         assert "data=text" in refusal(section("python_docs", path="my.txt"))
+
+
+class TestPythonNames:
+    @pytest.fixture
+    def library(self, monkeypatch, tmp_path) -> Path:
+        """A standard library of a few modules."""
+        root = tmp_path / "lib"
+        for name, source in {
+            "ast.py": "import os\nLIMIT: int = 3\nlower = 4\ndef walk(): pass\ndef _hidden(): pass\n",
+            "json/__init__.py": "class Decoder:\n    STRICT = _SECRET = 1\n    def walk(self): pass\n",
+            "json/_speedups.py": "def fast(): pass\n",
+            "json/tests/more.py": "def try_it(): pass\n",
+            "os.py": "try:\n    async def wait(): pass\nexcept OSError: pass\nclass _A:\n    def inside(self): pass\n",
+            "abc.py": "no python {\n",
+            "_thread.py": "def start(): pass\n",
+            "mine.py": "def mine(): pass\n",
+        }.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(source)
+        monkeypatch.setattr(python_names.sysconfig, "get_paths", lambda: {"stdlib": str(root)})
+        return root
+
+    def test_it_is_every_public_name_once_in_alphabetical_order(self, section, library):
+        text = content(corpus(section("python_names")).load().sources["train"])
+        assert text == "Decoder\nLIMIT\nSTRICT\nwait\nwalk\n"
+
+    def test_a_list_is_made_once_and_anew_from_other_sources(self, section, library, monkeypatch):
+        first = content(corpus(section("python_names")).load().sources["train"])
+        with monkeypatch.context() as patch:
+            patch.setattr(python_names.ast, "parse", None)
+            assert content(corpus(section("python_names")).load().sources["train"]) == first
+        (library / "os.py").write_text("def another(): pass\n")
+        assert "another\n" in content(corpus(section("python_names")).load().sources["train"])
+
+    def test_a_python_without_sources_and_a_path_are_refused(self, section, library):
+        assert "data=text" in refusal(section("python_names", path="my.txt"))
+        for path in library.rglob("*.py"):
+            path.unlink()
+        assert "without the sources" in refusal(section("python_names"))
 
 
 class TestTinyShakespeare:

@@ -21,7 +21,8 @@ def test_a_file_gives_every_key_of_its_corpus(section, name):
     options = registry.find(CORPORA, name, "data.name").CORPUS.OptionsType
     assert composed["name"] == name
     assert set(composed) == set(options.model_fields)
-    assert options.parse({**composed, "path": None if name == "python_docs" else "a"}, "data").seq_len == 32
+    given = {**composed, "path": None if name.startswith("python_") else "a"}
+    assert options.parse(given, "data").seq_len == (64 if name == "python_names" else 32)
     assert composed["batch_size"] == 32
 
 

@@ -39,14 +39,15 @@ def written(path: Path, content: str) -> str:
 def test_a_split_of_its_own_file_is_made_longer_by_its_own_key(
     section: Section, tmp_path: Path, split: str, unit: str
 ) -> None:
-    train = written(tmp_path / "train.txt", "some text\n" * 90)
+    lines = "".join(f"text {number}\n" for number in range(90))
+    train = written(tmp_path / "train.txt", lines)
     short = written(tmp_path / "short.txt", "x" if unit == "window" else " \n")
     options = section("text", path=train, unit=unit, **SMALL, **{f"{split}_path": short})
     line = advice(options)
     assert f"data.{split}_path=FILE" in line
     assert f"{split}_fraction" not in line
     for remedy in (train + "s", None):
-        written(tmp_path / "train.txts", "another text\n" * 90)
+        written(tmp_path / "train.txts", lines * 2)
         TextDataModule({**options, f"{split}_path": remedy}, CHAR, 1).prepare()
 
 
@@ -56,7 +57,7 @@ def test_a_share_that_is_too_small_is_made_larger_by_its_fraction(
     section: Section, tmp_path: Path, split: str, unit: str
 ) -> None:
     train = written(tmp_path / "train.txt", "some text\n" * 90 + " \n" * (0 if unit == "window" else 20))
-    options = section("text", path=train, unit=unit, **SMALL, **{f"{split}_fraction": 0.001})
+    options = section("text", path=train, unit=unit, split="end", **SMALL, **{f"{split}_fraction": 0.001})
     assert keys(advice(options)) == [f"{split}_fraction"]
     TextDataModule({**options, f"{split}_fraction": 0.3}, CHAR, 1).prepare()
 

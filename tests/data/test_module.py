@@ -126,7 +126,7 @@ def test_a_split_with_nothing_to_predict_is_refused(text, split):
 def test_options_are_checked_before_any_text_is_read(section):
     missing = section("text", path="/does/not/exist")
     assert "data.seq_len=0" in refusal(lambda: TextDataModule({**missing, "seq_len": 0}, CHAR, 1))
-    assert "no such option\nchoose one of: python_docs, text" in refusal(
+    assert "no such option\nchoose one of: python_docs, python_names, text" in refusal(
         lambda: TextDataModule({**missing, "name": "none"}, CHAR, 1)
     )
     assert "tokenizer.name='none'" in refusal(lambda: TextDataModule(missing, {"name": "none"}, 1))

@@ -35,7 +35,7 @@ def test_two_segments_by_hand() -> None:
     adapter = Adapter([model.matrix], rms, step_size=0.1, decay=0.1, epsilon=0.6)
     text = subject(model, {"test": np.array([0, 0, 1])})
     windows = EvalWindows(text.tokens["test"], 1, 1, context=0)
-    sums = BlockSums(3, 2, 2)
+    sums = BlockSums(2, 2, 2)
     score_and_learn(text, windows, sums, adapter, "")
     assert sums.nats.tolist() == pytest.approx([math.log(2), math.log(1 + math.exp(0.25))])
     p = 1 / (1 + math.exp(-0.25))

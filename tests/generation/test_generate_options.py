@@ -15,6 +15,7 @@ GOOD: dict[str, Any] = {
     "top_p": 1.0,
     "min_p": 0.0,
     "num_samples": 1,
+    "only_new": False,
     "seed": None,
     "stop": None,
     "unknown": "error",

@@ -11,6 +11,7 @@ from typing import Any
 
 VALUES: Mapping[str, tuple[Any, ...]] = {
     "data.unit": ("window", "window", "line"),
+    "data.split": ("random", "random", "random", "end"),
     "data.batch_size": (2, 3, 4, 5),
     "data.seq_len": (3, 5, 7, 9),
     "data.carry_state": (True, True, False),

@@ -244,7 +244,7 @@ def train(
     in_text, endless = line_windows(settings, text) if settings.unit == "line" else stream_windows(settings, text.train)
     per_epoch = amount(few or settings.limit_train_batches, in_text)
     repeated = list(islice(endless, per_epoch)) if few else None
-    validation = eval_windows(settings, text.validation, text.spelled)
+    validation = eval_windows(settings, text, text.validation)
     validation = validation[: amount(few or settings.limit_val_batches, len(validation))]
     interval = settings.val_check_interval
     if interval is None or (isinstance(interval, float) and interval <= 1):
@@ -319,7 +319,7 @@ def train(
         validate(in_training=False)
     record.last, record.average = named(parameters), named(average.values())
     if text.test is not None:
-        tested = eval_windows(settings, text.test, text.spelled)
+        tested = eval_windows(settings, text, text.test)
         tested = tested[: amount(settings.limit_test_batches, len(tested))]
         used = (record.best_average or record.best) if record.best_step is not None else (record.average or record.last)
         record.test = score(used, tested, text.spelled, bf16) if tested else None

@@ -7,6 +7,7 @@ processes read is what one reads in twice as many streams.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -55,6 +56,8 @@ class Text(NamedTuple):
     validation: Sequence[int]
     test: Sequence[int] | None
     spelled: Sequence[bytes]
+    newline: int
+    """Its id: what is read before a line."""
 
 
 class Piece(NamedTuple):
@@ -112,9 +115,30 @@ def stream_windows(settings: Settings, ids: Sequence[int]) -> tuple[int, Iterato
     return count, all_windows()
 
 
-def lines_of(ids: Sequence[int], spelled: Sequence[bytes], longest: int) -> list[tuple[int, int]]:
-    """(first token, tokens) of each line that is not blank; longer ones in as few pieces as it takes, about equal."""
-    found: list[tuple[int, int]] = []
+def dealt(text: str, validation: float, test: float) -> dict[str, str]:
+    """The lines of each split, as `data.split_seed=1` draws them: the least numbers validate, the next ones test."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    numbers = {line: blake2b(line.strip().encode(), digest_size=8, salt=b"\0\0\0\1").hexdigest() for line in lines}
+    different = sorted(set(numbers.values()))
+    first = max(1, round(validation * len(different)))
+    second = first + (max(1, round(test * len(different))) if test else 0)
+    of_each = {"validation": different[:first], "test": different[first:second], "train": different[second:]}
+    return {
+        split: "".join(f"{line}\n" for line in lines if numbers[line] in set(those)) for split, those in of_each.items()
+    }
+
+
+class Line(NamedTuple):
+    """A line, or a piece of a long one."""
+
+    first: int
+    tokens: int
+    begins: bool
+
+
+def lines_of(ids: Sequence[int], spelled: Sequence[bytes], longest: int) -> list[Line]:
+    """Each line that is not blank; longer ones in as few pieces as it takes, about equal."""
+    found: list[Line] = []
     begin = 0
     for end in range(1, len(ids) + 1):
         if end < len(ids) and b"\n" not in spelled[ids[end - 1]]:
@@ -122,15 +146,19 @@ def lines_of(ids: Sequence[int], spelled: Sequence[bytes], longest: int) -> list
         if b"".join(spelled[token] for token in ids[begin:end]).strip():
             parts = math.ceil((end - begin) / longest)
             cuts = [begin + (end - begin) * part // parts for part in range(parts + 1)]
-            found += [(one, two - one) for one, two in pairwise(cuts)]
+            found += [Line(one, two - one, one == begin) for one, two in pairwise(cuts)]
         begin = end
     return found
 
 
-def line_window(ids: Sequence[int], lines: Sequence[tuple[int, int]]) -> Window:
+def line_window(ids: Sequence[int], lines: Sequence[Line], newline: int) -> Window:
     """Lines beside each other; here those of one length, since then nothing is padded."""
-    sizes = sorted({size for _, size in lines})
-    return Window([columns(ids, [at for at, size in lines if size == one], one) for one in sizes], True)
+    pieces = []
+    for size in sorted({line.tokens for line in lines}):
+        alike = [line for line in lines if line.tokens == size]
+        pieces.append(columns(ids, [line.first for line in alike], size))
+        pieces[-1].inputs[0, torch.tensor([line.begins for line in alike])] = newline
+    return Window(pieces, True)
 
 
 def line_windows(settings: Settings, text: Text) -> tuple[int, Iterator[Window]]:
@@ -144,20 +172,19 @@ def line_windows(settings: Settings, text: Text) -> tuple[int, Iterator[Window]]
         while True:
             order = np.argsort(words_of(settings.seed, epoch, len(lines)), kind="stable")
             for window in range(count):
-                yield line_window(
-                    text.train, [lines[number] for number in order[window * batch : (window + 1) * batch]]
-                )
+                chosen = [lines[number] for number in order[window * batch : (window + 1) * batch]]
+                yield line_window(text.train, chosen, text.newline)
             epoch += 1
 
     return count, all_windows()
 
 
-def eval_windows(settings: Settings, ids: Sequence[int], spelled: Sequence[bytes]) -> list[Window]:
+def eval_windows(settings: Settings, text: Text, ids: Sequence[int]) -> list[Window]:
     """Of a split: each token but the first is scored once; of lines, each token."""
     batch, size = settings.eval_batch_size, settings.seq_len
     if settings.unit == "line":
-        lines = lines_of(ids, spelled, size)
-        return [line_window(ids, lines[at : at + batch]) for at in range(0, len(lines), batch)]
+        lines = lines_of(ids, text.spelled, size)
+        return [line_window(ids, lines[at : at + batch], text.newline) for at in range(0, len(lines), batch)]
     predictions, context = len(ids) - 1, settings.eval_context
     for streams in range(batch, 1, -1):
         share = math.ceil((predictions - context) / streams)
@@ -179,5 +206,5 @@ def windows_of(settings: Settings, text: Text) -> dict[str, int]:
     """How many windows there are in a pass over each split."""
     splits = {"validation": text.validation, "test": text.test}
     train = line_windows(settings, text)[0] if settings.unit == "line" else stream_windows(settings, text.train)[0]
-    found = {name: len(eval_windows(settings, ids, text.spelled)) for name, ids in splits.items() if ids is not None}
+    found = {name: len(eval_windows(settings, text, ids)) for name, ids in splits.items() if ids is not None}
     return {"train": train, **found}

@@ -50,8 +50,10 @@ def configuration(drawn: draws.Draw) -> dict[str, Any]:
 
 
 def parts_of(text: str, drawn: draws.Draw) -> dict[str, str]:
-    """The splits, by characters."""
+    """The splits: by characters, or by lines."""
     validation, test = drawn["data.validation_fraction"], drawn["data.test_fraction"]
+    if (drawn["data.unit"], drawn["data.split"]) == ("line", "random"):
+        return plain_text.dealt(text, validation, test)
     first, second = int(len(text) * (1 - validation - test)), int(len(text) * (1 - test))
     return {"train": text[:first], "validation": text[first:second], "test": text[second:]}
 
@@ -69,7 +71,8 @@ def prepared(number: int, folder: Path) -> tuple[dict[str, Any], Settings, Text]
     spelled = [data.tokenizer.token_bytes(token) for token in range(data.tokenizer.vocabulary_size)]
     for split, part in parts_of(text, drawn).items():
         assert b"".join(spelled[token] for token in ids.get(split, ())).decode() == part
-    split_ids = Text(ids["train"], ids["validation"], ids.get("test"), spelled)
+    newline = int(data.tokenizer.encode("\n").ids[-1])
+    split_ids = Text(ids["train"], ids["validation"], ids.get("test"), spelled, newline)
     settings = Settings(
         seed=number,
         batch_size=drawn["data.batch_size"] * drawn["processes"],

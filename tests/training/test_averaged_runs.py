@@ -178,7 +178,7 @@ def test_another_average_begins_anew_where_that_is_forced(config: Config, tmp_pa
     assert trained(tmp_path / "run")["averaging"]["count"] == 5
 
 
-@pytest.mark.parametrize("various", ["data.window_lengths=random", "data.unit=line"])
+@pytest.mark.parametrize("various", ["data.window_lengths=random", "data.unit=line", "data.unit=document"])
 def test_graphs_that_serve_one_length_are_refused_with_various_ones(various: str, config: Config) -> None:
     with pytest.raises(UserError, match=f"compile=reduce-overhead: with {various} each length"):
         TrainConfig.parse(config("compile=reduce-overhead", various))

@@ -400,6 +400,7 @@ def test_what_two_manifests_differ_in_is_named() -> None:
         ),
         ({"splits": {"train": split | {"stop": 80, "tokens": 80}}}, "train split: another part of the text: 90 tokens"),
         ({"splits": {"train": split, "test": split}}, "splits: train then, train, test now"),
+        ({"units": {"separator": "\n", "seed": 2}}, "units: none then, ended by '\\n', dealt by the seed 2 now"),
     ):
         [difference] = identity.text_differences(then, then | changes)
         assert difference.startswith(told)

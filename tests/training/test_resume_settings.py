@@ -26,6 +26,7 @@ SETTINGS = {
     "limit, a share": ("trainer.limit_train_batches=0.15", "trainer.max_epochs=3"),
     "overfit, a number": ("trainer.overfit_batches=5", "trainer.max_epochs=4"),
     "overfit, a share": ("trainer.overfit_batches=0.1", "trainer.max_epochs=4"),
+    "documents in several windows": ("data.unit=document", "data.separator=.", "trainer.max_epochs=2"),
     "overfit lines": ("trainer.overfit_batches=5", "trainer.max_epochs=4", "data.unit=line"),
     "validation within epochs": ("trainer.val_check_interval=4", "trainer.max_steps=18"),
     "validation by a share": ("trainer.val_check_interval=0.2", "trainer.limit_train_batches=10"),
@@ -81,7 +82,9 @@ def final(run: Path) -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("setting", smallest(SETTINGS, "overfit, a share", "validation across epochs"))
+@pytest.mark.parametrize(
+    "setting", smallest(SETTINGS, "overfit, a share", "validation across epochs", "documents in several windows")
+)
 def test_the_same_windows_and_weights_to_the_bit(setting: str, small_config: Config, tmp_path: Path) -> None:
     config = small_config(*EVERY_STEP, *SETTINGS[setting])
     whole, parts = Watch(), Watch()

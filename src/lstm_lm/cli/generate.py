@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lstm_lm.generation.options import GenerateOptions
 
 NO_SWEEP = "generate writes one text, and has no sweeps (-m)\nfor several texts use num_samples=N"
+WRITES_ON = "each line is continued; an empty one: write on"
 
 
 class CommandOptions(ModelChoice):
@@ -51,6 +52,8 @@ def _generate(config: DictConfig) -> None:
     command = CommandOptions.parse({key: value for key, value in plain.items() if key not in keys}, "")
     if command.interactive and options.num_samples > 1:
         raise UserError(f"interactive=true: writes one text, not num_samples={options.num_samples}")
+    if command.interactive and options.only_new:
+        raise UserError("interactive=true: says of each text whether it is new, and leaves none out; not with only_new")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # refused where it is read as a prompt
     _write(command, options)
@@ -60,8 +63,10 @@ def _generate(config: DictConfig) -> None:
 def _write(command: CommandOptions, options: "GenerateOptions") -> None:
     with heavy_imports():
         from lstm_lm.cli.prompt_loop import prompt_loop
+        from lstm_lm.cli.written_units import write_units
         from lstm_lm.generation.api import settings_of
         from lstm_lm.generation.prompt import STANDARD_INPUT, read_prompt
+        from lstm_lm.generation.run_units import unit_writer
         from lstm_lm.generation.text import TextSession, sample_texts
 
     if command.interactive and options.prompt_file == STANDARD_INPUT:
@@ -71,6 +76,10 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
     note(str(loaded.checkpoint))
     settings = settings_of(options, loaded.autocast)
     count = options.max_new_tokens
+    writer = unit_writer(loaded, options, settings)
+    if writer is not None:
+        write_units(writer, prompt, options, interactive=command.interactive)
+        return
     if options.num_samples > 1:
         texts = sample_texts(
             loaded.model, loaded.tokenizer, prompt, num_samples=options.num_samples, max_new_tokens=count, **settings
@@ -81,7 +90,7 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
         return
     session = TextSession(loaded.model, loaded.tokenizer, **settings)
     if command.interactive:
-        prompt_loop(session, prompt, count)
+        prompt_loop(lambda typed: session.write(typed, max_new_tokens=count), prompt, WRITES_ON)
         return
     pieces = session.write(prompt, max_new_tokens=count)  # has read the prompt, or refused it
     write_text(chain([prompt], pieces))

@@ -41,6 +41,7 @@ Examples:
   {program} prompt_file=start.txt num_samples=4 top_p=0.9
   {program} prompt="Name: " "stop=[;,.]" device=cpu precision=bf16-true forward=stepwise
   {program} interactive=true
+  {program} num_samples=20 only_new=true          (a run that was trained on lines)
 """
 
 _EVALUATE = """\

@@ -1,26 +1,25 @@
-"""A conversation on one growing text: read a line, continue it, read the next; the model remembers all of it."""
+"""A conversation: read a line, continue it, read the next. Whether they are all one text is for the writer to say."""
 
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from lstm_lm.cli.text_output import note, write_text
 from lstm_lm.errors import UserError
 
-if TYPE_CHECKING:
-    from lstm_lm.generation.text import TextSession
+Write = Callable[[str], Iterator[str]]
+"""Reads what was typed, and continues it in pieces; what it has read when it returns is refused before."""
 
 SIGN = "> "
 
 
-def prompt_loop(session: "TextSession", first: str, max_new_tokens: int) -> None:
-    """Continue `first`, if there is one, and then each line of standard input, until that ends (Ctrl-D).
+def prompt_loop(write: Write, first: str, hint: str) -> None:
+    """Say `hint`; continue `first`, if there is one, and then each line of standard input, until that ends (Ctrl-D).
 
-    A line goes to the model without its newline; an empty one lets it write on. The lines are repeated on standard
+    A line goes to the model without its newline, and may be empty. The lines are repeated on standard
     output, so that the whole text is there. Ctrl-C ends what is being written, and a second one the loop.
 
     Raises:
@@ -28,20 +27,20 @@ def prompt_loop(session: "TextSession", first: str, max_new_tokens: int) -> None
         RunError: the model's weights have diverged.
         KeyboardInterrupt: Ctrl-C, twice, or while nothing is being written.
     """
-    note("each line is continued; an empty one: write on. Ctrl-C stops the writing, Ctrl-D ends")
+    note(f"{hint}. Ctrl-C stops the writing, Ctrl-D ends")
     if first:
-        _turn(session, first, max_new_tokens)
+        _turn(write, first)
     while (line := _next_line()) is not None:
         try:
-            _turn(session, line, max_new_tokens)
+            _turn(write, line)
         except UserError as error:
             if error.exit_status != UserError.exit_status:
                 raise
             note(f"error: {error}")
 
 
-def _turn(session: "TextSession", prompt: str, max_new_tokens: int) -> None:
-    pieces = session.write(prompt, max_new_tokens=max_new_tokens)
+def _turn(write: Write, prompt: str) -> None:
+    pieces = write(prompt)
     with _Pause() as pause:
         write_text(chain([prompt], pause.until_asked(pieces)))
 

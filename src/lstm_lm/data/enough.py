@@ -45,7 +45,7 @@ def check_streams(splits: Mapping[Split, SplitManifest], options: CorpusOptions,
 
 
 def check_lines(splits: Mapping[Split, Lines], options: CorpusOptions, processes: int) -> None:
-    """A training batch needs its lines, every other split one.
+    """A training batch needs its lines (or documents), every other split one.
 
     Raises:
         UserError: there is too little text.
@@ -55,9 +55,11 @@ def check_lines(splits: Mapping[Split, Lines], options: CorpusOptions, processes
         if there < needed:
             smaller = there // processes if split == "train" else 0
             more = "give more text" if split == "train" else more_text(split, options)
+            if smaller:
+                more += f", or data.batch_size={smaller} at most"
             raise UserError(
-                f"data.name={options.name}: the {split} text has {there:,} of the {needed:,} lines that a batch needs "
-                "(blank ones left out)\n" + (f"{more}, or data.batch_size={smaller} at most" if smaller else more)
+                f"data.name={options.name}: the {split} text has {there:,} of the {needed:,} {options.unit}s "
+                f"that a batch needs (blank ones left out)\n{more}"
             )
 
 

@@ -1,7 +1,11 @@
-"""Lines of a text, each by itself, as batches of padded columns: what `data.unit=line` makes of a row of token ids.
+"""Units of a text, each by itself, as batches of padded columns: `data.unit=line` and `data.unit=document`.
 
-A line ends with the token that holds its newline. Lines of white space alone are left out, and a line of more than T
-tokens is cut into pieces of about the same length, so every other token is in exactly one unit.
+A unit ends with the token that ends its separator. Units of white space alone are left out. A line of more than T
+tokens is cut into pieces of about the same length, each by itself; a longer document is read window by window, the
+state carried. So every other token is a target exactly once.
+
+The B columns of a batch begin together and end one by one, each followed by padding until the longest has ended. Then
+the next B begin, all from a fresh state: no state is ever cleared in one column alone, which not every backbone could.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,69 +17,96 @@ from numpy.typing import NDArray
 
 from lstm_lm.data.streams import IGNORE, Batch, Cursor
 from lstm_lm.data.token_stream import Placed
+from lstm_lm.data.unit_ends import unit_ends
+from lstm_lm.data.units import LINE_END
 from lstm_lm.tokenizers import Tokenizer
 
 Positions = NDArray[np.int64]
 
 
 class Lines(NamedTuple):
-    """Where each unit lies in the text."""
+    """Where each unit lies in the text: lines, pieces of long lines, or documents."""
 
     starts: Positions  # int64[N], of the first token
-    lengths: Positions  # int64[N], tokens, 1 to T
+    lengths: Positions  # int64[N], tokens, 1 or more
+    whole: NDArray[np.bool_]  # bool[N], whether the unit begins there; False: the rest of a line that was cut
+    opening: int  # the token that is read before a unit's first
+    longest: int  # T, tokens in a window
 
     @property
     def tokens(self) -> int:
         """Of all units together."""
         return int(self.lengths.sum())
 
+    @property
+    def windows(self) -> Positions:
+        """int64[N], in how many windows each unit is read."""
+        return -(-self.lengths // self.longest)
 
-def find_lines(tokens: NDArray[Any], tokenizer: Tokenizer, longest: int) -> Lines:
-    """The units of `tokens` (ids, [N]), none with more than `longest` >= 1 of them."""
-    spelled = [tokenizer.token_bytes(token) for token in range(tokenizer.vocabulary_size)]
-    ends = np.array([b"\n" in token for token in spelled])
-    seen = np.array([not token.isspace() for token in spelled])
-    stops = np.flatnonzero(ends[tokens]) + 1
-    if len(tokens) and (not len(stops) or stops[-1] != len(tokens)):
-        stops = np.append(stops, len(tokens))
+
+def opening_token(tokenizer: Tokenizer, separator: str) -> int:
+    """The token that stands for what comes before a unit: the last one of a separator; 0 where there is none."""
+    for text in (separator, f" {separator}"):  # the second where words are set apart by blanks, newlines too (WikiText)
+        ids = tokenizer.encode(text, "skip").ids
+        if len(ids) and tokenizer.token_bytes(int(ids[-1]))[-1:] == separator.encode()[-1:]:
+            return int(ids[-1])
+    return 0
+
+
+def find_lines(tokens: NDArray[Any], tokenizer: Tokenizer, longest: int, separator: str = LINE_END) -> Lines:
+    """The units of `tokens` (ids, [N]); none of those that are lines has more than `longest` >= 1 tokens."""
+    opening = opening_token(tokenizer, separator)
+    stops = unit_ends(tokens, tokenizer, separator)
     starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])[: len(stops)]
-    if not len(starts):
-        return Lines(starts, stops)
-    written = np.logical_or.reduceat(seen[tokens], starts)
-    return Lines(*_cut(starts[written], (stops - starts)[written], longest))
+    if len(starts):
+        spelled = (tokenizer.token_bytes(token) for token in range(tokenizer.vocabulary_size))
+        seen = np.array([not token.isspace() for token in spelled])
+        written = np.logical_or.reduceat(seen[tokens], starts)
+        starts, stops = starts[written], stops[written]
+    if separator != LINE_END:
+        return Lines(starts, stops - starts, np.ones(len(starts), np.bool_), opening, longest)
+    return Lines(*_cut(starts, stops - starts, longest), opening, longest)
 
 
-def _cut(starts: Positions, lengths: Positions, longest: int) -> tuple[Positions, Positions]:
-    """Each into as few pieces as it takes, all of about its share."""
+def _cut(starts: Positions, lengths: Positions, longest: int) -> tuple[Positions, Positions, NDArray[np.bool_]]:
+    """Each into as few pieces as it takes, all of about its share; and whether a piece is the first of its line."""
     pieces = -(-lengths // longest)
     line = np.repeat(np.arange(len(lengths)), pieces)
     number = np.arange(len(line)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     begin = lengths[line] * number // pieces[line]
     end = lengths[line] * (number + 1) // pieces[line]
-    return (starts[line] + begin).astype(np.int64), (end - begin).astype(np.int64)
+    return (starts[line] + begin).astype(np.int64), (end - begin).astype(np.int64), number == 0
 
 
-def batch_of(tokens: Placed, lines: Lines, numbers: Positions) -> Batch:
-    """The units with these numbers side by side, [T of the longest, B].
+def batch_of(tokens: Placed, lines: Lines, numbers: Positions, window: int = 0) -> Batch:
+    """The units with these numbers side by side, [T, B]; of long ones, the window with this number.
 
-    Targets are the unit's tokens, then IGNORE; inputs are the tokens before them in the text, whose first token has its
-    last one before it. The batch is `fresh`: nothing is known of what came before a unit.
+    Targets are the unit's tokens, then IGNORE; inputs are the tokens before them, the opening token before the first.
+    The first window is `fresh`: nothing is known of what came before a unit.
     """
     starts, lengths = lines.starts[numbers], lines.lengths[numbers]
-    steps = np.arange(lengths.max(), dtype=np.int64)[:, None]
+    begin = window * lines.longest
+    end = max(begin + 1, min(begin + lines.longest, int(lengths.max())))  # all of a process's columns may have ended
+    steps = np.arange(begin, end, dtype=np.int64)[:, None]
     padding = steps >= lengths
-    targets = tokens.take(starts + np.where(padding, 0, steps))
-    inputs = tokens.take(starts + np.where(padding, 0, steps) - 1)
+    places = starts + np.where(padding, 0, steps)
+    targets, inputs = tokens.take(places), tokens.take(places - 1)
     if padding.any():
         targets = targets.masked_fill(torch.from_numpy(padding).to(targets.device), IGNORE)
-    return Batch(inputs, targets, fresh=True, predicted=int(lengths.sum()))
+    if window == 0:
+        inputs[0, torch.from_numpy(lines.whole[numbers]).to(inputs.device)] = lines.opening
+    predicted = np.clip(lengths - begin, 0, lines.longest)
+    return Batch(inputs, targets, fresh=window == 0, predicted=int(predicted.sum()))
 
 
 class TrainLines:
     """The units of the training text, each once an epoch, in an order that depends on (seed, epoch) alone.
 
-    Each of `world_size` processes gets another B of every B * world_size; those over (fewer than that) are skipped that
-    epoch. As with `TrainWindows`, (epoch, next batch) is the whole state, and an iteration goes on where it stands.
+    A group is the B * world_size units that are read side by side, B in each process; units over (fewer than that, of
+    the shortest) are skipped that epoch. Units that take as many windows as each other are drawn into the same groups,
+    so little is padding, and an epoch has as many windows as any other; the groups come in drawn order.
+
+    As with `TrainWindows`, (epoch, next window) is the whole state, and an iteration goes on where it stands.
     """
 
     def __init__(
@@ -98,32 +129,52 @@ class TrainLines:
             raise ValueError(f"{len(lines.starts)} lines cannot fill {world_size} batches of {batch_size}")
         self._tokens, self._lines, self._batch_size = tokens, lines, batch_size
         self._seed, self._rank, self._world_size = seed, rank, world_size
+        self._windows = lines.windows
+        self._of_each_group = group_windows(lines, batch_size * world_size)
         self._cursor = Cursor(repeat)
-        self._ordered: tuple[int, Positions] | None = None
+        self._ordered: tuple[int, Positions, Positions] | None = None
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
-        return len(self._lines.starts) // (self._batch_size * self._world_size)
+        """Windows in an epoch."""
+        return int(self._of_each_group.sum())
 
     def order(self, epoch: int) -> Positions:
-        """The units' numbers as `epoch` takes them: a pure function of (seed, epoch), the same with every numpy."""
-        words = np.random.SeedSequence((self._seed, epoch)).generate_state(len(self._lines.starts), np.uint64)
-        return np.argsort(words, kind="stable")
+        """The units' numbers, group by group, as `epoch` takes them: a pure function of (seed, epoch)."""
+        drawn = self._drawn(epoch, len(self._lines.starts), 0)
+        sorted_ = drawn[np.argsort(-self._windows[drawn], kind="stable")]
+        groups = sorted_[: len(self._of_each_group) * self._together].reshape(-1, self._together)
+        return groups[self._group_order(epoch)].reshape(-1)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The next `len(self)` batches."""
+        """The next `len(self)` windows."""
         for _ in range(len(self)):
-            epoch, batch = self._cursor.take(len(self))
+            epoch, place = self._cursor.take(len(self))
             if self._ordered is None or self._ordered[0] != epoch:
-                self._ordered = epoch, self.order(epoch)
-            together = self._batch_size * self._world_size
-            numbers = self._ordered[1][batch * together : (batch + 1) * together]
+                self._ordered = epoch, self.order(epoch), np.cumsum(self._of_each_group[self._group_order(epoch)])
+            _, order, ends = self._ordered
+            group = int(np.searchsorted(ends, place, side="right"))
+            window = place - (int(ends[group - 1]) if group else 0)
+            numbers = order[group * self._together : (group + 1) * self._together]
             own = numbers[self._rank * self._batch_size : (self._rank + 1) * self._batch_size]
-            of_all = int(self._lines.lengths[numbers].sum())
-            yield batch_of(self._tokens, self._lines, own)._replace(of_all=of_all)
+            longest = self._lines.longest
+            of_all = np.clip(self._lines.lengths[numbers] - window * longest, 0, longest).sum()
+            yield batch_of(self._tokens, self._lines, own, window)._replace(of_all=int(of_all))
+
+    @property
+    def _together(self) -> int:
+        return self._batch_size * self._world_size
+
+    def _group_order(self, epoch: int) -> Positions:
+        count = len(self._of_each_group)
+        return self._drawn(epoch, count, 1) if self._of_each_group[0] > 1 else np.arange(count)
+
+    def _drawn(self, epoch: int, count: int, purpose: int) -> Positions:
+        """The numbers below `count` in an order that is the same with every numpy."""
+        seed = (self._seed, epoch, purpose) if purpose else (self._seed, epoch)
+        return np.argsort(np.random.SeedSequence(seed).generate_state(count, np.uint64), kind="stable")
 
     def state_dict(self) -> dict[str, int]:
-        """The place in the sequence: an epoch, and how many of its batches have been handed out."""
+        """The place in the sequence: an epoch, and how many of its windows have been handed out."""
         return self._cursor.state_dict()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -135,6 +186,12 @@ class TrainLines:
         self._cursor.load_state_dict(state_dict)
 
 
+def group_windows(lines: Lines, together: int) -> Positions:
+    """How many windows each group of `together` units takes, most first; the same in every epoch."""
+    groups = len(lines.starts) // together
+    return np.sort(lines.windows)[::-1][: groups * together : together]
+
+
 class EvalLines:
     """Every unit of a split once, in the text's order; the last batch may have fewer columns."""
 
@@ -142,12 +199,27 @@ class EvalLines:
         """Read no token."""
         self._tokens, self._lines = tokens, lines
         self.batch_size = min(batch_size, len(lines.starts))
+        self.predictions = lines.tokens
 
     def __len__(self) -> int:
-        """Batches in the split."""
-        return -(-len(self._lines.starts) // self.batch_size)
+        """Windows in the split."""
+        return sum(int(self._lines.windows[numbers].max()) for numbers in self._batches())
 
     def __iter__(self) -> Iterator[Batch]:
+        for numbers in self._batches():
+            for window in range(int(self._lines.windows[numbers].max())):
+                yield batch_of(self._tokens, self._lines, numbers, window)
+
+    def places(self) -> Iterator[Positions]:
+        """For each window, which of the split's predictions each of its targets is, [T, B]; what is padding is none."""
+        before = np.cumsum(self._lines.lengths) - self._lines.lengths
+        for numbers in self._batches():
+            for window in range(int(self._lines.windows[numbers].max())):
+                begin = window * self._lines.longest
+                end = min(begin + self._lines.longest, int(self._lines.lengths[numbers].max()))
+                yield before[numbers] + np.arange(begin, end, dtype=np.int64)[:, None]
+
+    def _batches(self) -> Iterator[Positions]:
         count = len(self._lines.starts)
         for first in range(0, count, self.batch_size):
-            yield batch_of(self._tokens, self._lines, np.arange(first, min(first + self.batch_size, count)))
+            yield np.arange(first, min(first + self.batch_size, count))

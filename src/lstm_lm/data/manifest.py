@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstm_lm.data.corpora.interface import Split
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 DType = Literal["uint8", "uint16", "uint32"]
 Count = Annotated[int, Field(ge=0)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -41,17 +41,24 @@ class SplitManifest(_Model):
     replaced: Count
     """Pieces of the text that no token covers, which were replaced by an unknown token or left out."""
     start: Count
-    """First character within the source it is cut from."""
+    """First character within the source it is cut from; of units that were dealt, 0."""
     stop: Count | None
-    """One past its last character there; None: the source is this split alone."""
+    """One past its last character there; None: the source is this split alone, or its units were dealt."""
     crc32: Annotated[int, Field(ge=0, lt=1 << 32)]
     """Of the token file."""
+
+
+class DealtUnits(_Model):
+    """How units were dealt to the splits (`data/unit_splits.py`)."""
+
+    separator: str
+    seed: Count
 
 
 class Manifest(_Model):
     """An encoded corpus: where it came from, with what it was encoded, and how much of it there is."""
 
-    format_version: Literal[1]
+    format_version: Literal[2]
     key: Digest
     """Of all that the entry was made from and with: what names its folder."""
     corpus: str
@@ -59,6 +66,8 @@ class Manifest(_Model):
     """SHA-256 of each text that the splits are read from or cut from."""
     files: dict[Split, list[Digest]]
     """SHA-256 of each file that such a text is made of; of MOST_FILES at most."""
+    units: DealtUnits | None
+    """None: the splits are ranges of characters."""
     tokenizer: str
     """Name of the tokenizer."""
     tokenizer_fingerprint: Digest

@@ -1,6 +1,7 @@
 """Text for Lightning: the `data` and `tokenizer` sections of the configuration become loaders of windows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora import corpus_class
 from lstm_lm.data.corpora.interface import CorpusOptions, Split
 from lstm_lm.data.enough import check_lines, check_streams
-from lstm_lm.data.lines import EvalLines, Lines, TrainLines, find_lines
+from lstm_lm.data.known_units import digests_of
+from lstm_lm.data.lines import EvalLines, Lines, TrainLines, find_lines, group_windows
 from lstm_lm.data.manifest import Manifest
 from lstm_lm.data.streams import Batch, EvalWindows, TrainWindows
 from lstm_lm.data.token_store import EncodedCorpus, encoded
@@ -88,10 +90,11 @@ class TextDataModule(LightningDataModule):
             RunError: the disk is full.
         """
         if self._encoded is None:
-            found = encoded(self._corpus.load(), self._how, self.options.unknown, self._cache)
-            if self.options.unit == "line":
+            corpus = replace(self._corpus.load(), units=self.options.units())
+            found = encoded(corpus, self._how, self.options.unknown, self._cache)
+            if self._separator is not None:
                 self._lines = {
-                    split: find_lines(found.tokens(split), found.tokenizer, self.options.seq_len)
+                    split: find_lines(found.tokens(split), found.tokenizer, self.options.seq_len, self._separator)
                     for split in found.manifest.splits
                 }
             self._check_lengths(found.manifest)
@@ -122,7 +125,7 @@ class TextDataModule(LightningDataModule):
         """Training windows in an epoch, in each process."""
         streams = self.options.batch_size * self._processes[1]
         if self._lines:
-            return len(self._lines["train"].starts) // streams
+            return int(group_windows(self._lines["train"], streams).sum())
         stream_length = self.manifest.splits["train"].tokens // streams
         return -(-stream_length // self.options.seq_len)
 
@@ -135,12 +138,18 @@ class TextDataModule(LightningDataModule):
         return self._ready.tokens(split)
 
     def predicted(self, split: Split) -> int:
-        """Tokens of a split that are predicted: all but its first one, or those of its lines.
+        """Tokens of a split that are predicted: all but its first one, or those of its units.
 
         Raises:
             KeyError: there is no such split.
         """
         return self._lines[split].tokens if self._lines else self.manifest.splits[split].tokens - 1
+
+    def training_units(self) -> torch.Tensor | None:
+        """Digests of the units of the training text, as `KnownUnits` takes them; None: it has none, or too many."""
+        if self._separator is None:
+            return None
+        return digests_of(self.tokens("train"), self.tokenizer, self._separator)
 
     def train_dataloader(self) -> TrainWindows | TrainLines:
         """The training windows of this process; with `repeat_windows` the first few of them, again and again.
@@ -211,7 +220,7 @@ class TextDataModule(LightningDataModule):
         return self.eval_windows("test") if "test" in self.manifest.splits else []
 
     def eval_windows(self, split: Split) -> EvalWindows | EvalLines:
-        """A split, the training split too, with each token but the first predicted once; of lines, each token.
+        """A split, the training split too, with each token but the first predicted once; of units, each token.
 
         Raises:
             KeyError: there is no such split.
@@ -238,6 +247,10 @@ class TextDataModule(LightningDataModule):
         if self._encoded is None:
             raise RuntimeError("call prepare() first")
         return self._encoded
+
+    @property
+    def _separator(self) -> str | None:
+        return self.options.unit_end()
 
     @property
     def _processes(self) -> tuple[int, int]:

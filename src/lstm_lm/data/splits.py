@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from lstm_lm.data.corpora.interface import SPLITS, CorpusText, Split
 from lstm_lm.data.text_source import CharacterRange, TextSource
+from lstm_lm.data.unit_splits import unit_splits
+from lstm_lm.data.units import UnitText
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,20 @@ class SplitText:
 def cut(corpus: CorpusText) -> dict[Split, SplitText]:
     """The splits of `corpus`, in the order train, validation, test; reads the training source once if there is a cut.
 
-    Of n characters the first int(n * (1 - validation - test)) train, as nanoGPT cuts them; the last n - int(n * (1 -
-    test)) test; those between validate.
+    Units are dealt by `unit_splits`. Without them, of n characters the first int(n * (1 - validation - test)) train, as
+    nanoGPT cuts them; the last n - int(n * (1 - test)) test; those between validate.
+
+    Raises:
+        UserError: there are too few units; the text cannot be read.
     """
     parts = {split: SplitText(source) for split, source in corpus.sources.items()}
     validation, test = corpus.fractions.get("validation", 0.0), corpus.fractions.get("test", 0.0)
-    if validation or test:
+    if corpus.units is not None:
+        parts = {split: SplitText(UnitText(source, corpus.units)) for split, source in corpus.sources.items()}
+        if validation or test:
+            dealt = unit_splits(corpus.sources["train"], corpus.units, corpus.fractions)
+            parts |= {split: SplitText(text) for split, text in dealt.items()}
+    elif validation or test:
         source = corpus.sources["train"]
         characters = source.characters()
         train_stop = int(characters * (1 - validation - test))

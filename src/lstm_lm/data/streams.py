@@ -228,15 +228,17 @@ class EvalWindows:
         self._first = np.arange(streams, dtype=np.int64) * scored
         self._reader = _placed(tokens).reader(self._first, min(seq_len, self._stream_length) + 1, circular=False)
         self.batch_size = streams
-
-    @property
-    def starts(self) -> NDArray[np.int64]:
-        """Position in the text of each stream's first input, [B]; the input at step t of a window is `t` further on."""
-        return self._first
+        self.predictions = predictions
 
     def __len__(self) -> int:
         """Windows in the split."""
         return -(-self._stream_length // self._seq_len)
+
+    def places(self) -> Iterator[NDArray[np.int64]]:
+        """For each window, which of the split's predictions each of its targets is, [T, B]; what is IGNORE is none."""
+        for begin in range(0, self._stream_length, self._seq_len):
+            length = min(self._seq_len, self._stream_length - begin)
+            yield self._first + begin + np.arange(length, dtype=np.int64)[:, None]
 
     def __iter__(self) -> Iterator[Batch]:
         for window in range(len(self)):

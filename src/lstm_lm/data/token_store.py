@@ -12,7 +12,8 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,16 +23,21 @@ from numpy.typing import NDArray
 from lstm_lm.data.cache_folder import writing_below
 from lstm_lm.data.corpora.interface import CorpusText, Split
 from lstm_lm.data.makers import only_maker
-from lstm_lm.data.manifest import FORMAT_VERSION, MOST_FILES, Manifest, SplitManifest, smallest_dtype
+from lstm_lm.data.manifest import FORMAT_VERSION, MOST_FILES, DealtUnits, Manifest, SplitManifest, smallest_dtype
 from lstm_lm.data.splits import FittingText, SplitText, cut
+from lstm_lm.data.units import UnitText
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
+from lstm_lm.printable import printable, shortened
 from lstm_lm.renaming import remove, rename
 from lstm_lm.tokenizers import Tokenizer, Unknown, tokenizer_from_json
+from lstm_lm.tokenizers.interface import Encoded
 
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 PIECE_BYTES = 1 << 20
+LONGEST_SHOWN = 80
+"""Characters of a unit, in a message."""
 
 
 class EncodedCorpus:
@@ -88,7 +94,8 @@ def _key(corpus: CorpusText, tokenizer: Tokenizer | tuple[type[Tokenizer], Optio
     else:
         how = {"name": tokenizer[0].name, "options": tokenizer[1].model_dump(mode="json")}
     sources = {split: source.checksum() for split, source in corpus.sources.items()}
-    content = [FORMAT_VERSION, corpus.name, sources, dict(corpus.fractions), how, unknown]
+    units = None if corpus.units is None else asdict(corpus.units)
+    content = [FORMAT_VERSION, corpus.name, sources, dict(corpus.fractions), units, how, unknown]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -161,6 +168,7 @@ def _build(
         corpus=corpus.name,
         sources={split: source.checksum() for split, source in corpus.sources.items()},
         files={split: source.digests()[:MOST_FILES] for split, source in corpus.sources.items()},
+        units=None if corpus.units is None else DealtUnits(**asdict(corpus.units)),
         tokenizer=tokenizer.name,
         tokenizer_fingerprint=tokenizer.fingerprint(),
         vocabulary_size=tokenizer.vocabulary_size,
@@ -172,10 +180,15 @@ def _build(
 
 def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str, file: BinaryIO) -> SplitManifest:
     """Encode one split into `file`, in constant memory."""
-    counted = _Counted(part.text.pieces())
+    if isinstance(part.text, UnitText):
+        counted = _Counted(part.text.units())
+        parts = _each(counted, tokenizer, unknown)
+    else:
+        counted = _Counted(part.text.pieces())
+        parts = tokenizer.encode_pieces(counted, unknown)
     tokens = replaced = crc = 0
     try:
-        for ids, missing in tokenizer.encode_pieces(counted, unknown):
+        for ids, missing in parts:
             content = ids.astype(dtype).tobytes()
             file.write(content)
             crc = zlib.crc32(content, crc)
@@ -196,6 +209,16 @@ def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str,
         stop=part.stop,
         crc32=crc,
     )
+
+
+def _each(units: Iterable[str], tokenizer: Tokenizer, unknown: Unknown) -> Iterator[Encoded]:
+    """Unit by unit, as a prompt is: no token reaches from one into the next."""
+    for unit in units:
+        try:
+            yield tokenizer.encode(unit, unknown)
+        except UserError as error:
+            shown = printable(shortened(repr(unit), LONGEST_SHOWN))
+            raise UserError(str(error).replace("of the text", f"of {shown}", 1)) from None
 
 
 def _count_unknown(part: SplitText, tokenizer: Tokenizer) -> int:

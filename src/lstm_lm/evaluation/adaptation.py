@@ -120,12 +120,10 @@ def restoring(model: LanguageModel) -> Iterator[None]:
 def score_and_learn(subject: Subject, windows: EvalWindows, sums: BlockSums, adapter: Adapter, what: str) -> None:
     """Add the losses of `windows` to `sums`, each segment's before the model learns from it."""
     state = subject.model.initial_state(windows.batch_size)
-    begin = 0
-    for number, batch in enumerate(windows):
+    for number, (batch, places) in enumerate(zip(windows, windows.places(), strict=True)):
         loss, nats, state = _loss(subject, batch, state)
-        sums.add(nats, batch.targets, windows.starts, begin)
+        sums.add(nats, batch.targets, places)
         adapter.learn(loss)
-        begin += len(batch.inputs)
         if number % 16 == 0:
             subject.report(what, number + 1, len(windows))
 

@@ -12,6 +12,7 @@ import torch
 
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.token_stream import TokenStream, choose
+from lstm_lm.errors import UserError
 from lstm_lm.evaluation.language_model import require_language_model
 from lstm_lm.evaluation.methods import method_of
 from lstm_lm.evaluation.methods.interface import Report, Subject, Windows
@@ -73,6 +74,11 @@ def evaluate_loaded(
     def use_forward(workload: Workload) -> ForwardPath:
         return model.use_forward(forward, device, workload)
 
+    if text.lines and chosen.no_units is not None:
+        raise UserError(
+            f"method={method['name']}: {chosen.no_units}\nfor this run of data.unit={text.options.unit} use "
+            "method=static"
+        )
     known = trained_on(_scored(chosen.options, text), text.corpus.manifest, loaded.text)
     changed = changed_since(data, text.corpus.manifest, loaded.text)
     for line in (*known.values(), *([] if changed is None else [changed])):
@@ -86,6 +92,9 @@ def evaluate_loaded(
         autocast=loaded.autocast,
         use_forward=use_forward,
         report=report,
+        lines=text.lines,
+        separator=text.options.unit_end(),
+        dealt=text.corpus.manifest.units is not None,
     )
     try:
         outcome = chosen.evaluate(subject)

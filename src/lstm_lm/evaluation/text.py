@@ -1,17 +1,19 @@
 """The text that a run is evaluated on: its own, or another one in its tokens.
 
 Its own is cut as it was for the training. Another one is scored from its first character to its last, as one split
-called `test`, unless the user says how to cut it, or it comes in splits of its own.
+called `test`, unless the user says how to cut it, or it comes in splits of its own. A run that was trained on lines or
+documents is scored on these, whichever text they are of.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lstm_lm.data.cache_folder import cache_folder
 from lstm_lm.data.corpora import corpus_class
-from lstm_lm.data.corpora.interface import CorpusOptions, CorpusText
+from lstm_lm.data.corpora.interface import CorpusOptions, CorpusText, Split
 from lstm_lm.data.enough import FEWEST_TOKENS, more_text
+from lstm_lm.data.lines import Lines, find_lines
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.errors import UserError
@@ -20,6 +22,8 @@ from lstm_lm.tokenizers import Tokenizer
 OWN_PATHS = {"validation_path", "test_path"}
 FRACTIONS = {"validation_fraction": 0.1, "test_fraction": 0.0}
 """Keys that cut a text by shares; with what holds for one of them where the other is given."""
+UNIT_KEYS = ("unit", "separator", "split", "split_seed", "seq_len")
+"""Keys that say what is scored by itself; of the draw, too: who trained must not validate."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class EvaluationText:
 
     corpus: EncodedCorpus
     options: CorpusOptions
+    lines: Mapping[Split, Lines]
+    """The units of each split; of running text, nothing."""
 
     def identity(self) -> dict[str, Any]:
         """What distinguishes it from other texts, as plain data."""
@@ -35,6 +41,7 @@ class EvaluationText:
         return {
             "name": manifest.corpus,
             "path": self.options.path,
+            "unit": self.options.unit,
             "sources": dict(manifest.sources),
             "unknown": manifest.unknown,
             "splits": {
@@ -51,10 +58,11 @@ def data_section(asked: Mapping[str, Any] | None, of_the_run: Any) -> dict[str, 
     cut it.
 
     Raises:
-        UserError: the checkpoint has no such section, or its text came from standard input.
+        UserError: the checkpoint has no such section, or its text came from standard input; another unit is asked for.
     """
     asked = asked or {}
     own = of_the_run if isinstance(of_the_run, Mapping) else {}
+    asked = _in_its_units(asked, own)
     if asked.get("name") is not None:
         fixed = asked["name"] == own.get("name") != "text"  # the very text that the run trained on
         cut = {key: own[key] for key in FRACTIONS if key in own and asked.get(key) is None} if fixed else {}
@@ -80,6 +88,20 @@ def _given(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: section[key] for key in FRACTIONS if section.get(key) is not None}
 
 
+def _in_its_units(asked: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is asked for, in the units that the run was trained on."""
+    unit, other = own.get("unit"), asked.get("unit")
+    option = asked.get("name") is not None  # whose file says window, whatever was typed
+    if unit is None or (unit == "window" == (other or unit)):
+        return asked
+    if other not in (None, unit) and not (option and other == "window"):
+        raise UserError(
+            f"data.unit={other}: this run was trained on data.unit={unit}; a loss of other units is another figure\n"
+            "leave data.unit out (python -m lstm_lm score data.path=FILE takes lines of every run)"
+        )
+    return {**asked, **{key: own[key] for key in UNIT_KEYS if key in own}} if option else asked
+
+
 def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationText:
     """Find the text of a whole `data` section, and encode it with `tokenizer`, unless that has been done before.
 
@@ -90,20 +112,21 @@ def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationTex
     """
     kind = corpus_class(section)
     options = kind.OptionsType.parse(with_fractions(section), "data")
-    if options.unit != "window":
-        raise UserError(
-            f"data.unit={options.unit}: evaluate scores running text\nto score it as such, say data.unit=window"
-        )
     cache = cache_folder(options.cache_dir)
-    found = kind(options, cache).load()
+    found = replace(kind(options, cache).load(), units=options.units())
     whole = not _given(section) and found.sources.keys() == {"train"}
     if whole:
-        found = CorpusText(found.name, {"test": found.sources["train"]})
+        found = CorpusText(found.name, {"test": found.sources["train"]}, units=found.units)
     corpus = encoded(found, tokenizer, options.unknown, cache)
+    separator, lines = options.unit_end(), {}
     for split, part in corpus.manifest.splits.items():
-        if part.tokens < FEWEST_TOKENS and split != "train":
+        if separator is not None:
+            lines[split] = find_lines(corpus.tokens(split), tokenizer, options.seq_len, separator)
+        fewest = FEWEST_TOKENS if separator is None else 1
+        tokens = part.tokens if separator is None else lines[split].tokens
+        if tokens < fewest and split != "train":
             raise UserError(
-                f"data.name={options.name}: the {split} text is too short: {part.tokens} of {FEWEST_TOKENS} tokens\n"
+                f"data.name={options.name}: the {split} text is too short: {tokens} of {fewest} tokens\n"
                 f"{'give more text' if whole else more_text(split, options)}"
             )
-    return EvaluationText(corpus, options)
+    return EvaluationText(corpus, options, lines)

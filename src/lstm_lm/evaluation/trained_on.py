@@ -47,11 +47,14 @@ def changed_since(asked: Mapping[str, Any] | None, now: Manifest, then: Any) -> 
 def _overlap(split: Split, now: Manifest, run: Manifest) -> str | None:
     part, trained = now.splits[split], run.splits["train"]
     source: Split = split if split in now.sources else "train"
-    if now.sources == run.sources and split in run.splits:
+    if now.sources == run.sources and now.units == run.units and split in run.splits:
         own = run.splits[split]
-        if (own.start, own.stop) == (part.start, part.stop):
+        if (own.start, own.stop, own.characters) == (part.start, part.stop, part.characters):
             return None
-    if now.sources[source] == run.sources["train"]:  # the very text: then it is known which characters trained
+    very_text = now.sources[source] == run.sources["train"]
+    if very_text and (now.units is not None or run.units is not None):
+        return f"{split}: drawn from the text that this run's training split is drawn from: some of it may have trained"
+    if very_text:  # then it is known which characters trained
         start, stop = max(part.start, trained.start), min(_stop(part), _stop(trained))
         if stop <= start or not part.characters:
             return None

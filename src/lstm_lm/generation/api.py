@@ -8,6 +8,7 @@ import torch
 
 from lstm_lm.generation.options import GenerateOptions
 from lstm_lm.generation.prompt import read_prompt
+from lstm_lm.generation.run_units import unit_writer
 from lstm_lm.generation.text import Settings, Stop, sample_texts
 from lstm_lm.models.loading import Loaded, load
 from lstm_lm.tokenizers.interface import Unknown
@@ -24,6 +25,7 @@ def generate(
     top_p: float = 1.0,
     min_p: float = 0.0,
     num_samples: int = 1,
+    only_new: bool = False,
     seed: int | None = None,
     stop: Stop = None,
     unknown: Unknown = "error",
@@ -48,7 +50,9 @@ def generate(
         top_k: >= 1, only the k most likely tokens; None: all.
         top_p: above 0, at most 1: only the nucleus of this probability; 1: all.
         min_p: 0 to 1: only tokens with this share of the most likely one's probability; 0: all.
-        num_samples: 1 to 65536 texts, written side by side in one batch.
+        num_samples: 1 to 65536 texts, written side by side in one batch. A run of `data.unit=line` or `document` gives
+            so many of these, without their ends.
+        only_new: of such a run: different ones that are not in the training text; a list, in which there may be fewer.
         seed: 0 to 2^63 - 1; the same seed, the same text, on one machine; None: another text each time.
         stop: the text ends before this string, or before the first of these.
         unknown: what becomes of characters of the prompt that the tokenizer does not know: error, skip or replace.
@@ -72,6 +76,7 @@ def generate(
             "top_p": top_p,
             "min_p": min_p,
             "num_samples": num_samples,
+            "only_new": only_new,
             "seed": seed,
             "stop": stop if stop is None or isinstance(stop, str) else list(stop),
             "unknown": unknown,
@@ -81,15 +86,17 @@ def generate(
     text = read_prompt(options.prompt, options.prompt_file)
     if not isinstance(run, Loaded):
         run = load(run, ckpt_path=ckpt_path, runs_dir=runs_dir, device=device, precision=precision, forward=forward)
-    texts = sample_texts(
-        run.model,
-        run.tokenizer,
-        text,
-        num_samples=options.num_samples,
-        max_new_tokens=options.max_new_tokens,
-        **settings_of(options, run.autocast),
-    )
-    texts = [text + new for new in texts]
+    settings, count = settings_of(options, run.autocast), options.max_new_tokens
+    writer = unit_writer(run, options, settings)
+    if options.only_new and writer is not None:
+        return writer.write_new(text, max_new_tokens=count).texts
+    if writer is not None:
+        texts = [unit.text for unit in writer.write(text, max_new_tokens=count)]
+    else:
+        written = sample_texts(
+            run.model, run.tokenizer, text, num_samples=options.num_samples, max_new_tokens=count, **settings
+        )
+        texts = [text + new for new in written]
     return texts[0] if options.num_samples == 1 else texts
 
 

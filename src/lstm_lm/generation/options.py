@@ -21,6 +21,7 @@ class GenerateOptions(Options):
     top_p: Annotated[float, Field(gt=0, le=1)]
     min_p: Annotated[float, Field(ge=0, le=1)]
     num_samples: Annotated[int, Field(ge=1, le=65536)]
+    only_new: bool
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None
     stop: StopString | list[StopString] | None
     unknown: Unknown

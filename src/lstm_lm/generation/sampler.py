@@ -59,6 +59,12 @@ class TokenStream(Iterator[Tensor]):
         self.last: Tensor | None = None
         """The newest token of each text, int64 `[1, N]`, which the model reads next; None before the first."""
 
+    def restart(self) -> None:
+        """Begin N other texts; what they are drawn with goes on."""
+        with torch.inference_mode():
+            self.state = self._model.initial_state(self._num_samples)
+        self.last = None
+
     def feed(self, ids: Tensor) -> None:
         """Continue every text with `ids`, int64 `[n]`, read in whole windows."""
         window = max(1, min(LONGEST_WINDOW, _LOGITS_AT_ONCE // (self._num_samples * self._model.vocabulary_size)))

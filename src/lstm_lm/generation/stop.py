@@ -19,6 +19,8 @@ class StopScanner:
         self._held = ""
         self.stopped = False
         """Whether a stop string has come: nothing more will."""
+        self.stopped_by: str | None = None
+        """Which one."""
 
     def push(self, text: str) -> str:
         """What of the held text and `text` is certainly no part of a stop string."""
@@ -32,6 +34,7 @@ class StopScanner:
             if length:
                 self.stopped = True
                 self._held = ""
+                self.stopped_by = text[place + 1 - length : place + 1]
                 return text[: place + 1 - length]
         ready = len(text) - max(self._matched)
         self._held = text[ready:]

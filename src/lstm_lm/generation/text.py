@@ -89,16 +89,9 @@ def sample_texts(
 
     One alone is what `sample_text` gives. Raises as `sample_text`.
     """
-    stream = _token_stream(model, num_samples, settings)
+    stream = token_stream(model, num_samples, settings)
     _feed(stream, tokenizer, prompt, settings)
-    rows = [_Row(tokenizer, settings) for _ in range(num_samples)]
-    texts: list[list[str]] = [[] for _ in rows]
-    for ids in islice(stream, max_new_tokens):
-        for text, row, token in zip(texts, rows, ids.tolist(), strict=True):
-            text.append(row.push(token))
-        if all(row.stopped for row in rows):
-            break
-    return ["".join([*text, row.finish()]) for text, row in zip(texts, rows, strict=True)]
+    return write_rows(stream, [Row(tokenizer, settings) for _ in range(num_samples)], max_new_tokens)
 
 
 class TextSession:
@@ -110,7 +103,7 @@ class TextSession:
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, **settings: Unpack[Settings]) -> None:
         self._tokenizer = tokenizer
         self._settings = settings
-        self._stream = _token_stream(model, 1, settings)
+        self._stream = token_stream(model, 1, settings)
 
     def write(self, prompt: str = "", *, max_new_tokens: int) -> Iterator[str]:
         """Read `prompt` (when this returns, it has been read) and continue it; gives non-empty pieces of text.
@@ -121,11 +114,11 @@ class TextSession:
             UserError: the tokenizer does not know the prompt; the session is as it was.
             RunError: from the iterator: the model's weights have diverged.
         """
-        row = _Row(self._tokenizer, self._settings)
+        row = Row(self._tokenizer, self._settings)
         _feed(self._stream, self._tokenizer, prompt, self._settings)
         return self._pieces(row, max_new_tokens)
 
-    def _pieces(self, row: "_Row", max_new_tokens: int) -> Iterator[str]:
+    def _pieces(self, row: "Row", max_new_tokens: int) -> Iterator[str]:
         push = row.push
         for token in islice(self._stream, max_new_tokens):
             piece = push(int(token))
@@ -138,7 +131,7 @@ class TextSession:
             yield rest
 
 
-class _Row:
+class Row:
     """One text: tokens in, text out, up to a stop string."""
 
     def __init__(self, tokenizer: Tokenizer, settings: Settings) -> None:
@@ -148,7 +141,13 @@ class _Row:
 
     @property
     def stopped(self) -> bool:
+        """Whether a stop string has come."""
         return self._scanner.stopped
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Which one."""
+        return self._scanner.stopped_by
 
     def push(self, token: int) -> str:
         """The text that `token` makes certain, none perhaps."""
@@ -164,7 +163,23 @@ class _Row:
         return self._scanner.push(text)
 
 
-def _token_stream(model: LanguageModel, num_samples: int, settings: Settings) -> TokenStream:
+def write_rows(stream: TokenStream, rows: Sequence[Row], max_new_tokens: int) -> list[str]:
+    """What `stream` writes, side by side, until all `rows` have stopped or have so many tokens."""
+    texts: list[list[str]] = [[] for _ in rows]
+    for ids in islice(stream, max_new_tokens):
+        for text, row, token in zip(texts, rows, ids.tolist(), strict=True):
+            text.append(row.push(token))
+        if all(row.stopped for row in rows):
+            break
+    return ["".join([*text, row.finish()]) for text, row in zip(texts, rows, strict=True)]
+
+
+def token_stream(model: LanguageModel, num_samples: int, settings: Settings) -> TokenStream:
+    """N = `num_samples` texts of `model`, not begun.
+
+    Raises:
+        UserError: it continues no text.
+    """
     if model.objective != "language_modelling":
         raise UserError(f"this run's model was trained for objective={model.objective} and continues no text")
     sampling = Sampling(

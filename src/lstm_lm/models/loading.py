@@ -32,6 +32,8 @@ class Loaded(_Pair):
     """The whole configuration that the run was trained with."""
     text: Any
     """The manifest of the text that it was trained on, as plain data that nobody has checked yet."""
+    training_units: Any
+    """Digests of the units of that text, as `KnownUnits` checks and takes them; None: there are none, or too many."""
     checkpoint: Path
     """The checkpoint file."""
     digest: str
@@ -97,6 +99,7 @@ def load(
     loaded = Loaded(model, tokenizer)
     loaded.config = config
     loaded.text = section.get("data")
+    loaded.training_units = section.get("training_units")
     loaded.checkpoint = path
     loaded.digest = digest
     loaded.run = directory

@@ -53,6 +53,8 @@ def _static(section: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield table
     for reason in reasons:
         yield Text(reason, style="dim")
+    if (unit := section["data"]["unit"]) != "window":
+        yield Text(f"{unit}s by themselves, the end of each included, as they were trained", style="dim")
     yield how(section)
 
 

@@ -221,7 +221,14 @@ _CHECKPOINT = _part(
     lstm_lm=_part(
         config=_plain(_part(**dict.fromkeys(SECTIONS, Plain), forward=_part(name=str), init_from=str | None)),
         tokenizer=Plain,
-        data=_plain(_part(sources=dict[str, str], splits=_each(_part(tokens=Count, start=Count, stop=Count | None)))),
+        data=_plain(
+            _part(
+                sources=dict[str, str],
+                splits=_each(_part(tokens=Count, start=Count, stop=Count | None)),
+                units=(_part(separator=str, seed=Count) | None, None),
+            )
+        ),
+        training_units=(Tensor | None, None),
         tuning=_plain(_part(name=str, options=Plain, chosen=dict[str, bool | int | float | str | None]) | None),
         resolved=_plain(_part(device=str, precision=str, forward=str, threads=Annotated[int, Field(ge=1, le=2**16)])),
         code=dict[str, str],

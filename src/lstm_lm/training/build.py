@@ -129,6 +129,7 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
             else {**config.plain, "tokenizer": section_of(origin, "tokenizer")},
             "tokenizer": data.tokenizer.to_json(),
             "data": data.manifest.model_dump(mode="json"),
+            "training_units": data.training_units() if model.objective == "language_modelling" else None,
             "code": code_version(),
             "tuning": config.tuned,
             "resolved": {

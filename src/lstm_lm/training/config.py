@@ -23,7 +23,7 @@ from lstm_lm.training.tuning.options import TuneOptions, tune_options
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
-VARIOUS_LENGTHS = (("window_lengths", "random", "fixed"), ("unit", "line", "window"))
+VARIOUS_LENGTHS = (("window_lengths", "random", "fixed"), ("unit", "line", "window"), ("unit", "document", "window"))
 """Keys of `data` with the value that makes windows of many lengths, and the one that doesn't."""
 
 

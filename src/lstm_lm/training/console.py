@@ -63,7 +63,8 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     many = "" if parts.team.size == 1 else f" x {parts.team.size} processes"
     windows = config.trainer["accumulate_grad_batches"]
     accumulated = "" if windows == 1 else f" x {windows} accumulated"
-    yield "batch", f"{options.batch_size} streams x {options.seq_len} tokens a window{many}{accumulated}"
+    beside = "streams" if options.unit == "window" else f"{options.unit}s"
+    yield "batch", f"{options.batch_size} {beside} x {options.seq_len} tokens a window{many}{accumulated}"
     length = "no limit of steps" if parts.total_steps is None else f"{parts.total_steps:,} steps"
     tokens = _tokens_per_epoch(plan, parts)
     yield "length", f"{length}; an epoch has {parts.steps_per_epoch:,}, of {tokens:,} tokens in all"
@@ -86,10 +87,10 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
 
 
 def _tokens_per_epoch(plan: Plan, parts: Parts) -> int:
-    """Tokens that an epoch trains on; of lines under a limit, about."""
+    """Tokens that an epoch trains on; of units under a limit, about."""
     data = parts.data
     windows = windows_per_epoch(plan.config.trainer, data.windows_per_epoch)
-    if data.options.unit == "line":
+    if data.options.unit != "window":
         return data.predicted("train") * windows // data.windows_per_epoch
     streams = data.options.batch_size * parts.team.size
     return min(data.manifest.splits["train"].tokens // streams, windows * data.options.seq_len) * streams

@@ -143,11 +143,17 @@ def text_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     if then["splits"].keys() != now["splits"].keys():
         found.append(f"splits: {', '.join(then['splits'])} then, {', '.join(now['splits'])} now")
     found += digest_differences(then["sources"], now["sources"])
+    if then.get("units") != now.get("units"):
+        found.append(f"units: {_dealt(then.get('units'))} then, {_dealt(now.get('units'))} now")
     for split in (name for name in now["splits"] if name in then["splits"]):
         cuts = [[manifest["splits"][split][key] for key in ("start", "stop", "tokens")] for manifest in (then, now)]
         if cuts[0] != cuts[1]:
             found.append(f"{split} split: another part of the text: {cuts[0][2]:,} tokens then, {cuts[1][2]:,} now")
     return found
+
+
+def _dealt(units: Any) -> str:
+    return "none" if units is None else f"ended by {units['separator']!r}, dealt by the seed {units['seed']}"
 
 
 def _tuning(saved: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

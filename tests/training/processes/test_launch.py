@@ -9,6 +9,7 @@ import psutil
 import pytest
 import torch
 from launched import SECONDS, TWO, Command, column, last
+from tiers import smallest
 
 import lstm_lm
 from lstm_lm.errors import UserError
@@ -29,9 +30,9 @@ def no_child_left() -> Iterator[None]:
     assert not set(psutil.Process().children(recursive=True)) - before
 
 
-@pytest.mark.parametrize("unit", ["window", pytest.param("line", marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("unit", smallest(["window", "line", "document"], "window"))
 def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_path: Path) -> None:
-    text = ("data.test_fraction=0.1", f"data.unit={unit}")
+    text = ("data.test_fraction=0.1", f"data.unit={unit}", *(["data.separator=a"] if unit == "document" else []))
     one = lstm_lm.train(small_config(*text), tmp_path / "one")
     two = lstm_lm.train(small_config(*text, *TWO), tmp_path / "two")
     assert two.train.steps == one.train.steps
@@ -43,7 +44,7 @@ def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_pa
     assert one.val is not None
     assert two.val is not None
     assert two.val.loss == pytest.approx(one.val.loss, abs=1e-5)
-    if unit == "line":  # nothing is carried from one to the next
+    if unit != "window":  # nothing is carried from one to the next, and what was read beside padding is nothing
         return
     # each process's hidden state is in the checkpoint: together they are the one's
     (h_alone, _), *_ = last(tmp_path / "one")["lstm_lm"]["hidden"]

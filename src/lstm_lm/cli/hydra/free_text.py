@@ -48,6 +48,7 @@ _TEXTS = {
     "data.validation_path": FreeText.PATH,
     "data.test_path": FreeText.PATH,
     "data.cache_dir": FreeText.PATH,
+    "data.separator": FreeText.TEXT,
 }
 
 FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {

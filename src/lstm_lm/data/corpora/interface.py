@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from lstm_lm.data.text_source import TextSource
+from lstm_lm.data.units import Unit, Units, separator_of
 from lstm_lm.data.window_lengths import WindowLengths
 from lstm_lm.options import Options
 
@@ -27,21 +28,31 @@ class CorpusOptions(Options):
     encoding: str
     cache_dir: str | None
     unknown: Literal["error", "skip", "replace"]
-    unit: Literal["window", "line"]
+    unit: Unit
+    separator: Annotated[str, Field(min_length=1)] | None
     batch_size: Annotated[int, Field(gt=0)]
     seq_len: Annotated[int, Field(gt=0)]
     window_lengths: WindowLengths
     carry_state: bool
     eval_batch_size: Annotated[int, Field(gt=0)]
     eval_context: Annotated[int, Field(ge=0)]
+    split: Literal["random", "end"]
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)]
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     test_fraction: Annotated[float, Field(ge=0, lt=1)]
+
+    @field_validator("separator")
+    @classmethod
+    def _of_documents(cls, separator: str | None, info: ValidationInfo) -> str | None:
+        if separator is not None and info.data.get("unit", "document") != "document":
+            raise ValueError("is what separates documents: add data.unit=document, or leave it null")
+        return separator
 
     @field_validator("window_lengths")
     @classmethod
     def _of_windows(cls, window_lengths: WindowLengths, info: ValidationInfo) -> WindowLengths:
-        if window_lengths != "fixed" and info.data.get("unit") == "line":
-            raise ValueError("must be fixed with data.unit=line: lines are as long as they are")
+        if window_lengths != "fixed" and (unit := info.data.get("unit")) in ("line", "document"):
+            raise ValueError(f"must be fixed with data.unit={unit}: {unit}s are as long as they are")
         return window_lengths
 
     @field_validator("encoding")
@@ -61,21 +72,32 @@ class CorpusOptions(Options):
         return test_fraction
 
     def fractions(self) -> dict[Split, float]:
-        """What share of the characters each split but the first gets, where the text is cut by shares."""
+        """What share of the text each split but the first gets, where it is cut by shares."""
         return {"validation": self.validation_fraction, "test": self.test_fraction}
+
+    def unit_end(self) -> str | None:
+        """What each unit ends with; None: the text is a stream of windows."""
+        return separator_of({"unit": self.unit, "separator": self.separator})
+
+    def units(self) -> Units | None:
+        """How units are dealt to the splits; None: the text is cut at places in it."""
+        separator = self.unit_end()
+        return None if separator is None or self.split == "end" else Units(separator, self.split_seed)
 
 
 @dataclass(frozen=True)
 class CorpusText:
     """A corpus before it is cut.
 
-    `sources` has at least "train". A split named in `fractions` (share of the training source's characters, in
-    (0, 1)) is cut off the training source's end, the test split last.
+    `sources` has at least "train". A split named in `fractions` (share of the training source, in (0, 1)) is taken from
+    the training source: where there are `units`, of these, at random; else of its characters, off its end, the test
+    split last.
     """
 
     name: str
     sources: Mapping[Split, TextSource]
     fractions: Mapping[Split, float] = field(default_factory=dict)
+    units: Units | None = None
 
 
 class Corpus(ABC):

@@ -54,6 +54,7 @@ class Context(Method):
 
     OptionsType: ClassVar[type[Options]] = ContextOptions
     options: ContextOptions
+    no_units = "varies how much the model reads before a token, and each text begins with a fresh state: it is all read"
 
     def evaluate(self, subject: Subject) -> Outcome:
         options = self.options

@@ -54,6 +54,7 @@ class Dynamic(Method):
 
     OptionsType: ClassVar[type[Options]] = DynamicOptions
     options: DynamicOptions
+    no_units = "learns from what stands before, and texts that were drawn at random have nothing before them"
 
     def evaluate(self, subject: Subject) -> Outcome:
         options = self.options
@@ -133,8 +134,9 @@ class Dynamic(Method):
         sums = self._sums(subject, text)
         windows = EvalWindows(text, usual.batch_size, usual.seq_len, context=usual.context)
         begin = 0
-        for batch, nats in losses(subject.model, windows, device=subject.device, autocast=subject.autocast):
-            sums.add(nats, batch.targets, windows.starts, begin)
+        found = losses(subject.model, windows, device=subject.device, autocast=subject.autocast)
+        for (batch, nats), places in zip(found, windows.places(), strict=True):
+            sums.add(nats, batch.targets, places)
             begin += len(batch.inputs)
             subject.report(f"static: {what}", begin, windows.batch_size * len(text))
         return sums
@@ -153,8 +155,8 @@ class Dynamic(Method):
         return sums
 
     def _sums(self, subject: Subject, text: Placed) -> BlockSums:
-        blocks = block_count(len(text) - 1, self.options.blocks)
-        return BlockSums(len(text), blocks, subject.sizes.vocabulary_size)
+        predictions = len(text) - 1
+        return BlockSums(predictions, block_count(predictions, self.options.blocks), subject.sizes.vocabulary_size)
 
 
 def _part(text: Placed, start: int, stop: int) -> Placed:

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 
 from lstm_lm.data.corpora.interface import Split
+from lstm_lm.data.lines import Lines
 from lstm_lm.data.token_stream import Placed
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.forward.choose import ForwardPath
@@ -52,6 +53,12 @@ class Subject:
     use_forward: Callable[[Workload], ForwardPath]
     """Takes the forward strategy that the user asked for; with `auto` the fastest for this workload."""
     report: Report = lambda *_: None
+    lines: Mapping[Split, Lines] = field(default_factory=dict)
+    """Of a model that was trained on units, those of each split."""
+    separator: str | None = None
+    """What such a unit ends with."""
+    dealt: bool = False
+    """Whether the units were dealt to the splits at random."""
 
     def workload(self, batch_size: int, steps: int, *, training: bool = False) -> Workload:
         """What a strategy will be asked to do."""
@@ -71,6 +78,8 @@ class Method(ABC):
     """One option of `method=`. Its module holds the class as the constant `METHOD`."""
 
     OptionsType: ClassVar[type[Options]]
+    no_units: ClassVar[str | None] = None
+    """Why it makes no sense of lines and documents by themselves; None: it does."""
 
     def __init__(self, options: Any) -> None:
         """Take the checked `method` section."""

@@ -1,7 +1,7 @@
 """`method=sampling`: how fast the model writes one text, a token at a time, and what it writes.
 
 The same loop as `generate`: the state is carried, every token is drawn from the model's distribution before the next is
-computed, and nothing is computed ahead.
+computed, and nothing is computed ahead. A model of lines or documents begins the next one where one has ended.
 """
 
 import time
@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from lstm_lm.data.lines import opening_token
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
 from lstm_lm.generation.filters import Sampling as Filters
 from lstm_lm.generation.prompt import encode_prompt, opening
 from lstm_lm.generation.sampler import TokenStream
+from lstm_lm.generation.units import UnitEnd
 from lstm_lm.options import Options
 from lstm_lm.synchronize import synchronize
 
@@ -51,8 +53,12 @@ class Sampling(Method):
             ids = encode_prompt(tokenizer, options.prompt, "error")
         except UserError as error:
             ids, reason = torch.empty(0, dtype=torch.int64), str(error).splitlines()[0]
-        if not len(ids):
-            ids = opening(tokenizer)
+        begin = opening(tokenizer)
+        if subject.separator is not None:
+            begin = torch.tensor([opening_token(tokenizer, subject.separator)])
+            ids = torch.cat([begin, ids])
+        elif not len(ids):
+            ids = begin
         choice = subject.use_forward(subject.workload(1, 1))
 
         def stream(seed: int) -> TokenStream:
@@ -70,8 +76,12 @@ class Sampling(Method):
         read = time.perf_counter() - began
         written: list[torch.Tensor] = []
         ends, moments = _parts(options.max_new_tokens), [time.perf_counter()]
+        end = None if subject.separator is None else UnitEnd(tokenizer, subject.separator)
         for number in range(options.max_new_tokens):
             written.append(next(writer))
+            if end is not None and end.is_at(int(written[-1])):
+                writer.restart()
+                writer.feed(begin)
             if number + 1 in ends:
                 synchronize(subject.device)
                 moments.append(time.perf_counter())

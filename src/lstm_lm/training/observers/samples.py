@@ -10,7 +10,8 @@ from rich.text import Text
 
 from lstm_lm.errors import RunError
 from lstm_lm.generation.reconstruction import reconstruct
-from lstm_lm.generation.text import sample_text
+from lstm_lm.generation.text import Settings, sample_text
+from lstm_lm.generation.units import units_in_a_row
 from lstm_lm.models.backbones.autoencoder import Autoencoder
 from lstm_lm.printable import printable_text
 from lstm_lm.runs.writer import NoWriter
@@ -35,6 +36,7 @@ class Samples(pl.Callback):
     ) -> None:
         self._options, self._seed = plan.config.callbacks.samples, plan.config.top.seed
         self._tokenizer, self._total_steps = parts.data.tokenizer, parts.total_steps
+        self._separator = parts.data.options.unit_end()
         self._writer = writer
         self._clock = clock
         self._console = console
@@ -64,30 +66,29 @@ class Samples(pl.Callback):
         self._sampled_step = step
         self._clock.pause()
         with trainer.precision_plugin.forward_context(), pl_module.state.average.in_place():
-            text = write_sample(pl_module, self._options, self._tokenizer, seed=self._seed + step)
+            seed = self._seed + step
+            text = write_sample(pl_module, self._options, self._tokenizer, seed=seed, separator=self._separator)
         self._writer.text("sample", text, step)
         if self._console is not None:
             self._console.print(sample_panel(text, f"sample at step {step:,}"))
 
 
-def write_sample(task: LanguageModelTask, options: SampleOptions, tokenizer: Tokenizer, *, seed: int) -> str:
+def write_sample(
+    task: LanguageModelTask, options: SampleOptions, tokenizer: Tokenizer, *, seed: int, separator: str | None = None
+) -> str:
     """Text from the model as it is now; what the tokenizer does not know in the prompt is left out.
 
-    An autoencoder gives the prompt back. A model that has diverged cannot write: then the text says so. What becomes
+    Where it is trained on units that end with `separator`, one after the other, each from a fresh state. An autoencoder
+    gives the prompt back. A model that has diverged cannot write: then the text says so. What becomes
     of the run is not decided here.
     """
     if isinstance(task.model, Autoencoder):
         return f"{options.prompt}\n-> {reconstruct(task.model, tokenizer, options.prompt, unknown='skip')}"
+    settings = Settings(temperature=options.temperature, seed=seed, unknown="skip")
     try:
-        return sample_text(
-            task.model,
-            tokenizer,
-            prompt=options.prompt,
-            max_new_tokens=options.length,
-            temperature=options.temperature,
-            seed=seed,
-            unknown="skip",
-        )
+        if separator is not None:
+            return units_in_a_row(task.model, tokenizer, separator, options.prompt, options.length, **settings)
+        return sample_text(task.model, tokenizer, options.prompt, max_new_tokens=options.length, **settings)
     except RunError as error:
         return f"(no sample: {error})"
 
@@ -99,7 +100,8 @@ def final_sample(trainer: pl.Trainer, plan: Plan, parts: Parts, writer: NoWriter
         return None
     parts.task.to(parts.hardware.device)  # Lightning leaves it on the CPU
     with trainer.precision_plugin.forward_context():
-        text = write_sample(parts.task, options, parts.data.tokenizer, seed=plan.config.top.seed)
+        separator, seed = parts.data.options.unit_end(), plan.config.top.seed
+        text = write_sample(parts.task, options, parts.data.tokenizer, seed=seed, separator=separator)
     writer.text("sample/final", text, trainer.global_step)
     return text
 

@@ -104,7 +104,7 @@ def is_kept(config: Mapping[str, Any], key: str) -> bool:
         key not in CHOSEN
         or key in keep
         or (key in SIZES and config["init_from"] is not None)  # weights that are there have their sizes
-        or (key in SHAPE and config["data"]["unit"] == "line")
+        or (key in SHAPE and config["data"]["unit"] != "window")
         or (key in AS_DROPOUT and DROPOUT in keep)
         or (key == DROPOUT and keep.issuperset(AS_DROPOUT))
         or (key in VALIDATIONS and not set(VALIDATIONS).isdisjoint(keep))

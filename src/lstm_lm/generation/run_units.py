@@ -1,0 +1,47 @@
+"""Whether a run was trained on units, and then what writes them as `generate` is asked to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lstm_lm.data.known_units import MOST_KNOWN, KnownUnits
+from lstm_lm.data.units import separator_of
+from lstm_lm.errors import UserError
+from lstm_lm.generation.options import GenerateOptions
+from lstm_lm.generation.text import Settings
+from lstm_lm.generation.units import UnitWriter
+from lstm_lm.models.loading import Loaded
+from lstm_lm.runs.untrusted import misfit
+
+
+def unit_writer(loaded: Loaded, options: GenerateOptions, settings: Settings) -> UnitWriter | None:
+    """What writes the units of a run that was trained on them; None: it was trained on running text.
+
+    Raises:
+        UserError: `only_new` is asked for, and this cannot be; the checkpoint's digests of units are none.
+    """
+    data: Any = loaded.config.get("data")
+    separator = separator_of(data) if isinstance(data, Mapping) else None
+    if separator is None or loaded.model.objective != "language_modelling":
+        if options.only_new:
+            raise UserError("only_new=true: is for runs that were trained on data.unit=line or document; leave it out")
+        return None
+    known = _known(loaded)
+    if options.only_new and known is None:
+        raise UserError(
+            f"only_new=true: {loaded.checkpoint} does not say which {data['unit']}s it was trained on: there were more "
+            f"than {MOST_KNOWN:,}\nleave it out"
+        )
+    if options.only_new and options.stop:
+        raise UserError("only_new=true: what stop= ends is no whole text that could be compared; leave one of them out")
+    return UnitWriter(
+        loaded.model, loaded.tokenizer, separator, known=known, num_samples=options.num_samples, **settings
+    )
+
+
+def _known(loaded: Loaded) -> KnownUnits | None:
+    if loaded.training_units is None:
+        return None
+    try:
+        return KnownUnits(loaded.training_units)
+    except ValueError as error:
+        raise misfit(loaded.checkpoint, f"lstm_lm.training_units: {error}") from None
