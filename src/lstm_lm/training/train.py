@@ -31,6 +31,7 @@ from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.console import say_complete, show_interrupted, show_plan, show_results, warn
 from lstm_lm.training.control import Control, RunCheckpointIO
+from lstm_lm.training.loggers import listening, refuse_missing
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
 from lstm_lm.training.observers.samples import final_sample
@@ -94,6 +95,7 @@ def train(
     top = asked.top
     if resumable is None:
         resumable = run_dir is not None and (top.ckpt_path == "last" if top.ckpt_path else top.resume != "never")
+    refuse_missing(asked.logger)
     others = Others(tuple(loggers), tuple(callbacks))
     count = launches(asked.trainer)
     if count is not None:
@@ -173,6 +175,7 @@ def _run(
             runtime_settings(config.runtime),
             Compilation(config.compile) as compilation,
             closing(build_compiled(plan, team)) as parts,
+            listening(config.logger, plan.run.path, writer, rank=team.rank) as services,
         ):
             signals.compilation = compilation
             describe(writer.summary, plan, parts)
@@ -187,7 +190,7 @@ def _run(
                 parts.task.nonfinite.notify = writer.notify_at
             callbacks = make_callbacks(plan, parts, writer, clock, metrics, watch, control, console, others.callbacks)
             io = RunCheckpointIO(writer, plan.run.path, plan.checkpoint)
-            trainer = make_trainer(plan, parts, callbacks, io, others.loggers)
+            trainer = make_trainer(plan, parts, callbacks, io, [*services, *others.loggers])
             results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)
             results.before()
             control.stop_if_agreed()
