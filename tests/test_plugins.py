@@ -1,5 +1,6 @@
 """Options of other packages: found by their entry points, used like this project's own, and never in the way."""
 
+import io
 import re
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 from plugin_packages import install
+from rich.console import Console
 
 import lstm_lm
 from lstm_lm import plugins, registry
 from lstm_lm.cli.hydra.conf import conf_dir
 from lstm_lm.cli.main import main
 from lstm_lm.errors import UserError
+from lstm_lm.reports.evaluation_table import evaluation_table
 
 ROOT = Path(__file__).resolve().parents[1]
 Install = Callable[[str, Mapping[str, str]], None]
@@ -86,7 +89,11 @@ def test_a_package_adds_to_every_group_and_a_run_uses_all_of_it(
     summary = lstm_lm.train(config, tmp_path / "run")
     assert (summary.status, summary.runtime.forward) == ("completed", "mine")
     assert lstm_lm.load(tmp_path / "run").tokenizer.name == "mine"
-    assert lstm_lm.evaluate(tmp_path / "run", "mine")["splits"]["validation"]["tokens"]
+    section = lstm_lm.evaluate(tmp_path / "run", "mine")
+    assert section["splits"]["validation"]["tokens"]
+    shown = Console(file=io.StringIO(), width=200)
+    shown.print(*evaluation_table(section))
+    assert "splits.validation.loss" in shown.file.getvalue()  # type: ignore[attr-defined]
     assert registry.find("lstm_lm.training.objectives", "mine", "objective").OBJECTIVE
 
 
