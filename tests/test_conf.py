@@ -28,8 +28,9 @@ NOT_HERE = {
     ("device", "mps"): torch.backends.mps.is_available(),
     ("precision", "16-mixed"): torch.cuda.is_available(),
     ("compile", "reduce-overhead"): torch.cuda.is_available(),
+    **{("logger", name): False for name in ("mlflow", "wandb", "comet")},  # tests/training/loggers
 }
-"""Options that need hardware, and whether it is there."""
+"""Options that need hardware or a service, and whether it is there."""
 NEEDS_TEXT = {
     *(("data", name) for name in ("text", "tinyshakespeare", "wikitext2")),
     *(

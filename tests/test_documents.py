@@ -14,6 +14,8 @@ LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
 FILE = re.compile(r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b|(?<![\w./*-])conf/[\w/*-]+\.yaml\b")
+MADE_UP = re.compile(r"lstm_lm_dna/\S*|conf/tokenizer/dna\.yaml")
+"""The package that docs/plugins.md makes."""
 FOLDER = re.compile(r"`((?:[\w-]+/)+)`")
 
 
@@ -64,6 +66,7 @@ def there() -> list[Path]:
 def named(text: str) -> set[str]:
     """Files and folders of this project that `text` names; NAME stands for any option."""
     roots = {path.parts[0] for path in there()} | {path.parts[2] for path in there() if path.match("src/lstm_lm/*/")}
+    text = MADE_UP.sub("", text)
     folders = (name.rstrip("/") for name in FOLDER.findall(text) if name.split("/")[0] in roots)
     return {name.replace("../", "").replace("NAME", "*") for name in (*FILE.findall(text), *folders)}
 

@@ -15,6 +15,7 @@ CONSTANTS = {
     "evaluation.methods": "METHOD",
     "training.objectives": "OBJECTIVE",
     "training.averaging": "AVERAGING",
+    "training.loggers": "LOGGER",
 }
 
 

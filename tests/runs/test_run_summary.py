@@ -45,6 +45,7 @@ FIELDS = {
         "startup_seconds",
     },
     "tuning": {"name", "chosen", "seconds", "speedup", "learning_rate", "reason", "typed"},
+    "loggers": None,
 }
 
 

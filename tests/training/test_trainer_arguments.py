@@ -16,7 +16,6 @@ from rich.console import Console
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.runs.summary import Summary
-from lstm_lm.training import train as run
 from lstm_lm.training.processes.launch import launches
 from lstm_lm.training.trainer_options import FIXED, OWNED, TAKEN, check_trainer
 
@@ -83,25 +82,20 @@ Train = Callable[..., Seen]
 
 
 @pytest.fixture
-def train(small_config: Config, small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+def train(small_config: Config, small_file: Path, tmp_path: Path) -> Train:
     """Trains with overrides; by default three steps, without a sample."""
 
     def do(*overrides: str, steps: int | None = 3) -> Seen:
         seen = Seen()
 
-        def make_trainer(plan: Any, parts: Any, callbacks: Any, io: Any) -> pl.Trainer:
-            return make(plan, parts, [*callbacks, seen], io)
-
-        monkeypatch.setattr(run, "make_trainer", make_trainer)
         more = [] if steps is None else [f"trainer.max_steps={steps}"]
         config = small_config("callbacks.samples.length=0", *more, *overrides)
         seen.run = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
         console = Console(file=io.StringIO(), force_terminal=True, width=120)
-        seen.summary = lstm_lm.train(config, seen.run, console=console)
+        seen.summary = lstm_lm.train(config, seen.run, console=console, callbacks=[seen])
         seen.shown = console.file.getvalue()  # type: ignore[attr-defined]
         return seen
 
-    make = run.make_trainer
     return do
 
 

@@ -88,8 +88,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
         note("not kept: this checkpoint does not lie in a run directory")
         return
     picture = loaded.run.evaluation_plot(found.method)
-    draw_evaluation(found.section, picture)
-    note(f"{file}, {picture.name}")
+    note(f"{file}, {picture.name}" if draw_evaluation(found.section, picture) else str(file))
 
 
 def _which(loaded: "Loaded") -> str:

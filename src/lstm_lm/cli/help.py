@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lstm_lm import plugins
 from lstm_lm.cli.hydra.conf import option_table
 
 _TRAIN = """\
@@ -131,4 +132,5 @@ _TEXTS = {
 
 def help_of(verb: str, program: Sequence[str]) -> str:
     """How to use a verb; `program` is what is typed before its arguments, for the examples."""
-    return _TEXTS[verb].format(program=" ".join(program), options=option_table(verb))
+    text = _TEXTS[verb].format(program=" ".join(program), options=option_table(verb))
+    return text + "".join(f"{problem}\n" for problem in plugins.found().problems)

@@ -7,7 +7,7 @@ import torch
 
 from lstm_lm.errors import Unavailable, UserError
 from lstm_lm.forward.interface import ForwardOptions, StackSpec, Strategy, Workload
-from lstm_lm.registry import find, names
+from lstm_lm.registry import all_names, find, names
 
 AUTO = "auto"
 DIRECT = "direct"
@@ -54,8 +54,7 @@ def check_forward(section: Mapping[str, Any]) -> None:
     if name == AUTO:
         ForwardOptions.parse(section, "forward")
         return
-    known = names(PACKAGE)
-    if name not in known:
+    if name not in names(PACKAGE) and name not in (known := all_names(PACKAGE)):
         raise UserError(f"forward={name}: no such strategy\nchoose one of: {', '.join([AUTO, *known])}")
     _make(section)
 
@@ -114,7 +113,7 @@ def _listed(names: Sequence[str], last: str = "and") -> str:
 
 
 def _refusals(spec: StackSpec, device: torch.device, dtype: torch.dtype) -> dict[str, str | None]:
-    """Every strategy, with the reason why it cannot run `spec` there, or None where it can."""
+    """Every strategy of this project, with the reason why it cannot run `spec` there, or None where it can."""
     return {name: _strategy_class(name)().supports(spec, device, dtype) for name in names(PACKAGE)}
 
 

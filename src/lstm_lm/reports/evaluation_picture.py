@@ -13,13 +13,17 @@ from lstm_lm.reports.palette import ink
 LOSS = "loss, nats per token"
 
 
-def draw_evaluation(section: Mapping[str, Any], path: Path) -> None:
-    """Write the picture of a method's section.
+def draw_evaluation(section: Mapping[str, Any], path: Path) -> bool:
+    """Write the picture of a method's section; whether there is one, as there is for this project's own methods.
 
     Raises:
         RunError: it cannot be written.
     """
-    look.save(_PICTURES[section["method"]](section), path)
+    draw = _PICTURES.get(section["method"])
+    if draw is None:
+        return False
+    look.save(draw(section), path)
+    return True
 
 
 def _static(section: Mapping[str, Any]) -> Figure:

@@ -7,10 +7,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.flat_keys import flat_keys
+
 
 def evaluation_table(section: Mapping[str, Any]) -> list[RenderableType]:
     """What to print, one after the other."""
-    return list(_TABLES[section["method"]](section))
+    return list(_TABLES.get(section["method"], _figures)(section))
 
 
 def margin(bounds: Any) -> str:
@@ -121,6 +123,17 @@ def _sampling(section: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield how(section)
 
 
+def _figures(section: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Of a method that another package has added: a line for each of its figures."""
+    table = plain_table(section["method"], "")
+    figures = {key: value for key, value in section.items() if key not in _OF_EVERY_METHOD}
+    for key, value in flat_keys(figures).items():
+        if isinstance(value, (int, float, str)):
+            table.add_row(Text(key), Text(number(value, ",.4f") if isinstance(value, float) else str(value)))
+    yield table
+    yield how(section)
+
+
 def how(section: Mapping[str, Any]) -> Text:
     """The line that says how it ran, and in which type, where that is not the one that was asked for."""
     threads = "1 thread" if section["threads"] == 1 else f"{section['threads']} threads"
@@ -128,6 +141,14 @@ def how(section: Mapping[str, Any]) -> Text:
     reason = f" ({section['forward_reason']})" if "computes in" in section["forward_reason"] else ""
     return Text(f"{what}{reason}; {section['seconds']:.1f} s", style="dim")
 
+
+_OF_EVERY_METHOD = frozenset(
+    {
+        *("method", "command", "git_commit", "versions", "device", "precision", "forward", "forward_reason", "threads"),
+        *("checkpoint", "data", "options", "seconds"),
+    }
+)
+"""Of a section: what it is about, and how it was made."""
 
 _TABLES: dict[str, Callable[[Mapping[str, Any]], Iterator[RenderableType]]] = {
     "static": _static,

@@ -119,6 +119,13 @@ class TuningSummary(_Section):
     typed: str | None = None
 
 
+class LoggerSummary(_Section):
+    """One of Lightning's loggers that has listened: its class, and what it calls this run (an id, a version)."""
+
+    name: str
+    version: str
+
+
 class Summary(_Section):
     """The whole file. `reason` says why a run was skipped or failed; `val` and `test` are None where there is none."""
 
@@ -136,6 +143,7 @@ class Summary(_Section):
     test: SplitSummary | None = None
     runtime: RuntimeSummary = Field(default_factory=RuntimeSummary)
     tuning: TuningSummary | None = None
+    loggers: list[LoggerSummary] | None = None
 
     @property
     def ended_well(self) -> bool:

@@ -214,7 +214,7 @@ _CHECKPOINT = _part(
     global_step=Count,
     state_dict=dict[str, Tensor],
     loops=dict[str, Any],
-    callbacks=_plain(_part(Timer=(_part(time_elapsed=_each(Seconds)) | None, None))),
+    callbacks=_part(Timer=(_plain(_part(time_elapsed=_each(Seconds)) | None), None)),
     optimizer_states=_OneOf,
     lr_schedulers=_OneOf,
     TextDataModule=dict[str, Plain],

@@ -11,6 +11,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
 from lstm_lm.training.averaging import build_averaging
+from lstm_lm.training.loggers import LoggerOptions, logger_options
 from lstm_lm.training.nonfinite import Action
 from lstm_lm.training.objectives import build_objective
 from lstm_lm.training.optimizers import optimizer_options
@@ -34,12 +35,6 @@ class CompileOptions(Options):
     mode: Literal["default", "reduce-overhead", "max-autotune"]
     max_seconds: Annotated[float, Field(gt=0)] | None
     recompile_limit: Annotated[int, Field(ge=1, le=1024)]
-
-
-class LoggerOptions(Options):
-    """`logger`: what is written besides metrics.csv."""
-
-    tensorboard: bool
 
 
 Count = Annotated[int, Field(ge=0)]
@@ -184,7 +179,7 @@ class TrainConfig:
             scheduler=scheduler_options(top.scheduler, trainer),
             trainer={**trainer, "benchmark": benchmark},
             callbacks=CallbackOptions.parse(top.callbacks, "callbacks"),
-            logger=LoggerOptions.parse(top.logger, "logger"),
+            logger=logger_options(top.logger),
             runtime=runtime.model_copy(update={"cudnn_benchmark": benchmark}),
             tune=tune,
             tuned=tuned,

@@ -1,6 +1,7 @@
 """When a run saves and when it stops: all processes agree once a step, at the step boundary."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -205,10 +206,14 @@ class Control(pl.Callback):
 
 
 class RunCheckpointIO(CheckpointIO):
-    """Lightning's way to checkpoints: written by the run's writer, and read once, by the plan."""
+    """Lightning's way to checkpoints: written by the run's writer, and read once, by the plan.
 
-    def __init__(self, writer: NoWriter, resumed: Checkpoint | None) -> None:
-        self._writer = writer
+    Other people's callbacks write theirs through it, too.
+    """
+
+    def __init__(self, writer: NoWriter, folder: Path, resumed: Checkpoint | None) -> None:
+        self._writer, self._folder = writer, folder
+        self._written: set[Path] = set()
         self._resumed = resumed
         self.saved = True
         """Whether the last one could be written. It is no error: with several processes all meet after the writing."""
@@ -216,7 +221,11 @@ class RunCheckpointIO(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         self._writer.begin()  # of a run that is resumed, a validation may be the first that has something to save
         checkpoint[checkpoint_file.SECTION]["row"] = self._writer.open_row
-        self.saved = self._writer.save(checkpoint, Path(path))
+        file = Path(path)
+        with suppress(OSError):  # the writer says why there is no checkpoint then
+            file.parent.mkdir(parents=True, exist_ok=True)
+        self.saved = self._writer.save(checkpoint, file)
+        self._written.add(file.resolve())
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
         if self._resumed is None or Path(path) != self._resumed.path:
@@ -224,4 +233,9 @@ class RunCheckpointIO(CheckpointIO):
         return self._resumed.take()
 
     def remove_checkpoint(self, path: Any) -> None:
-        remove(Path(path))
+        """What lies elsewhere, and was not written here, stays: a callback may have its name from a checkpoint."""
+        file = Path(path).resolve()
+        if file in self._written or file.is_relative_to(self._folder.resolve()):
+            remove(file)
+        else:
+            self._writer.notify(f"{path}: is left there: it is outside the run directory, and of an earlier process")

@@ -1,11 +1,10 @@
-"""Lightning's early stopping, with the configuration's patience, and whether it has triggered."""
+"""Lightning's early stopping, with the configuration's patience."""
 
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from lstm_lm.errors import UserError
 from lstm_lm.training.config import EarlyStoppingOptions
@@ -15,7 +14,7 @@ from lstm_lm.training.module import LanguageModelTask
 class PatientStopping(EarlyStopping):
     """Ends training after `patience` validations without a better loss.
 
-    Lightning's own takes the patience, too, from the checkpoint, and remembers there that it once stopped.
+    Lightning's own takes the patience, too, from the checkpoint.
     """
 
     def __init__(self, options: EarlyStoppingOptions) -> None:
@@ -26,11 +25,6 @@ class PatientStopping(EarlyStopping):
             min_delta=options.min_delta,
             check_on_train_epoch_end=False,
         )
-
-    @property
-    def triggered(self) -> bool:
-        """Whether it ended this run."""
-        return self.stopping_reason != EarlyStoppingReason.NOT_STOPPED
 
     def state_dict(self) -> dict[str, Any]:
         """How long the loss has not got better, and what the best was."""
@@ -55,7 +49,3 @@ class PatientStopping(EarlyStopping):
         if pl_module.scores_other_tokens:  # no loss before it can be compared
             self.best_score, self.wait_count = torch.tensor(torch.inf), 0
         super().on_validation_end(trainer, pl_module)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        super().on_train_start(trainer, pl_module)
-        self.stopping_reason = EarlyStoppingReason.NOT_STOPPED

@@ -78,11 +78,10 @@ class Results:
         best = self.control.best or self.parts.task.state.validation
         self.writer.summary.val = None if best is None else split_summary(best.scores)
 
-    def test(self, scores: Scores | None, step: int) -> None:
+    def test(self, scores: Scores | None) -> None:
         """The scores of the test split, where there is one."""
         if scores is not None:
             self.writer.summary.test = split_summary(scores)
-            self.writer.row(step, scores.named("test"))
 
     def outcome(self) -> None:
         """The run's row in TensorBoard's table of hyperparameters."""

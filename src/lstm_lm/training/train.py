@@ -8,16 +8,19 @@ import pickle
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
 from lstm_lm.display import never_failing
 from lstm_lm.errors import Interrupted, RunError, UserError
+from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import hold_run
 from lstm_lm.runs.summary import Summary, read, read_if_whole
 from lstm_lm.runs.writer import NoWriter, RunWriter
@@ -28,9 +31,11 @@ from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.console import say_complete, show_interrupted, show_plan, show_results, warn
 from lstm_lm.training.control import Control, RunCheckpointIO
+from lstm_lm.training.loggers import listening, refuse_missing
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
 from lstm_lm.training.observers.samples import final_sample
+from lstm_lm.training.others import NOBODY, Others
 from lstm_lm.training.plan import Complete, Plan
 from lstm_lm.training.processes.join import join
 from lstm_lm.training.processes.launch import launch, launches
@@ -54,6 +59,8 @@ def train(
     resumable: bool | None = None,
     record: Mapping[str, str] | None = None,
     free_cores: float | None = None,
+    loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Summary:
     """Train a model as `config` says, and leave everything about it in `run_dir`.
 
@@ -70,6 +77,9 @@ def train(
             queued again; None: as `run_dir` and the configuration's `resume` and `ckpt_path` say.
         record: files for `.hydra/`, the content by the name.
         free_cores: how many no other process keeps busy, where somebody has just looked (`CoreWatch`).
+        loggers: of Lightning's: each is given all that `metrics.csv` is, by the same names and steps.
+        callbacks: Lightning's or your own, called before a step's checkpoint; they find every metric in
+            `trainer.callback_metrics`. What one raises ends the run as failed; `last.ckpt` stays as it was.
 
     Returns:
         What `summary.json` holds.
@@ -85,8 +95,11 @@ def train(
     top = asked.top
     if resumable is None:
         resumable = run_dir is not None and (top.ckpt_path == "last" if top.ckpt_path else top.resume != "never")
+    refuse_missing(asked.logger)
+    others = Others(tuple(loggers), tuple(callbacks))
     count = launches(asked.trainer)
     if count is not None:
+        others.check(RunDirectory(Path(run_dir or ".")), count)
         return launch(
             config,
             run_dir,
@@ -98,6 +111,7 @@ def train(
             record=record,
         )
     with join(asked.trainer) as team, never_failing(console), hold_run(run_dir) as run:
+        others.check(run, team.size)
         plan = Plan.read(asked, run)
         if isinstance(plan, Complete):
             team.send(b"")
@@ -105,9 +119,12 @@ def train(
             return read(run.summary)
         if plan.checkpoint is None and top.resume != "never" and console is not None:
             console.print(f"nothing to resume in {run.path}: this run starts from scratch", highlight=False)
+        plan = others.resume(plan)
+        others.settle(run, validates=asked.trainer.get("limit_val_batches") != 0)
         summary = Summary.begin(command, top.seed)
         if plan.checkpoint is not None and (before := read_if_whole(run.summary)) is not None:
             summary.train, summary.val, summary.test = before.train, before.val, before.test
+            summary.loggers = before.loggers
         writer = RunWriter(
             run,
             summary,
@@ -118,7 +135,7 @@ def train(
             warn=partial(warn, console),
         )
         with _recording_the_end(writer, console, resumable=resumable):
-            _run(plan, team, writer, console, started_at, free_cores)
+            _run(plan, team, writer, console, started_at, free_cores, others)
     return summary
 
 
@@ -143,6 +160,7 @@ def _run(
     console: Console | None,
     started_at: float,
     free_cores: float | None = None,
+    others: Others = NOBODY,
 ) -> None:
     """All of a run, in all its processes in the same order: whatever others wait for, each must do."""
     with StopSignals(team.rank, console) as signals:
@@ -157,6 +175,7 @@ def _run(
             runtime_settings(config.runtime),
             Compilation(config.compile) as compilation,
             closing(build_compiled(plan, team)) as parts,
+            listening(config.logger, plan.run.path, writer, rank=team.rank) as services,
         ):
             signals.compilation = compilation
             describe(writer.summary, plan, parts)
@@ -169,8 +188,9 @@ def _run(
             if parts.task.nonfinite is not None:
                 parts.task.nonfinite.checkpoint = control.newest
                 parts.task.nonfinite.notify = writer.notify_at
-            callbacks = make_callbacks(plan, parts, writer, clock, metrics, watch, control, console)
-            trainer = make_trainer(plan, parts, callbacks, RunCheckpointIO(writer, plan.checkpoint))
+            callbacks = make_callbacks(plan, parts, writer, clock, metrics, watch, control, console, others.callbacks)
+            io = RunCheckpointIO(writer, plan.run.path, plan.checkpoint)
+            trainer = make_trainer(plan, parts, callbacks, io, [*services, *others.loggers])
             results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)
             results.before()
             control.stop_if_agreed()
@@ -185,7 +205,7 @@ def _run(
                 hints = results.hints()
                 control.take_best(parts.task)
                 results.validation()
-                results.test(test(trainer, parts), trainer.global_step)
+                results.test(test(trainer, parts))
                 sample = final_sample(trainer, plan, parts, writer)
             control.refuse_unsaved()
             results.outcome()

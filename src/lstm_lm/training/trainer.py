@@ -6,7 +6,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar, Timer
+from lightning.pytorch.loggers import Logger
 from rich.console import Console
 
 from lstm_lm.errors import UserError
@@ -21,6 +22,7 @@ from lstm_lm.training.observers.metrics import Histograms, Metrics
 from lstm_lm.training.observers.profiling import make_profiler, report_what_was_interrupted
 from lstm_lm.training.observers.progress import ProgressLine
 from lstm_lm.training.observers.samples import Samples
+from lstm_lm.training.observers.self_logged import SelfLogged
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.devices import asks_for_several
 from lstm_lm.training.processes.team import TeamEnvironment
@@ -37,8 +39,12 @@ def make_callbacks(
     watch: CompileWatch | None,
     control: Control,
     console: Console | None,
+    others: Sequence[pl.Callback] = (),
 ) -> list[pl.Callback]:
-    """All callbacks, in the order in which they act on a step; ranks 1, 2, ... have those that decide or compute."""
+    """All callbacks, in the order in which they act on a step; ranks 1, 2, ... have those that decide or compute.
+
+    Those of `others` find the metrics of a step, and are in its checkpoint.
+    """
     config, options = plan.config, plan.config.callbacks
     callbacks: list[pl.Callback] = [] if watch is None else [watch]
     if parts.team.rank == 0:
@@ -53,10 +59,18 @@ def make_callbacks(
     empty = emptier(parts.hardware.device)
     if empty is not None and config.runtime.empty_cache_every_n_batches:
         callbacks.append(EmptyCache(config.runtime.empty_cache_every_n_batches, empty))
+    if others:
+        callbacks += [*others, SelfLogged(writer)]
     return [*callbacks, control]
 
 
-def make_trainer(plan: Plan, parts: Parts, callbacks: Sequence[pl.Callback], io: RunCheckpointIO) -> pl.Trainer:
+def make_trainer(
+    plan: Plan,
+    parts: Parts,
+    callbacks: Sequence[pl.Callback],
+    io: RunCheckpointIO,
+    loggers: Sequence[Logger] = (),
+) -> pl.Trainer:
     """A trainer that logs nothing, writes no checkpoint and draws no bar by itself: `callbacks` do.
 
     Raises:
@@ -68,8 +82,9 @@ def make_trainer(plan: Plan, parts: Parts, callbacks: Sequence[pl.Callback], io:
         **{key: value for key, (value, _) in FIXED.items()},
         "accelerator": machine.accelerator,
         "precision": machine.precision,
-        "enable_progress_bar": False,
-        "enable_checkpointing": False,
+        # Lightning adds its own where these are true and there is none, and refuses others' where they are false
+        "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in callbacks),
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
         "log_every_n_steps": 1,  # of Lightning's own logging, which would warn that an epoch is shorter
         "profiler": make_profiler(config.trainer.get("profiler"), plan.run.profiler, team.rank, team.size),
     }
@@ -83,15 +98,17 @@ def make_trainer(plan: Plan, parts: Parts, callbacks: Sequence[pl.Callback], io:
     try:
         trainer = pl.Trainer(
             **settings,
-            logger=False,
+            logger=list(loggers),
             callbacks=list(callbacks),
             plugins=[io, environment],
             default_root_dir=plan.run.path,
         )
     except (MisconfigurationException, ValueError, TypeError, OverflowError) as error:
         raise _refused(error) from error
-    # Lightning appends the timer of max_time; `Control` must come after it to see that it has rung
-    trainer.callbacks.sort(key=lambda callback: not isinstance(callback, Timer))  # type: ignore[attr-defined]
+    # Lightning appends the timer of max_time, and puts whoever writes checkpoints at the end. `Control` must see that
+    # it has rung, and save what these know.
+    order = {Timer: 0, Control: 2}
+    trainer.callbacks.sort(key=lambda callback: order.get(type(callback), 1))  # type: ignore[attr-defined]
     return trainer
 
 
@@ -129,14 +146,8 @@ def test(trainer: pl.Trainer, parts: Parts) -> Scores | None:
 
 
 def was_stopped(trainer: pl.Trainer) -> bool:
-    """Whether early stopping or the time limit ended training, before the other limits."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, PatientStopping) and callback.triggered:
-            return True
-        remaining = callback.time_remaining() if isinstance(callback, Timer) else None
-        if remaining is not None and remaining <= 0:
-            return True
-    return False
+    """Whether a callback ended training before its limits in steps: early stopping, the time limit, or another's."""
+    return bool(trainer.should_stop)
 
 
 def _refused(error: Exception) -> UserError:

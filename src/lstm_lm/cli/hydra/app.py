@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,10 @@ from hydra._internal.utils import _run_hydra, get_args_parser
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from lstm_lm import __version__
+from lstm_lm import __version__, plugins
 from lstm_lm.cli.help import help_of
 from lstm_lm.cli.hydra import resolvers
-from lstm_lm.cli.hydra.conf import conf_dir, keys_of, top_level_names
+from lstm_lm.cli.hydra.conf import conf_dir, keys_of, search_plugins, top_level_names
 from lstm_lm.cli.hydra.errors import check_overrides, explain
 from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.guard import only_allowed_targets
@@ -98,6 +99,9 @@ def run_app(
                 raise
             failure.append(stop)
 
+    for problem in plugins.found().problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    search_plugins()
     fresh = resolvers.FreshDirectories()
     resolvers.register(fresh)
     hydra.version.setbase("1.3")

@@ -1,4 +1,4 @@
-"""`conf/`: where it is, and which groups and options its folders and files give a configuration."""
+"""`conf/`: where it is, and which groups and options its files, and other packages', give a configuration."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from lstm_lm import plugins
 from lstm_lm.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -33,6 +34,14 @@ def conf_dir(package: Path = _PACKAGE) -> Path:
     )
 
 
+def search_plugins() -> None:
+    """Have Hydra look into these folders, too; where there are none, nothing is done."""
+    if plugins.found().plugins:
+        from lstm_lm.cli.hydra.plugin_conf import join_search_path
+
+        join_search_path()
+
+
 @contextmanager
 def composing() -> Iterator[None]:
     """In this block Hydra composes from `conf/`, whatever it did before."""
@@ -40,6 +49,7 @@ def composing() -> Iterator[None]:
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
+    search_plugins()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         yield
 
@@ -76,7 +86,9 @@ def groups_of(config_name: str) -> list[str]:
 
 def options_of(group: str) -> list[str]:
     """The options of a group: its files, but for those that are only parts of others (`_NAME.yaml`)."""
-    return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml") if not file.name.startswith("_"))
+    folders = [conf_dir(), *(plugin.conf for plugin in plugins.found().plugins)]
+    files = (file for folder in folders for file in (folder / group).glob("*.yaml"))
+    return sorted({file.stem for file in files if not file.name.startswith("_")})
 
 
 def option_table(config_name: str) -> str:

@@ -16,6 +16,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from lstm_lm import plugins
 from lstm_lm.cli.hydra.conf import composing, groups_of, options_of
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.errors import UserError
@@ -113,7 +114,8 @@ def _no_such_option(error: MissingConfigException) -> str:
 
 
 def _option_message(group: str, option: str, known: Sequence[str] | None = None) -> str:
-    return f"{group}={shown(option)}: no such option\nchoose one of: {', '.join(known or options_of(group))}"
+    lines = [f"{group}={shown(option)}: no such option", f"choose one of: {', '.join(known or options_of(group))}"]
+    return "\n".join([*lines, *plugins.found().problems])
 
 
 def _not_composable(error: ConfigCompositionException, config_name: str, overrides: Sequence[str]) -> str:

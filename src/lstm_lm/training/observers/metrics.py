@@ -1,9 +1,15 @@
-"""What a run records while it trains: losses, rate, throughput, gradient norm, and what the machine is doing."""
+"""What a run records while it trains: losses, rate, throughput, gradient norm, and what the machine is doing.
+
+Each value goes to the run's writer, and under the same name and step to Lightning's loggers and metrics, where other
+people's loggers and callbacks find it. Not by `self.log`: that rounds to float32, counts steps from 0 and comes behind
+the checkpoint of the step.
+"""
 
 import math
 import statistics
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,6 +17,7 @@ import psutil
 import torch
 from torch.optim import Optimizer
 
+from lstm_lm.runs.summary import LoggerSummary
 from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.build import Parts
 from lstm_lm.training.config import TrainConfig
@@ -24,12 +31,13 @@ FEWEST_BEFORE = 10
 
 
 class Metrics(pl.Callback):
-    """Writes a row every `trainer.log_every_n_steps` optimizer steps, and one with each validation."""
+    """Records a row every `trainer.log_every_n_steps` optimizer steps, and one with each validation and test."""
 
     def __init__(self, config: TrainConfig, parts: Parts, writer: NoWriter, clock: StepClock) -> None:
         self._writer, self._clock = writer, clock
         self._every, self._system = config.trainer["log_every_n_steps"], config.callbacks.monitor.system
         self._steps_per_epoch, self._total_steps = parts.steps_per_epoch, parts.total_steps
+        self._hyperparameters = config.hyperparameters()
         self._process = psutil.Process()
         self._logged_step = -1
         self._epoch_began = time.perf_counter()
@@ -42,6 +50,19 @@ class Metrics(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         psutil.cpu_percent(None)  # the first call starts its meter
         self._logged_step = trainer.global_step
+        trainer.log_every_n_steps = self._every  # type: ignore[attr-defined]  # before, Lightning would warn of short epochs
+        self._begin_loggers(trainer)
+
+    def _begin_loggers(self, trainer: pl.Trainer) -> None:
+        """Give them the hyperparameters, but for those that continue: some refuse others than before."""
+        summary = self._writer.summary
+        before, now = summary.loggers or [], []
+        for logger in trainer.loggers:
+            one = LoggerSummary(name=type(logger).__name__, version=str(logger.version))
+            now.append(one)
+            if one not in before:
+                logger.log_hyperparams(self._hyperparameters)
+        summary.loggers = now or None
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_began = time.perf_counter()
@@ -60,7 +81,7 @@ class Metrics(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log how long the epoch took, its validations included."""
         seconds = time.perf_counter() - self._epoch_began
-        self._writer.row(trainer.global_step, {"train/epoch_seconds": seconds})
+        self._record(trainer, {"train/epoch_seconds": seconds})
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModelTask)
@@ -70,7 +91,12 @@ class Metrics(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, LanguageModelTask)
         if pl_module.scores is not None and not trainer.sanity_checking:
-            self._writer.row(trainer.global_step, pl_module.scores.named("val"))
+            self._record(trainer, pl_module.scores.named("val"))
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, LanguageModelTask)
+        if pl_module.scores is not None:
+            self._record(trainer, pl_module.scores.named("test"))
 
     @property
     def idle_gpu_percent(self) -> float | None:
@@ -103,7 +129,17 @@ class Metrics(pl.Callback):
             values["train/step_ms"], values["train/tokens_per_second"] = recent
         if self._system:
             values |= self._machine(pl_module.device)
+        self._record(trainer, values)
+
+    def _record(self, trainer: pl.Trainer, values: Mapping[str, float]) -> None:
+        """To metrics.csv and TensorBoard; to other people's callbacks; to their loggers."""
         self._writer.row(trainer.global_step, values)
+        tensors = {name: torch.tensor(float(value)) for name, value in values.items()}
+        trainer.callback_metrics.update(tensors)
+        trainer.logged_metrics.update(tensors)
+        for logger in trainer.loggers:
+            logger.log_metrics(dict(values), trainer.global_step)
+            logger.save()
 
     def _note_spike(self, step: int, loss: float) -> None:
         if len(self._recent) >= FEWEST_BEFORE and loss > SPIKE * statistics.median(self._recent):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from lstm_lm.errors import UserError
 from lstm_lm.forward.hardware import TYPES
 from lstm_lm.options import Options
-from lstm_lm.registry import names
+from lstm_lm.registry import all_names
 from lstm_lm.training.tuning.budget_options import (
     AS_DROPOUT,
     DROPOUT,
@@ -53,7 +53,7 @@ class SpeedOptions(Options):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for key, known in (("precisions", list(TYPES)), ("forwards", names(STRATEGIES))):
+        for key, known in (("precisions", list(TYPES)), ("forwards", all_names(STRATEGIES))):
             unknown = [name for name in getattr(self, key) or [] if name not in known]
             if unknown:
                 raise ValueError(f"{key}={unknown}: choose from {', '.join(known)}")
