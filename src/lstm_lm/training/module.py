@@ -15,17 +15,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.manifest import SplitManifest
 from lstm_lm.data.streams import Batch
-from lstm_lm.evaluation.scores import Scores, TokenLoss, unknown_pieces
+from lstm_lm.evaluation.scores import Scores, unknown_pieces
 from lstm_lm.evaluation.token_sizes import TokenSizes
-from lstm_lm.models.interface import LanguageModel, State
+from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.state import detach, to_device
 from lstm_lm.training import checkpoint_fit
 from lstm_lm.training.nonfinite import NonFinite, StepFacts, rewind
-from lstm_lm.training.objectives.interface import Objective, Ratio
+from lstm_lm.training.objectives.interface import Objective
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer
 from lstm_lm.training.optimizers.interface import OptimizerOptions
 from lstm_lm.training.processes.team import ALONE, Team
 from lstm_lm.training.schedulers import Scheduler, build_scheduler, reset_base_lrs, update_rates
+from lstm_lm.training.split_scoring import SplitScoring
 from lstm_lm.training.state import RunState, Validation
 from lstm_lm.training.step_loss import StepLoss
 
@@ -81,10 +82,8 @@ class LanguageModelTask(pl.LightningModule):
         self._team = team
         self._window: tuple[Batch, int] | None = None
         self._left_out = False
-        self._eval_state: State = None
         self.step_loss = StepLoss(whole_window, team)
-        self._eval_loss = TokenLoss(sizes)
-        self._eval_shares: dict[str, Ratio] = {}
+        self.scoring = SplitScoring(objective, sizes)
         self.learning_rate: float | None = None
         """Of the last optimizer step; the schedule has moved on behind it."""
         self.gradient_norm: Tensor | None = None
@@ -95,8 +94,6 @@ class LanguageModelTask(pl.LightningModule):
         """Of the last validation or test of this process."""
         self.scores_other_tokens = False
         """Whether the last validation cannot be compared with the one before it."""
-        self.is_scoring = False
-        """Whether a validation or test is under way."""
 
     # Training
 
@@ -222,21 +219,11 @@ class LanguageModelTask(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start from a zero state, with the average in the weights' place."""
         self.raise_if_nonfinite()
-        self.is_scoring = True
         self.state.average.put()
-        self._eval_loss.reset()
-        self._eval_shares.clear()
-        self._eval_state = None
+        self.scoring.begin()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        if batch.fresh or self._eval_state is None:
-            self._eval_state = self.model.initial_state(batch.inputs.shape[1])
-        result = self.objective.loss(self.model, batch, self._eval_state)
-        self._eval_state = result.state
-        self._eval_loss.update(result.nats, batch.targets)
-        for name, ratio in result.shares.items():
-            before = self._eval_shares.get(name)
-            self._eval_shares[name] = ratio if before is None else Ratio(*map(torch.add, before, ratio))
+        self.scoring.add(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Make `scores` those of this validation, and let early stopping see the loss."""
@@ -272,13 +259,8 @@ class LanguageModelTask(pl.LightningModule):
         self.scores = self._scores_of("test")
 
     def _scores_of(self, split: Split) -> Scores:
-        """Of the windows since the start; every process scores all of them, so shares need no sum over processes."""
-        self._eval_state = None
-        self.is_scoring = False
         self.state.average.take_back()
-        shares = {name: float(hits) / max(1, int(total)) for name, (hits, total) in self._eval_shares.items()}
-        no_bits = self.objective.no_bits or unknown_pieces(self._splits[split].replaced)
-        return Scores.of(*self._eval_loss.compute(), no_bits, shares)
+        return self.scoring.end(unknown_pieces(self._splits[split].replaced))
 
     # Checkpoints
 

@@ -63,7 +63,7 @@ def out_of_memory(error: RuntimeError, trainer: pl.Trainer, parts: Parts) -> Run
     """What to tell instead of `error`: the batch that fits, found by halving, and what keeps the effective batch."""
     _forget(error)
     data, accumulated = parts.data.options, trainer.accumulate_grad_batches
-    if parts.task.is_scoring:
+    if parts.task.scoring.under_way:
         where = f"{parts.hardware.device}: out of memory while scoring with data.eval_batch_size={data.eval_batch_size}"
         fits = largest_that_fits(data.eval_batch_size, lambda size: _score(trainer, parts, size), dividing=False)
         if fits is None:
