@@ -70,26 +70,22 @@ def test_the_readme_quotes_the_figures() -> None:
         result = figures(f"whole_process{kind}")["runs"][name]
         return f"{result['whole_process_seconds']['median']:.0f} s for {result['val']['loss']:.2f} nats per character"
 
-    def speed(kind: str, shape: str, contender: str) -> str:
-        return f"{figures(f'training{kind}')['shapes'][shape]['speed_of_today'][contender]['median']:.1f} times"
+    def speed(kind: str) -> str:
+        shape = figures(f"training{kind}")["shapes"]["L=2 H=256 B=64 T=100"]
+        return f"{shape['speed_of_today']['ours']['median']:.1f} times its speed"
 
     for name in ("default", "shakespeare_quick"):
         assert f"| {' | '.join(run(kind, name) for kind in both)} |" in readme
     loss = figures("whole_process")["runs"]["shakespeare_quick"]["val"]["loss"]
     assert f"validation loss {loss:.2f} nats per character" in readme
-    for shape, words in (
-        ("L=2 H=256 B=64 T=100", "(L=2, H=256, B=64, T=100)"),
-        ("default: L=2 H=160 B=32 T=32", "(L=2, H=160, B=32, T=32)"),
-    ):
-        as_it_is, narrow = speed("", shape, "ours"), speed("", shape, "ours, float32")
-        ordinary = speed("-avx2", shape, "ours")
-        assert f"{words} | {as_it_is} its speed; {narrow} in float32, too | {ordinary} its speed |" in readme
-    assert (
-        f"{figures('overhead')['shapes']['default']['application_speed_of_bare']['median']:.2f} of its speed" in readme
-    )
-    shares = [100 * figures(f"forward{kind}")["grid"]["auto"]["share_right"] for kind in both]
-    assert f"within 5 % of the best in {shares[0]:.0f} % of the cells, and in {shares[1]:.0f} % with AVX2" in readme
-    assert f"{figures('generation')['ratios']['application / bare']['median']:.1f} times its speed" in readme
+    assert f"| {' | '.join(speed(kind) for kind in both)} |" in readme
+
+
+def test_the_guide_quotes_the_figures() -> None:
+    guide = (ROOT / "docs" / "guide" / "running.md").read_text(encoding="utf-8")
+    shares = [f"{100 * figures(name)['grid']['auto']['share_right']:.0f} %" for name in ("forward", "forward-avx2")]
+    words = "within 5 % of the best in {} of the measured cells, and in {} with AVX2"
+    assert words.format(*shares) in guide.replace("\n", " ")
 
 
 def test_one_core_that_beats_every_strategy_is_seen(script: Callable[[str], ModuleType]) -> None:

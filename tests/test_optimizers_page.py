@@ -1,6 +1,7 @@
 """The page of optimizers says what was measured, and the default is what it says."""
 
 import importlib
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -31,3 +32,10 @@ def test_how_many_times_fewer_steps(goal: float, bound: str, ratio: float, page:
     found, value = page.ratio_at(goal, [(0.5, 1.6), (0.75, 1.5), (1.0, 1.4)])
     assert found == bound
     assert value == pytest.approx(ratio)
+
+
+def test_the_readme_quotes_the_page(page: ModuleType) -> None:
+    found = re.search(r"that is ([\d.]+) times fewer seconds.*?and ([\d.]+) times restricted", page.page(), re.DOTALL)
+    assert found is not None
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"| {found[1]} times fewer | {found[2]} times fewer |" in readme

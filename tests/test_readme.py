@@ -1,4 +1,4 @@
-"""Every command that the README shows: run where this machine can run it, composed where it cannot."""
+"""Every command that the README and the guides show: run where this machine can, composed where it cannot."""
 
 import os
 import re
@@ -14,6 +14,10 @@ from lstm_lm.cli.main import main
 from lstm_lm.training.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+MOST_WORDS = 900
+"""Of the README, outside code."""
 TEXT = "It was a bright day, and the clocks were striking. The street smelt of rain and of bread.\n" * 300
 SHORT = {
     "train.py": ["trainer.max_steps=4", "trainer.limit_val_batches=2", "callbacks.samples.length=10"],
@@ -33,27 +37,40 @@ ELSEWHERE = {
 WEB_OR_GPU = ("data=tinyshakespeare", "experiment=shakespeare_quick", "accelerator=gpu", "device=gpu")
 
 
-def commands() -> list[str]:
-    """The lines of the README's shell blocks, in order, split at `&&`, without comments."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def commands(document: Path) -> list[str]:
+    """The lines of its shell blocks, in order, split at `&&`, without comments."""
+    lines = [line.split("  #")[0].strip() for block in blocks(document, "bash") for line in block.splitlines()]
     return [part.strip() for line in lines if line for part in line.split("&&")]
 
 
 def test_the_two_commands_come_first() -> None:
-    first_screen = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:40])
+    first_screen = "\n".join(README.read_text(encoding="utf-8").splitlines()[:40])
     assert "pip install -e . && python train.py" in first_screen
     assert 'pip install -e ".[dev]" && pytest' in first_screen
 
 
-def test_every_command_is_of_a_kind_that_is_tried() -> None:
-    kinds = {shlex.split(command)[0] for command in commands()}
+def test_the_readme_is_read_in_minutes() -> None:
+    outside_code = re.sub(r"(?ms)^```.*?^```", "", README.read_text(encoding="utf-8"))
+    assert len(outside_code.split()) <= MOST_WORDS
+
+
+@every_document
+def test_every_command_is_of_a_kind_that_is_tried(document: Path) -> None:
+    kinds = {shlex.split(command)[0] for command in commands(document)}
     assert kinds <= {"python", "lstm-lm", *ELSEWHERE}
 
 
-def test_every_command_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@every_document
+def test_every_command_composes(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for command in commands():
+    for command in commands(document):
         program, *arguments = shlex.split(command.partition(" <")[0].replace("-m lstm_lm ", ""))
         if program in ELSEWHERE:
             continue
@@ -64,7 +81,8 @@ def test_every_command_composes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_commands_for_the_web_or_a_gpu_are_accepted() -> None:
-    found = [shlex.split(command) for command in commands() if any(mark in command for mark in WEB_OR_GPU)]
+    every = [command for document in DOCUMENTS for command in commands(document)]
+    found = [shlex.split(command) for command in every if any(mark in command for mark in WEB_OR_GPU)]
     assert found
     for _, script, *overrides in found:
         assert script == "train.py"
@@ -73,14 +91,15 @@ def test_commands_for_the_web_or_a_gpu_are_accepted() -> None:
 
 @pytest.mark.posix
 @pytest.mark.matrix
-def test_every_other_command_runs_one_after_the_other(tmp_path: Path) -> None:
+@every_document
+def test_every_other_command_runs_one_after_the_other(document: Path, tmp_path: Path) -> None:
+    """In a folder with a run, which stands for the reader's newest."""
     for script in ("train.py", "generate.py"):
         (tmp_path / script).symlink_to(ROOT / script)
-    for name in set(re.findall(r"[\w.]+\.txt", " ".join(commands()))):
+    for name in set(re.findall(r"[\w.]+\.txt", " ".join(commands(document)))):
         (tmp_path / name).write_text(TEXT, encoding="utf-8")
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    tried = 0
-    for command in commands():
+    for command in ["python train.py", *commands(document)]:
         program, *arguments = shlex.split(command)
         if program in ELSEWHERE or any(mark in command for mark in WEB_OR_GPU):
             continue
@@ -103,14 +122,15 @@ def test_every_other_command_runs_one_after_the_other(tmp_path: Path) -> None:
         )
         assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
         assert program == "python"
-        tried += 1
-    assert tried >= 8
 
 
+@pytest.mark.parametrize(
+    "document", [README, ROOT / "docs" / "guide" / "results.md"], ids=lambda document: document.stem
+)
 def test_the_python_example_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    (example,) = blocks(document, "python")
     (tmp_path / "my_novel.txt").write_text(TEXT, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
