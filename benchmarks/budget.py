@@ -9,7 +9,8 @@ Stages, all of them if none is named:
 grid   one seed; sizes, passes and dropouts of GRID; each run with a schedule of its own
 rates  half and twice the learning rate for a few cells
 times  what a step of each size takes on all cores, and how long a run takes besides
-whole  `budget=TIME`, one after the other, on all cores: loss, and wall time of the whole process
+whole  `budget=TIME`, one after the other, on OMP_NUM_THREADS threads, or on all cores: loss, and wall time of the whole
+       process
 
 `--short` tries all of it in seconds: a text of a few thousand characters, and a grid of four small runs. Then
 `python benchmarks/budget_fit.py` fits the constants of the rule, and says how well it chooses.
@@ -175,6 +176,7 @@ def trained(overrides: Iterable[str]) -> tuple[Run, float]:
         "tokens": summary["data"]["tokens"],
         "steps": summary["train"]["steps"],
         "step_ms": summary["train"]["step_ms"],
+        "threads": summary["runtime"]["settings"]["threads"],
         "status": summary["status"],
         "typed": None if summary["tuning"] is None else summary["tuning"]["typed"],
     }, seconds
