@@ -71,13 +71,13 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str], program: Sequence[str]) -> int:
     # Results are in the run directory, so all that training prints is for people; a configuration is for whoever asked.
-    with nullcontext() if only_shows(argv) else for_people():
+    with nullcontext() if only_shows(argv, "train") else for_people():
         return _run_typed(argv, program)
 
 
 def _run_typed(argv: Sequence[str], program: Sequence[str]) -> int:
     if any(key_of(word) == "study" for word in argv):
-        flags = parse_flags(flags_parser(), argv)
+        flags = parse_flags(flags_parser(), argv, "train")
         if study.is_asked_for(flags, program):
             return study.run(flags, Terminal())
     task = TrainTask(argv, program)
@@ -129,7 +129,7 @@ class TrainTask:
         """Train as `config` says."""
         with for_people():  # once more: in another process nobody else does
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                run_job(config, _run_dir(), self.attempt, config_flags(self._argv), self.lines)
+                run_job(config, _run_dir(), self.attempt, config_flags(self._argv, "train"), self.lines)
                 return
             command = shlex.join([*self._program, *self._argv])
             resumable = same_again.run_is_resumable(config)

@@ -21,6 +21,7 @@ from lstm_lm.cli.hydra.conf import conf_dir, keys_of, search_plugins, top_level_
 from lstm_lm.cli.hydra.errors import check_overrides, explain
 from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.guard import only_allowed_targets
+from lstm_lm.cli.hydra.meant import flag_meant
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.printable import shown
 
@@ -64,7 +65,7 @@ def run_app(
         print(f"lstm-lm {__version__}")
         return
     parser = flags_parser()
-    args = parse_flags(parser, argv)
+    args = parse_flags(parser, argv, config_name)
     if args.help:
         print(help_of(config_name, program))
         return
@@ -78,7 +79,7 @@ def run_app(
     overrides = quote_overrides(args.overrides, FREE_TEXT[config_name], multirun=args.multirun)
     args.overrides = list(overrides)  # Hydra appends its own
     if args.shell_completion:  # what follows are commands to the completion, not overrides
-        args.overrides = parse_flags(parser, argv).overrides
+        args.overrides = parse_flags(parser, argv, config_name).overrides
     else:
         check_overrides(config_name, overrides)
 
@@ -141,22 +142,22 @@ def _check_complete(config: DictConfig, config_name: str, named: str) -> None:
         )
 
 
-def only_shows(argv: Sequence[str]) -> bool:
+def only_shows(argv: Sequence[str], config_name: str) -> bool:
     """Whether `argv` asks to be shown something, the configuration say, and not to run.
 
     Raises:
         UserError: as `parse_flags`.
     """
-    return "--version" in argv or _shows(parse_flags(flags_parser(), argv))
+    return "--version" in argv or _shows(parse_flags(flags_parser(), argv, config_name))
 
 
 def _shows(args: Namespace) -> bool:
     return bool(args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
 
 
-def config_flags(argv: Sequence[str]) -> list[str]:
+def config_flags(argv: Sequence[str], config_name: str) -> list[str]:
     """The flags of `argv` that say where configurations lie, for another command line."""
-    args = parse_flags(flags_parser(), argv)
+    args = parse_flags(flags_parser(), argv, config_name)
     given = {"--config-path": args.config_path, "--config-name": args.config_name, "--config-dir": args.config_dir}
     return [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
 
@@ -185,11 +186,11 @@ def _unread_help() -> Iterator[None]:
         setattr(ArgumentParser, "_check_help", check)  # noqa: B010
 
 
-def parse_flags(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+def parse_flags(parser: ArgumentParser, argv: Sequence[str], config_name: str) -> Namespace:
     """Hydra's flags and the overrides, in any order.
 
     Raises:
-        UserError: a flag that there is not, or that is not supported.
+        UserError: a flag that there is not, or that is not supported; says which key of `config_name` may be meant.
     """
     said = io.StringIO()
     try:
@@ -197,7 +198,8 @@ def parse_flags(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
             args = parser.parse_intermixed_args(list(argv))
     except SystemExit:
         problem = said.getvalue().rpartition("error: ")[2].strip()
-        raise UserError(f"{problem}\nsee the flags with --hydra-help; options and keys with --help") from None
+        refused = f"{problem}\nsee the flags with --hydra-help; options and keys with --help"
+        raise UserError(flag_meant(argv, config_name) or refused) from None
     if args.experimental_rerun is not None:
         raise UserError("--experimental-rerun: not supported: it would run code from the file that it reads")
     return args

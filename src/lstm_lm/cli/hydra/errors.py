@@ -18,6 +18,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from lstm_lm import plugins
 from lstm_lm.cli.hydra.conf import composing, groups_of, options_of
+from lstm_lm.cli.hydra.meant import key_meant, looks_like_a_path, word_meant
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.errors import UserError
 from lstm_lm.printable import shown
@@ -64,14 +65,20 @@ def explain(error: Exception, config_name: str, overrides: Sequence[str]) -> Use
 
 
 def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
-    """Refuse what Hydra would take, or not name: `=VALUE`, and `GROUP=_FILE`, which is a part of options, not one.
+    """Refuse what Hydra would take, or not name.
+
+    That is `=VALUE`; `GROUP=_FILE`, a part of options; a path in place of an option; blanks around `=`.
 
     Raises:
         UserError: says which, and lists the options there are.
     """
     groups = groups_of(config_name)
-    for override in overrides:
+    for number, override in enumerate(overrides):
         key, _, value = override.partition("=")
+        if not value and (blank := _with_blanks(overrides[number : number + 3])):
+            raise UserError(f"{shown(override)}: {blank}")
+        if key_of(key) == "data" and looks_like_a_path(value):
+            raise UserError(f"{shown(override)}: no such option\ndid you mean: {word_meant(value, config_name)}")
         if not key_of(key):
             raise UserError(_unreadable(override, config_name))
         if key_of(key) == "hydra.mode":
@@ -89,14 +96,23 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
+def _with_blanks(words: Sequence[str]) -> str | None:
+    """The remedy, if they are what a shell makes of `KEY = VALUE`, `KEY= VALUE` or `KEY =VALUE`."""
+    key, *rest = words
+    joined = key + "".join(rest[: 2 if rest[:1] == ["="] else 1])
+    if not rest or joined.count("=") != 1 or not re.fullmatch(r"[\w.]+=[^=]+", joined):
+        return None
+    return f"no blanks around =\nwrite {shown(joined)}"
+
+
 def _unreadable(override: str, config_name: str) -> str:
     key, equals, value = override.partition("=")
     if not equals:
         if key in groups_of(config_name):
             return f"{shown(key)}: which one? write {key}=OPTION\nchoose one of: {', '.join(options_of(key))}"
-        return (
-            f"{shown(override)}: not of the form KEY=VALUE\nsee what there is with --help, or all keys with --cfg job"
-        )
+        meant = word_meant(key, config_name)
+        hint = f"did you mean: {meant}" if meant else "see what there is with --help, or all keys with --cfg job"
+        return f"{shown(override)}: not of the form KEY=VALUE\n{hint}"
     if not re.fullmatch(r"[+~]*[\w.$/@-]+", key):
         return f"{shown(override)}: {shown(key)!r} cannot be a key\nall keys: --cfg job"
     return (
@@ -124,10 +140,14 @@ def _not_composable(error: ConfigCompositionException, config_name: str, overrid
         return _no_such_key(match[1] or match[2] or "", config_name, overrides)
     if match := _SEVERAL_VALUES.match(message):
         key, _, value = match[1].partition("=")
+        if config_name != "train":
+            return f"{shown(match[1])}: several values\n{config_name} takes one of them at a time"
         return (
             f"{shown(match[1])}: several values\n"
             f"to run them all, one after the other, add -m; for one list write {key}=[{shown(value)}]"
         )
+    if (match := _SWEEP.match(message)) and config_name != "train":
+        return f"{shown(match[1])}: several values\n{config_name} takes one of them at a time"
     if match := _SWEEP.match(message):
         return f"{shown(match[1])}: several values\nto run them all, one after the other, add -m"
     if match := _HYDRAS_KEY.match(message):
@@ -150,6 +170,8 @@ def _no_such_key(key: str, config_name: str, overrides: Sequence[str]) -> str:
     if homes := list(_options_with(key, config_name)):
         choice = " or ".join(homes[:MOST_SUGGESTED])
         return f"{key}: only with {choice}\nadd that, or leave {key} away"
+    if meant := key_meant(key, config_name):
+        return f"{shown(key)}: no such key\ndid you mean: {meant}="
     known = _known_keys(config_name, overrides, with_hydra=key.startswith("hydra"))
     near = _nearest(key, [name for name in known if name != key])  # which --config-name's may lack
     hint = f"did you mean: {', '.join(near)}\n" if near else ""
