@@ -21,7 +21,7 @@ MOST_WORDS = 900
 TEXT = "It was a bright day, and the clocks were striking. The street smelt of rain and of bread.\n" * 300
 SHORT = {
     "train.py": ["trainer.max_steps=4", "trainer.limit_val_batches=2", "callbacks.samples.length=10"],
-    "budget=10m": ["budget=30s"],
+    "budget=10m": ["budget=45s"],
     "generate.py": ["max_new_tokens=20"],
     "method=context": ["method.positions=50"],
     "method=dynamic": ["method.tuning_tokens=200", "method.statistics_segments=20"],
