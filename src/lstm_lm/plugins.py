@@ -17,7 +17,14 @@ from typing import NamedTuple
 
 GROUP = "lstm_lm.plugins"
 REGISTRIES = (
-    *("tokenizers", "data.corpora", "models.backbones", "forward.strategies", "evaluation.methods", "exporting.formats"),
+    *(
+        "tokenizers",
+        "data.corpora",
+        "models.backbones",
+        "forward.strategies",
+        "evaluation.methods",
+        "exporting.formats",
+    ),
     *("training.objectives", "training.optimizers", "training.schedulers", "training.averaging", "training.loggers"),
 )
 """The folders to which a package can add."""

@@ -69,8 +69,8 @@ def export(loaded: Loaded, chosen: Format, out: Path) -> Exported:
     temporary = out.absolute().with_name(f".{out.absolute().name}.{unfinished.unique()}.tmp")
     try:
         temporary.mkdir()
-        model = chosen.rounded(loaded.model)
-        chosen.write(loaded, model, temporary)
+        model = chosen.rounded(loaded)
+        told = tuple(chosen.write(loaded, model, temporary))
         comparison = compare(loaded.model, model, lambda tokens: chosen.computed(temporary, tokens))
         if (name := comparison.wrong) is not None:
             raise RunError(
@@ -78,7 +78,6 @@ def export(loaded: Loaded, chosen: Format, out: Path) -> Exported:
                 "nothing was written; please report this, with the run's model section"
             )
         files = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-        told = tuple(chosen.told(temporary))
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(out)  # empty, or it would not be removed; Windows renames to no name that is there
         rename(temporary, out)

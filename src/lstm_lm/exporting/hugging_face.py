@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
@@ -13,6 +14,7 @@ from lstm_lm.tokenizers.char import CharTokenizer
 from lstm_lm.tokenizers.whitespace import WhitespaceTokenizer
 from lstm_lm.tokenizers.word import UNKNOWN_WORD, WordTokenizer
 
+FILE = "tokenizer.json"
 IN_A_WORD = r"\p{L}\p{N}_"
 """Python's `\\w`; the libraries' own has accents that stand alone in it, and other numbers."""
 BLANK = "\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -22,6 +24,15 @@ PIECES = {
     WhitespaceTokenizer: f" ?[^{BLANK}]+| ?\n|[{BLANK}]",
 }
 """Their `piece`, in what the library's regular expressions have in common with Python's."""
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> list[str]:
+    """Write `tokenizer.json` into `folder`, where the tokenizer can be expressed in it; gives lines for a person."""
+    text = tokenizer_json(tokenizer)
+    if text is None:
+        return [f"without {FILE}, which cannot express tokenizer={tokenizer.name}"]
+    (folder / FILE).write_text(text, encoding="utf-8")
+    return []
 
 
 def tokenizer_json(tokenizer: Tokenizer) -> str | None:

@@ -2,7 +2,7 @@
 
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -33,27 +33,23 @@ class Format(Options):
             UserError: says what of the model it is.
         """
 
-    def rounded(self, model: LanguageModel) -> LanguageModel:
-        """The model with the weights as the files hold them: `model` itself where they are float32, else a copy."""
-        return model
+    def rounded(self, loaded: Loaded) -> LanguageModel:
+        """The model with the weights as the files hold them: the run's own where they are float32, else another."""
+        return loaded.model
 
     @abstractmethod
-    def write(self, loaded: Loaded, model: LanguageModel, folder: Path) -> None:
-        """Write the files into `folder`, which is empty.
+    def write(self, loaded: Loaded, model: LanguageModel, folder: Path) -> Iterable[str]:
+        """Write the files; gives lines for a person about them, where there is something to say.
 
         Args:
             loaded: the run's model, its tokenizer, and where they come from.
             model: what `rounded` gave.
-            folder: where the files lie for now; they must not name it.
+            folder: is there, and empty. Files must not name it: it has another name in the end.
         """
 
     @abstractmethod
     def computed(self, folder: Path, tokens: npt.NDArray[np.int64]) -> Mapping[str, Logits]:
         """What the files in `folder` compute of `tokens[T]`, by the name of each that computes."""
-
-    def told(self, folder: Path) -> Iterator[str]:  # noqa: ARG002
-        """Lines for a person about what was written."""
-        yield from ()
 
 
 def refuse_missing(chosen: Format) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,12 +13,12 @@ import torch
 
 from lstm_lm.errors import UserError
 from lstm_lm.exporting.formats.interface import Format, Logits
-from lstm_lm.exporting.hugging_face import tokenizer_json
+from lstm_lm.exporting.hugging_face import write_tokenizer
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.loading import Loaded
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 
-WEIGHTS, CONFIG, TOKENIZER, LOAD = "model.safetensors", "config.json", "tokenizer.json", "load.py"
+WEIGHTS, CONFIG, LOAD = "model.safetensors", "config.json", "load.py"
 STACK = "stack."
 """Before the names of torch.nn.LSTM, inside this project's model."""
 MODULES: dict[str, dict[str, Any]] = {
@@ -46,7 +46,7 @@ class Safetensors(Format):
                 "use format=onnx"
             )
 
-    def write(self, loaded: Loaded, model: LanguageModel, folder: Path) -> None:
+    def write(self, loaded: Loaded, model: LanguageModel, folder: Path) -> list[str]:
         from safetensors.torch import save
 
         assert isinstance(model, RecurrentLanguageModel)
@@ -64,18 +64,13 @@ class Safetensors(Format):
         }
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (folder / LOAD).write_text(_reader(), encoding="utf-8")
-        if (tokenizer := tokenizer_json(loaded.tokenizer)) is not None:
-            (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+        return write_tokenizer(loaded.tokenizer, folder)
 
     def computed(self, folder: Path, tokens: npt.NDArray[np.int64]) -> Mapping[str, Logits]:
         model = runpy.run_path(str(folder / LOAD))["load"]()
         with torch.inference_mode():
             logits, _ = model(torch.from_numpy(tokens).unsqueeze(1))
         return {LOAD: logits[:, 0].numpy()}
-
-    def told(self, folder: Path) -> Iterator[str]:
-        if not (folder / TOKENIZER).exists():
-            yield f"without {TOKENIZER}: Hugging Face's tokenizers has no form for this one"
 
 
 def _reader() -> str:

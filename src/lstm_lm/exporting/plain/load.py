@@ -17,7 +17,9 @@ class Model(nn.Module):
         if tie_weights:
             self.head.weight = self.embedding.weight
 
-    def forward(self, tokens, state=None):  # int64 [T, B] -> float32 [T, B, V]; state: a list, one a layer; None at first
+    def forward(
+        self, tokens, state=None
+    ):  # int64 [T, B] -> float32 [T, B, V]; state: a list, one a layer; None at first
         x, state = self.embedding(tokens), list(state or [None] * len(self.layers))
         for index, layer in enumerate(self.layers):
             x, state[index] = layer(x, state[index])
