@@ -77,7 +77,8 @@ class Onnx(Format):
 
     def computed(self, folder: Path, tokens: npt.NDArray[np.int64]) -> Mapping[str, Logits]:
         window, _ = run(session(folder / WINDOW), tokens[:, None], {})
-        step, state, steps = session(folder / STEP), {}, []
+        step, steps = session(folder / STEP), []
+        state: dict[str, npt.NDArray[Any]] = {}
         for token in tokens:
             logits, state = run(step, np.array([token]), state)
             steps.append(logits)
