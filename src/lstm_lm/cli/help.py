@@ -135,6 +135,8 @@ Examples:
   {program}
   {program} run=outputs/2026-01-31_12-00-00 format=onnx out=my_model
   {program} format=onnx quantize=int8
+  {program} ckpt_path=last format=safetensors
+  {program} run=outputs/2026-01-31_12-00-00 format=onnx --cfg job
 """
 
 _TEXTS = {
