@@ -13,6 +13,7 @@ CONSTANTS = {
     "models.backbones": "MODEL",
     "forward.strategies": "STRATEGY",
     "evaluation.methods": "METHOD",
+    "exporting.formats": "FORMAT",
     "training.objectives": "OBJECTIVE",
     "training.averaging": "AVERAGING",
     "training.loggers": "LOGGER",

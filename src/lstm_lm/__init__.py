@@ -6,6 +6,7 @@ model, tokenizer = lstm_lm.load("outputs/novel")
 text = lstm_lm.generate("outputs/novel", prompt="Once")
 scores = lstm_lm.evaluate("outputs/novel", method="static")
 rows = list(lstm_lm.score("outputs/novel", ["It was a bright day.", "Day bright a was it."]))
+lstm_lm.export("outputs/novel", "onnx", out="novel-onnx")
 """
 
 import importlib
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_lm.cli.evaluate_api import evaluate
+    from lstm_lm.cli.export_api import export
     from lstm_lm.cli.hydra.compose import compose
     from lstm_lm.cli.score_api import score
     from lstm_lm.generation.api import generate
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
     from lstm_lm.training.train import train
 
 __version__ = "0.1.0"
-__all__ = ["compose", "evaluate", "generate", "load", "score", "train"]
+__all__ = ["compose", "evaluate", "export", "generate", "load", "score", "train"]
 
 _WHERE = {
     "compose": "lstm_lm.cli.hydra.compose",
     "evaluate": "lstm_lm.cli.evaluate_api",
+    "export": "lstm_lm.cli.export_api",
     "generate": "lstm_lm.generation.api",
     "load": "lstm_lm.models.loading",
     "score": "lstm_lm.cli.score_api",

@@ -2,22 +2,18 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice
+from lstm_lm.cli.model_choice import ModelChoice, which
 from lstm_lm.cli.progress import progress
 from lstm_lm.cli.text_output import note
 from lstm_lm.core_watch import CoreWatch
-from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.terminal import Terminal
-
-if TYPE_CHECKING:
-    from lstm_lm.models.loading import Loaded
 
 NO_SWEEP = "evaluate scores one run, and has no sweeps (-m)\nrun it once for each run"
 
@@ -69,7 +65,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
         loaded = options.load()
         if loaded.run is not None:
             evaluation_file.read(loaded.run.evaluation)  # a damaged one is better found before the work
-        note(_which(loaded))
+        note(which(loaded))
         found = evaluate_loaded(
             loaded,
             options.method,
@@ -89,14 +85,3 @@ def _evaluate(config: DictConfig, command: str) -> None:
         return
     picture = loaded.run.evaluation_plot(found.method)
     note(f"{file}, {picture.name}" if draw_evaluation(found.section, picture) else str(file))
-
-
-def _which(loaded: "Loaded") -> str:
-    """The checkpoint that is evaluated, and, of a run that is still training, that it is."""
-    from lstm_lm.runs import summary
-
-    try:
-        running = loaded.run is not None and summary.read(loaded.run.summary).status == "running"
-    except UserError:  # there is none, or it is damaged: the checkpoint stands for itself
-        running = False
-    return f"{loaded.checkpoint}{' (its run has not ended: this is how far it has come)' if running else ''}"

@@ -120,6 +120,25 @@ Examples:
   {program} run=outputs/2026-01-31_12-00-00 data.path=lines.txt unit=token format=jsonl unknown=skip
 """
 
+_EXPORT = """\
+usage: {program} [format=FORMAT] [out=DIR] [KEY=VALUE ...]
+
+Write a trained model into files that other programs read: of the newest run below outputs/, or run=DIR, or
+ckpt_path=FILE. They are tried against the model first; what computes something else is not kept.
+
+Groups and their options ([...]: taken unless you say otherwise):
+{options}
+
+All keys with their values: {program} --cfg job
+
+Examples:
+  {program}
+  {program} run=outputs/2026-01-31_12-00-00 format=onnx out=my_model
+  {program} format=onnx quantize=int8
+  {program} ckpt_path=last format=safetensors
+  {program} run=outputs/2026-01-31_12-00-00 format=onnx --cfg job
+"""
+
 _TEXTS = {
     "train": _TRAIN,
     "generate": _GENERATE,
@@ -127,6 +146,7 @@ _TEXTS = {
     "score": _SCORE,
     "runs": _RUNS,
     "embed": _EMBED,
+    "export": _EXPORT,
 }
 
 

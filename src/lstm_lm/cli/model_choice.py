@@ -3,18 +3,34 @@
 from typing import TYPE_CHECKING, Any
 
 from lstm_lm.cli.text_output import note
+from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 
 if TYPE_CHECKING:
     from lstm_lm.models.loading import Loaded
 
 
-class ModelChoice(Options):
-    """What the configurations of `generate`, `evaluate`, `score` and `embed` have in common."""
+class RunChoice(Options):
+    """Which model it is."""
 
     run: str | None
     ckpt_path: str | None
     runs_dir: str
+
+    def load(self) -> "Loaded":
+        """The model, in float32 on the CPU; what was passed over on the way to it is noted on standard error.
+
+        Raises:
+            UserError: as `lstm_lm.load`.
+        """
+        from lstm_lm.models.loading import load
+
+        return load(self.run, ckpt_path=self.ckpt_path, runs_dir=self.runs_dir, warn=note)
+
+
+class ModelChoice(RunChoice):
+    """What the configurations of `generate`, `evaluate`, `score` and `embed` have in common."""
+
     device: dict[str, Any]
     precision: dict[str, Any]
     forward: dict[str, Any]
@@ -33,7 +49,7 @@ class ModelChoice(Options):
         return str(self.precision.get("name"))
 
     def load(self) -> "Loaded":
-        """The model; what was passed over on the way to it is noted on standard error.
+        """The model, as the groups say; the rest as above.
 
         Raises:
             UserError: as `lstm_lm.load`.
@@ -49,3 +65,14 @@ class ModelChoice(Options):
             forward=self.forward,
             warn=note,
         )
+
+
+def which(loaded: "Loaded") -> str:
+    """The checkpoint that is used, and, of a run that is still training, that it is."""
+    from lstm_lm.runs import summary
+
+    try:
+        running = loaded.run is not None and summary.read(loaded.run.summary).status == "running"
+    except UserError:  # there is none, or it is damaged: the checkpoint stands for itself
+        running = False
+    return f"{loaded.checkpoint}{' (its run has not ended: this is how far it has come)' if running else ''}"

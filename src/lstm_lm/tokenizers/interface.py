@@ -120,7 +120,7 @@ class Tokenizer(ABC):
             if count and unknown == "error":
                 raise self._unknown_text(chunk, missing, position)
             if count:
-                ids = ids[~missing] if unknown == "skip" else np.where(missing, self._stand_in(), ids)
+                ids = ids[~missing] if unknown == "skip" else np.where(missing, self.stand_in(), ids)
             yield Encoded(ids, count)
             position += len(chunk)
 
@@ -147,7 +147,8 @@ class Tokenizer(ABC):
         canonical = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
-    def _stand_in(self) -> int:
+    def stand_in(self) -> int:
+        """The id that `unknown="replace"` puts where no token is; only where some text is unknown."""
         assert self._replacement is not None, f"the {self.name} tokenizer met unknown text, but has no token for it"
         return self._replacement
 
@@ -161,7 +162,7 @@ class Tokenizer(ABC):
         return UserError(
             f"the {self.name} tokenizer does not know {shown}\n"
             f"the first is at position {first} of the text (counted from 0)\n"
-            f"unknown=skip leaves out what is not known, unknown=replace puts {self.decode([self._stand_in()])!r} there"
+            f"unknown=skip leaves out what is not known, unknown=replace puts {self.decode([self.stand_in()])!r} there"
         )
 
 

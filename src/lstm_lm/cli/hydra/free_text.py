@@ -97,6 +97,10 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "out": FreeText.PATH,
         **_MODEL,
     },
+    "export": {
+        "out": FreeText.PATH,
+        **_MODEL,
+    },
 }
 """By the name of the configuration, a file at the top of `conf/`."""
 

@@ -1,0 +1,89 @@
+"""A model into files that work without this project, which are there once they have computed what the model does.
+
+They are written into a folder beside `out`, tried, and renamed; what differs leaves nothing.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from lstm_lm import unfinished
+from lstm_lm.errors import RunError, UserError
+from lstm_lm.evaluation.language_model import require_language_model
+from lstm_lm.exporting.comparison import Comparison, compare
+from lstm_lm.exporting.formats.interface import Format, refuse_missing
+from lstm_lm.models.loading import Loaded
+from lstm_lm.renaming import remove, rename
+from lstm_lm.runs import atomic
+
+ELSEWHERE = "another folder: out=DIR"
+
+
+class Exported(NamedTuple):
+    """What was written."""
+
+    folder: Path
+    files: dict[str, int]
+    """Their names, sorted, and bytes."""
+    comparison: Comparison
+    told: tuple[str, ...]
+    """What the format has to say."""
+
+
+def claim(out: Path) -> None:
+    """Refuse, before any work, a folder that holds something, or that cannot be made.
+
+    Raises:
+        UserError: it does, or cannot.
+    """
+    if os.path.lexists(out) and not os.path.isdir(out):
+        raise UserError(f"out={out}: is there already, and is no folder\nname another folder: out=DIR")
+    if os.path.islink(out):
+        raise UserError(f"out={out}: a link, and is not replaced\nname another folder: out=DIR")
+    if os.path.isdir(out) and os.listdir(out):
+        raise UserError(f"out={out}: is there already, and not empty\nempty it, or name another folder: out=DIR")
+    folder = Path(os.path.abspath(out)).parent
+    if not os.path.isdir(folder):
+        raise UserError(f"out={out}: there is no folder {folder}\nmake it, or name another one")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"out={out}: the folder {folder} cannot be written\nallow it, or name another one")
+
+
+def export(loaded: Loaded, chosen: Format, out: Path) -> Exported:
+    """Write the model of `loaded` to the folder `out`, in a format.
+
+    Args:
+        loaded: what `lstm_lm.load` gave, in float32, on the CPU.
+        chosen: the format.
+        out: the folder, which is not there yet, or empty.
+
+    Raises:
+        UserError: the format cannot express this model, or its packages are not there; `out` is not empty.
+        RunError: what was written computes something else than the model; the disk is full.
+    """
+    refuse_missing(chosen)
+    claim(out)
+    require_language_model(loaded, "export")
+    chosen.refuse(loaded)
+    temporary = out.absolute().with_name(f".{out.absolute().name}.{unfinished.unique()}.tmp")
+    try:
+        temporary.mkdir()
+        model = chosen.rounded(loaded)
+        told = tuple(chosen.write(loaded, model, temporary))
+        comparison = compare(loaded.model, model, lambda tokens: chosen.computed(temporary, tokens))
+        if (name := comparison.wrong) is not None:
+            raise RunError(
+                f"{name}: computes something else than the model: a logit differs by {comparison.between[name]:.3g}\n"
+                "nothing was written; please report this, with the run's model section"
+            )
+        files = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(out)  # empty, or it would not be removed; Windows renames to no name that is there
+        rename(temporary, out)
+    except OSError as error:
+        raise atomic.write_error(out, error, ELSEWHERE) from error
+    finally:
+        with contextlib.suppress(OSError):
+            remove(temporary)
+    return Exported(out, files, comparison, told)
