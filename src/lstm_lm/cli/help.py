@@ -40,7 +40,6 @@ Examples:
   {program} prompt="To be, or not to be" temperature=0.8
   {program} run=outputs/2026-01-31_12-00-00 max_new_tokens=1000 seed=1
   {program} prompt_file=start.txt num_samples=4 top_p=0.9
-  {program} prompt="Name: " "stop=[;,.]" device=cpu precision=bf16-true forward=stepwise
   {program} interactive=true
   {program} num_samples=20 only_new=true          (a run that was trained on lines)
 """

@@ -35,12 +35,12 @@ class Graph:
         self._inputs: list[ValueInfoProto] = []
         self._outputs: list[ValueInfoProto] = []
 
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add an operator with one output."""
         (output,) = self.ops(kind, inputs, 1, **attributes)
         return output
 
-    def ops(self, kind: str, inputs: Sequence[str], outputs: int, **attributes: object) -> list[str]:
+    def ops(self, kind: str, inputs: Sequence[str], outputs: int, **attributes: Any) -> list[str]:
         """Add an operator with several outputs."""
         self._count += 1
         names = [f"{self._prefix}{kind}_{self._count}_{place}" for place in range(outputs)]
