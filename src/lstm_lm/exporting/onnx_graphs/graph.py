@@ -5,6 +5,7 @@ state the input NAME, all zeros before a text, and the output `next_NAME`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
