@@ -1,5 +1,6 @@
 """`conf/`: where it is, and which groups and options its files, and other packages', give a configuration."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from lstm_lm.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _A_FILE_OF_OURS = "train.yaml"
+
+WIDTH = 80
+"""Of a terminal that is as narrow as they come."""
 
 
 def conf_dir(package: Path = _PACKAGE) -> Path:
@@ -92,11 +96,22 @@ def options_of(group: str) -> list[str]:
 
 
 def option_table(config_name: str) -> str:
-    """One line a group: its name and its options, the one that it has by default in brackets."""
+    """A group a line, or more: its name and its options, the one that it has by default in brackets.
+
+    A group with one option is left out: there is nothing to choose.
+    """
     defaults = defaults_of(config_name)
     width = max(map(len, defaults), default=0)
     lines = []
     for group, default in defaults.items():
         options = [f"[{option}]" if option == default else option for option in options_of(group)]
-        lines.append(f"  {group:{width}}  {', '.join(options)}")
+        if len(options) > 1:
+            indent = " " * (width + 4)
+            lines += textwrap.wrap(
+                ", ".join(options),
+                WIDTH,
+                initial_indent=f"  {group:{width}}  ",
+                subsequent_indent=indent,
+                break_on_hyphens=False,
+            )
     return "\n".join(lines)
