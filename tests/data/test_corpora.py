@@ -236,7 +236,7 @@ class TestText:
         ("eval_batch_size", 0, "greater than 0"),
         ("eval_context", -1, "greater than or equal to 0"),
         ("carry_state", "yes", "valid boolean"),
-        ("unknown", "ignore", "'error', 'skip' or 'replace'"),
+        ("unknown", "ignore", "'error', 'skip', 'replace' or 'extend'"),
         ("encoding", "utf-9", "text encoding that Python knows"),
         ("encoding", "hex", "text encoding that Python knows"),
         ("validation_fraction", 0.0, "greater than 0"),

@@ -126,6 +126,16 @@ class TestUnknownText:
         assert entry.manifest.splits["train"].replaced == 1
         assert entry.manifest.unknown == "replace"
 
+    def test_it_is_learnt_where_the_tokenizer_is_to_grow(self, tmp_path, monkeypatch):
+        old, (_, options) = self.fitted(tmp_path), kind("char")
+        entry = store(tmp_path, tokenizer=(old, options), corpus=corpus("acXY" * 10))
+        assert entry.tokenizer.to_json()["alphabet"] == " abcXY"
+        assert entry.tokens("train").tolist()[:4] == [1, 3, 4, 5]
+        assert entry.manifest.splits["train"].replaced == 0
+        assert entry.folder != store(tmp_path, corpus=corpus("acXY" * 10)).folder
+        monkeypatch.setattr(token_store, "_build", None)  # building would fail
+        assert store(tmp_path, tokenizer=(old, options), corpus=corpus("acXY" * 10)).folder == entry.folder
+
 
 class TestCache:
     def test_the_second_time_nothing_is_read(self, tmp_path, monkeypatch):

@@ -48,6 +48,18 @@ def test_another_text_is_whole_unless_somebody_says_how_to_cut_it(
         assert {split: part.tokens for split, part in found.items()} == cut
 
 
+def test_the_vocabulary_stays_as_it_is(tmp_path: Path) -> None:
+    """A run that has learnt new characters is scored by those it has; no other text adds to them."""
+    (tmp_path / "a.txt").write_text("abcd")
+    of_the_run = lstm_lm.compose("data=text", "data.path=mine.txt", f"data.cache_dir={tmp_path}")["data"]
+    section = data_section({"path": str(tmp_path / "a.txt")}, {**of_the_run, "unknown": "extend"})
+    assert read_text(section, CharTokenizer("dcba")).corpus.tokenizer.vocabulary_size == 4
+    with pytest.raises(UserError, match="does not know 'd'"):
+        read_text(section, CharTokenizer("cba"))
+    with pytest.raises(UserError, match=r"^data\.unknown=extend: .*vocabulary as it is"):
+        data_section({"unknown": "extend"}, of_the_run)
+
+
 def test_a_text_of_one_token_leaves_nothing_to_predict(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     typed = ["data=text", f"data.path={tmp_path / 'a.txt'}", f"data.cache_dir={tmp_path}"]

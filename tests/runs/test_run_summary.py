@@ -25,7 +25,7 @@ FIELDS = {
     "status": None,
     "reason": None,
     "model": {"name", "parameters"},
-    "data": {"name", "tokens", "vocabulary_size"},
+    "data": {"name", "tokens", "vocabulary_size", "added_tokens"},
     "train": {"loss", "steps", "epochs", "seconds", "tokens_per_second", "step_ms"},
     "val": {"loss", "tokens", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},
     "test": {"loss", "tokens", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},

@@ -2,11 +2,12 @@
 
 import pytest
 from hypothesis import given
-from tokenizer_texts import SOME_TEXT
+from tokenizer_texts import SOME_TEXT, Corpus
 
 from lstm_lm.errors import UserError
 from lstm_lm.text_chunks import AT_MOST
 from lstm_lm.tokenizers import tokenizer_from_json
+from lstm_lm.tokenizers.char import CharOptions
 
 
 def test_the_ids_are_places_in_the_sorted_alphabet(fit):
@@ -76,12 +77,20 @@ def test_characters_below_between_and_above_the_alphabet_are_unknown(fit, strang
     assert encoded.replaced == 1
 
 
+def test_new_characters_of_every_split_come_behind_the_old_ones(fit):
+    old = fit("char", "bd")
+    new = old.extended(CharOptions(name="char"), Corpus(["dead"], ["zb"]))
+    assert new.to_json() == {"name": "char", "alphabet": "bdaez"}
+    assert new.encode("bdaze").ids.tolist() == [0, 1, 2, 4, 3]
+    assert new.encode("by\U0010ffff", "skip").ids.tolist() == [0]
+
+
 def test_no_text_makes_no_alphabet(fit):
     with pytest.raises(UserError, match="empty"):
         fit("char", "")
 
 
-@pytest.mark.parametrize("alphabet", ["", "ba", "aa", "a\ud800", ["a", "b"], 5, None])
+@pytest.mark.parametrize("alphabet", ["", "aa", "bab", "a\ud800", ["a", "b"], 5, None])
 def test_a_damaged_alphabet_is_refused(alphabet):
     with pytest.raises(UserError, match="malformed"):
         tokenizer_from_json({"name": "char", "alphabet": alphabet})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizer_texts import ANY_TEXT, CUTS, SOME_TEXT, cut
+from tokenizer_texts import ANY_TEXT, CUTS, SOME_TEXT, Corpus, cut, options_in_conf
 
 from lstm_lm import registry
 from lstm_lm.errors import UserError
@@ -54,6 +54,29 @@ def test_no_token_reaches_across_a_border_of_chunks(fit, name, text, at_least):
     tokenizer = fit(name, text + text)
     parts = [tokenizer._ids(chunk) for chunk in chunks([text], at_least, len(text) + at_least)]
     assert np.concatenate(parts).tolist() == tokenizer._ids(text).tolist()
+
+
+@every_tokenizer
+@given(known=SOME_TEXT, text=SOME_TEXT)
+def test_what_grows_keeps_its_ids_and_knows_the_text(fit, name, known, text):
+    """What does not grow has tokens for every text, but for other people's."""
+    old, fitted = fit(name, known), fit(name, text)
+    section = {key: 1 if key == "min_frequency" else value for key, value in options_in_conf(name).items()}
+    options = type(old).OptionsType.parse(section, "tokenizer")
+    if not old.grows:
+        assert old.knows_all
+        with pytest.raises(NotImplementedError):
+            old.extended(options, Corpus([text], []))
+        return
+    new = old.extended(options, Corpus([text], []))
+    kept = range(old.vocabulary_size)
+    assert [new.token_bytes(token) for token in kept] == [old.token_bytes(token) for token in kept]
+    assert new.encode(known).ids.tolist() == old.encode(known).ids.tolist()
+    assert new.decode(new.encode(text).ids) == text
+    of_both = {made.token_bytes(token) for made in (old, fitted) for token in range(made.vocabulary_size)}
+    assert new.vocabulary_size == len(of_both)
+    assert tokenizer_from_json(new.to_json()).fingerprint() == new.fingerprint()
+    assert new.extended(options, Corpus([text], [])).fingerprint() == new.fingerprint()
 
 
 @every_tokenizer

@@ -2,11 +2,11 @@
 
 import pytest
 from hypothesis import given
-from tokenizer_texts import ANY_TEXT, SOME_TEXT
+from tokenizer_texts import ANY_TEXT, SOME_TEXT, Corpus
 
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import tokenizer_from_json
-from lstm_lm.tokenizers.word import PIECE
+from lstm_lm.tokenizers.word import PIECE, WordOptions
 
 
 def test_words_carry_the_blank_before_them():
@@ -55,6 +55,14 @@ def test_unknown_words_are_named_with_the_place_of_the_first(fit):
         "the first is at position 7 of the text (counted from 0)\n"
         "unknown=skip leaves out what is not known, unknown=replace puts '<unk>' there"
     )
+
+
+def test_other_frequent_words_of_the_training_split_come_behind_the_old_ones(fit):
+    old = fit("word", " a a b")
+    options = WordOptions(name="word", vocabulary_size=4, min_frequency=2)
+    new = old.extended(options, Corpus([" c b b d d d c c e"], [" f f"]))
+    assert new.to_json()["words"] == [" a", " b", " c", " d"]
+    assert old.extended(options, Corpus([" c b e"], [])).to_json() == old.to_json()
 
 
 def test_it_learns_from_the_training_split_alone(fit):

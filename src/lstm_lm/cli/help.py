@@ -34,8 +34,8 @@ _EVALUATE = """\
 usage: {program} [KEY=VALUE ...] [GROUP=OPTION ...]
 
 Score a trained model: of the newest run below outputs/, or run=DIR, or
-ckpt_path=FILE, on the text that it was trained with, or on another one, which is
-scored whole. Results go into the run's evaluation.json, with a picture.
+ckpt_path=FILE, on the text that it was trained with, or on another one, which
+is scored whole. Results go into the run's evaluation.json, with a picture.
 
   {program}
   {program} run=outputs/novel method=context
@@ -58,7 +58,7 @@ limit, format; diff; plot, metric, over, log, title.
 {options}"""
 
 _EMBED = """\
-usage: {program} data.path=TEXT out=FILE.npy [KEY=VALUE ...] [GROUP=OPTION ...]
+usage: {program} data.path=TEXT out=FILE.npy [KEY=VALUE ...]
 
 Write a vector of each line of a text, or of each window, with a trained model:
 of the newest run below outputs/, or run=DIR, or ckpt_path=FILE.

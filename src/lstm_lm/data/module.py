@@ -16,7 +16,7 @@ from lstm_lm.data.known_units import digests_of
 from lstm_lm.data.lines import EvalLines, Lines, TrainLines, find_lines, group_windows
 from lstm_lm.data.manifest import Manifest
 from lstm_lm.data.streams import Batch, EvalWindows, TrainWindows
-from lstm_lm.data.token_store import EncodedCorpus, encoded
+from lstm_lm.data.token_store import EncodedCorpus, How, encoded
 from lstm_lm.data.token_stream import ON_HOST, Placed, Placement, TokenStream, choose
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
@@ -36,6 +36,7 @@ class TextDataModule(LightningDataModule):
         seed: int,
         tokenizer: Tokenizer | None = None,
         *,
+        extend: bool = False,
         rank: int = 0,
         world_size: int = 1,
         repeat_windows: int | float = 0,
@@ -46,9 +47,10 @@ class TextDataModule(LightningDataModule):
 
         Args:
             data: the `data` section of the configuration.
-            tokenizer_options: the `tokenizer` section; not looked at where `tokenizer` is given.
+            tokenizer_options: the `tokenizer` section; not looked at where `tokenizer` is given as it is.
             seed: fixes the rotation of the training text in each epoch; 0 or more.
-            tokenizer: one to use as it is (a checkpoint's) instead of one fitted on this text.
+            tokenizer: one to use (a checkpoint's) instead of one fitted on this text.
+            extend: whether `tokenizer`, which grows, learns what it does not know of this text.
             rank: of this process; a trainer, once there is one, knows better.
             world_size: number of processes; as `rank`.
             repeat_windows: train on the first few windows only (int), or on a part of them (float); 0: on all.
@@ -66,11 +68,11 @@ class TextDataModule(LightningDataModule):
         self._seed = seed
         self._repeat = repeat_windows
         self._expected = rank, world_size
-        self._how: Tokenizer | tuple[type[Tokenizer], Any]
-        if tokenizer is not None:
+        self._how: How
+        if tokenizer is not None and not extend:
             self._how = tokenizer
         else:
-            kind = tokenizer_class(_name(tokenizer_options, "tokenizer"))
+            kind = tokenizer or tokenizer_class(_name(tokenizer_options, "tokenizer"))
             self._how = kind, kind.OptionsType.parse(tokenizer_options, "tokenizer")
         self._device, self._token_stream = device, token_stream
         self.placement: Placement = ON_HOST
@@ -91,7 +93,7 @@ class TextDataModule(LightningDataModule):
         """
         if self._encoded is None:
             corpus = replace(self._corpus.load(), units=self.options.units())
-            found = encoded(corpus, self._how, self.options.unknown, self._cache)
+            found = encoded(corpus, self._how, self.options.still_unknown, self._cache)
             if self._separator is not None:
                 self._lines = {
                     split: find_lines(found.tokens(split), found.tokenizer, self.options.seq_len, self._separator)

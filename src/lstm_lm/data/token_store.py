@@ -55,16 +55,18 @@ class EncodedCorpus:
         return np.memmap(self.folder / f"{split}.bin", dtype=self.manifest.dtype, mode="r")
 
 
-def encoded(
-    corpus: CorpusText, tokenizer: Tokenizer | tuple[type[Tokenizer], Options], unknown: Unknown, cache: Path
-) -> EncodedCorpus:
+How = Tokenizer | tuple[type[Tokenizer] | Tokenizer, Options]
+"""A tokenizer; or one to make of the text, with its options: a class to fit, or one to extend."""
+
+
+def encoded(corpus: CorpusText, tokenizer: How, unknown: Unknown, cache: Path) -> EncodedCorpus:
     """The entry for `corpus`, from the store below `cache`, or made now.
 
     Several processes may ask for one entry at once: one makes it, the others wait. A damaged entry is made again.
 
     Args:
         corpus: the text.
-        tokenizer: one that exists, or the class and options of one to fit on this text.
+        tokenizer: one that exists, or how to make one of this text.
         unknown: what becomes of text that no token covers.
         cache: the folder to keep entries in.
 
@@ -87,12 +89,15 @@ def encoded(
     return entry
 
 
-def _key(corpus: CorpusText, tokenizer: Tokenizer | tuple[type[Tokenizer], Options], unknown: Unknown) -> str:
-    how: object
+def _key(corpus: CorpusText, tokenizer: How, unknown: Unknown) -> str:
+    how: dict[str, Any]
     if isinstance(tokenizer, Tokenizer):
         how = {"fingerprint": tokenizer.fingerprint()}
     else:
-        how = {"name": tokenizer[0].name, "options": tokenizer[1].model_dump(mode="json")}
+        kind, options = tokenizer
+        how = {"name": kind.name, "options": options.model_dump(mode="json")}
+        if isinstance(kind, Tokenizer):
+            how["extends"] = kind.fingerprint()
     sources = {split: source.checksum() for split, source in corpus.sources.items()}
     units = None if corpus.units is None else asdict(corpus.units)
     content = [FORMAT_VERSION, corpus.name, sources, dict(corpus.fractions), units, how, unknown]
@@ -140,17 +145,12 @@ def _make(folder: Path, building: Path, build: Callable[[], None]) -> None:
         raise
 
 
-def _build(
-    folder: Path,
-    key: str,
-    corpus: CorpusText,
-    tokenizer: Tokenizer | tuple[type[Tokenizer], Options],
-    unknown: Unknown,
-) -> None:
+def _build(folder: Path, key: str, corpus: CorpusText, tokenizer: How, unknown: Unknown) -> None:
     splits = cut(corpus)
     if not isinstance(tokenizer, Tokenizer):
         kind, options = tokenizer
-        tokenizer = kind.fit(options, FittingText(splits))
+        make = kind.extended if isinstance(kind, Tokenizer) else kind.fit
+        tokenizer = make(options, FittingText(splits))
     if tokenizer.always_replaces:
         unknown = "replace"
     dtype = smallest_dtype(tokenizer.vocabulary_size)

@@ -58,9 +58,15 @@ def data_section(asked: Mapping[str, Any] | None, of_the_run: Any) -> dict[str, 
     cut it.
 
     Raises:
-        UserError: the checkpoint has no such section, or its text came from standard input; another unit is asked for.
+        UserError: the checkpoint has no such section, or its text came from standard input; another unit is asked for,
+            or that the vocabulary grows.
     """
     asked = asked or {}
+    if asked.get("unknown") == "extend":
+        raise UserError(
+            "data.unknown=extend: evaluation leaves the vocabulary as it is: use error, skip or replace\n"
+            "a run learns new characters in training: python train.py init_from=RUN data.unknown=extend"
+        )
     own = of_the_run if isinstance(of_the_run, Mapping) else {}
     asked = _in_its_units(asked, own)
     if asked.get("name") is not None:
@@ -117,7 +123,7 @@ def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationTex
     whole = not _given(section) and found.sources.keys() == {"train"}
     if whole:
         found = CorpusText(found.name, {"test": found.sources["train"]}, units=found.units)
-    corpus = encoded(found, tokenizer, options.unknown, cache)
+    corpus = encoded(found, tokenizer, options.still_unknown, cache)
     separator, lines = options.unit_end(), {}
     for split, part in corpus.manifest.splits.items():
         if separator is not None:

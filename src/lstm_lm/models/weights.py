@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from lstm_lm.models.interface import LanguageModel
 
 PREFIX = "model."
 """Before the model's own names in a checkpoint's `state_dict`: there the model is a part of the training module."""
@@ -19,6 +22,25 @@ def model_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     trained = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
     average: Mapping[str, Tensor] = (checkpoint["lstm_lm"].get("averaging") or {}).get("weights", {})
     return trained | {name: tensor.to(trained[name].dtype) for name, tensor in average.items() if name in trained}
+
+
+def with_rows(weights: Mapping[str, Tensor], model: LanguageModel, known: int) -> dict[str, Tensor]:
+    """`weights` of a model of `model`'s first `known` tokens, with a row for each of its others: the mean of theirs.
+
+    So n new tokens together get at most n / (known + n) of the probability, whatever was read before: the exponential
+    of a mean is no more than the mean of exponentials (Hewitt, "Initializing New Word Embeddings for Pretrained
+    Language Models", 2021). Rows behind those of the tokens stay behind them. What does not fit stays as it is.
+    """
+    new, expected = model.vocabulary_size - known, model.state_dict()
+
+    def grown(name: str, rows: Tensor) -> Tensor:
+        of_tokens = name.partition(".")[0] in model.token_parts and name in expected and rows.is_floating_point()
+        if not new or not of_tokens or rows.ndim == 0 or len(rows) + new != len(expected[name]):
+            return rows
+        mean = rows[:known].mean(dim=0, keepdim=True)
+        return torch.cat([rows[:known], mean.expand(new, *rows.shape[1:]), rows[known:]])
+
+    return {name: grown(name, rows) for name, rows in weights.items()}
 
 
 def difference(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str | None:

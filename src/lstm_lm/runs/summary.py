@@ -40,11 +40,15 @@ class ModelSummary(_Section):
 
 
 class DataSummary(_Section):
-    """What it was trained on; `tokens` counts the training split."""
+    """What it was trained on; `tokens` counts the training split.
+
+    `added_tokens`: what `data.unknown=extend` has added to the vocabulary; None: that was not asked for.
+    """
 
     name: str | None = None
     tokens: int | None = None
     vocabulary_size: int | None = None
+    added_tokens: list[str] | None = None
 
 
 class TrainSummary(_Section):

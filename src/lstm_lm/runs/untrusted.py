@@ -221,6 +221,7 @@ _CHECKPOINT = _part(
     lstm_lm=_part(
         config=_plain(_part(**dict.fromkeys(SECTIONS, Plain), forward=_part(name=str), init_from=str | None)),
         tokenizer=Plain,
+        added_tokens=(_plain(list[str] | None), None),
         data=_plain(
             _part(
                 sources=dict[str, str],

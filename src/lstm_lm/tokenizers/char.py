@@ -21,13 +21,17 @@ class CharOptions(Options):
 
 
 class CharTokenizer(Tokenizer):
-    """Ids are the places in the sorted alphabet, which covers all splits, so no split holds anything unknown."""
+    """Ids are the places in the alphabet, which covers all splits, so no split holds anything unknown.
+
+    It is sorted; behind it, each sorted, is what other texts have added.
+    """
 
     name: ClassVar[str] = "char"
+    grows = True
     OptionsType: ClassVar[type[Options]] = CharOptions
 
     def __init__(self, alphabet: str) -> None:
-        """Take the distinct characters, sorted by code point; at least one."""
+        """Take the distinct characters, in the order of their ids; at least one."""
         places = (alphabet.find(character) for character in REPLACEMENTS)
         super().__init__(
             [character.encode("utf-8") for character in alphabet],
@@ -36,7 +40,7 @@ class CharTokenizer(Tokenizer):
         self._alphabet = alphabet
         codes = _code_points(alphabet)
         # One element more than the last character needs: every code point beyond is clipped to that one.
-        self._table = np.full(int(codes[-1]) + 2, UNKNOWN, np.int64)
+        self._table = np.full(int(codes.max()) + 2, UNKNOWN, np.int64)
         self._table[codes] = np.arange(len(codes))
 
     @classmethod
@@ -54,6 +58,11 @@ class CharTokenizer(Tokenizer):
             raise UserError("the text is empty: a char tokenizer needs at least one character")
         return cls(alphabet)
 
+    def extended(self, options: CharOptions, text: FitText) -> Self:
+        """This alphabet, and behind it what other characters the splits of `text` have."""
+        used = self.fit(options, text)._alphabet
+        return type(self)(self._alphabet + "".join(sorted(set(used) - set(self._alphabet))))
+
     def to_json(self) -> dict[str, Any]:
         """The alphabet, as one string."""
         return {"name": self.name, "alphabet": self._alphabet}
@@ -63,14 +72,14 @@ class CharTokenizer(Tokenizer):
         """The tokenizer with the alphabet of `data`.
 
         Raises:
-            UserError: it is no sorted string of distinct characters.
+            UserError: it is no string of distinct characters.
         """
         (alphabet,) = fields(data, cls.name, "alphabet")
         if not isinstance(alphabet, str) or not alphabet:
             raise malformed(cls.name, "its alphabet is no text")
         utf8(alphabet, cls.name)
-        if alphabet != "".join(sorted(set(alphabet))):
-            raise malformed(cls.name, "its alphabet is not sorted, or has a character twice")
+        if len(set(alphabet)) != len(alphabet):
+            raise malformed(cls.name, "its alphabet has a character twice")
         return cls(alphabet)
 
     def _ids(self, chunk: str) -> Ids:

@@ -53,6 +53,8 @@ class Tokenizer(ABC):
     """Its section of the configuration."""
     always_replaces: ClassVar[bool] = False
     """Whether unknown text is normal in a corpus, as where a vocabulary of words never covers it."""
+    grows: ClassVar[bool] = False
+    """Whether there is an `extended`."""
 
     def __init__(self, tokens: Sequence[bytes], replacement: int | None = None) -> None:
         """Take the UTF-8 bytes of each token, and the id that replaces unknown text (None: there is none unknown)."""
@@ -67,6 +69,16 @@ class Tokenizer(ABC):
         Raises:
             UserError: nothing can be made of this text.
         """
+
+    def extended(self, options: Any, text: FitText) -> Self:
+        """This tokenizer with more tokens behind its own, which keep their ids: those that only `fit` would have.
+
+        `fit` of its class, of the same `options` and `text`. Where that has none that are not known, it is the same.
+
+        Raises:
+            NotImplementedError: where `grows` is not set.
+        """
+        raise NotImplementedError(f"the {self.name} tokenizer cannot grow")
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +105,11 @@ class Tokenizer(ABC):
     def vocabulary_size(self) -> int:
         """How many tokens there are; their ids count from 0."""
         return len(self._tokens)
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether no text has anything that is unknown."""
+        return self._replacement is None
 
     def encode(self, text: str, unknown: Unknown = "error") -> Encoded:
         """The tokens of `text`; `unknown` says what becomes of text that no token covers.

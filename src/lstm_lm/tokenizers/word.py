@@ -33,6 +33,7 @@ class WordTokenizer(Tokenizer):
     name: ClassVar[str] = "word"
     OptionsType: ClassVar[type[Options]] = WordOptions
     always_replaces = True
+    grows = True
     piece: ClassVar[re.Pattern[str]] = PIECE
     """What a word is. No match reaches across a border of chunks (`text_chunks.py`); all of them are the whole text."""
 
@@ -51,17 +52,26 @@ class WordTokenizer(Tokenizer):
         Raises:
             UserError: none is frequent enough.
         """
-        counts = Counter[str]()
-        for chunk in chunks(text.training()):
-            counts.update(cls.piece.findall(chunk))
-        frequent = [word for word, count in counts.items() if count >= options.min_frequency]
-        if not frequent:
+        words = cls._frequent(options, text)
+        if not words:
             raise UserError(
                 f"no word occurs {options.min_frequency} times in the training text\n"
                 "give more text, or a smaller tokenizer.min_frequency"
             )
+        return cls(words)
+
+    def extended(self, options: WordOptions, text: FitText) -> Self:
+        """These words, and behind them the others that are frequent in the training text; none may be."""
+        return type(self)([*self._words, *(word for word in self._frequent(options, text) if word not in self._index)])
+
+    @classmethod
+    def _frequent(cls, options: WordOptions, text: FitText) -> list[str]:
+        counts = Counter[str]()
+        for chunk in chunks(text.training()):
+            counts.update(cls.piece.findall(chunk))
+        frequent = [word for word, count in counts.items() if count >= options.min_frequency]
         frequent.sort(key=lambda word: (-counts[word], word))
-        return cls(frequent[: options.vocabulary_size - 1])
+        return frequent[: options.vocabulary_size - 1]
 
     def to_json(self) -> dict[str, Any]:
         """The known pieces, in the order of their ids, which count from 1."""

@@ -32,7 +32,7 @@ from lstm_lm.training.length import check_validation_interval, total_steps_of, w
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.nonfinite import NonFinite
 from lstm_lm.training.objectives import build_objective
-from lstm_lm.training.origin import find_origin, section_of, start_from
+from lstm_lm.training.origin import find_origin, refuse_fixed, section_of, start_from
 from lstm_lm.training.plan import Checkpoint, Plan, refuse_other_text
 from lstm_lm.training.processes.team import ALONE, Team
 from lstm_lm.training.runtime.memory import refuse_without_room
@@ -58,6 +58,8 @@ class Parts:
     """Of the whole run, where a limit in steps or epochs says so."""
     team: Team
     """The processes that train together."""
+    added_tokens: list[str] | None
+    """What `data.unknown=extend` has added to the vocabulary, nothing perhaps; None: it was to stay as it was."""
 
     def close(self) -> None:
         """End the threads that a forward strategy has."""
@@ -84,7 +86,11 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
     origin = find_origin(config.top.init_from) if checkpoint is None else None
     known = saved or (origin or {}).get("lstm_lm")
     tokenizer = None if known is None else tokenizer_from_json(known["tokenizer"])
-    data = data or _read_text(config, machine.device, tokenizer, team)
+    extend = origin is not None and config.top.data["unknown"] == "extend"
+    if tokenizer is not None and extend:
+        refuse_fixed(tokenizer, str(config.top.init_from))
+    made_by = config.top.tokenizer if origin is None else section_of(origin, "tokenizer")
+    data = data or _read_text(config, machine.device, made_by, tokenizer, team, extend=extend)
     if checkpoint is not None and config.top.resume != "force":
         now = data.manifest.model_dump(mode="json")
         refuse_other_text(text_differences(checkpoint.section["data"], now), checkpoint.path)
@@ -101,8 +107,12 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
     _check_placement(config.forward.get("devices"), machine.precision, team)
     if "forward.name" in chosen:
         choice = choice._replace(reason=TUNED)
-    if origin is not None:
-        start_from(model, config.top.model, origin, str(config.top.init_from))
+    added_tokens = None if saved is None else saved.get("added_tokens")
+    if tokenizer is not None and origin is not None:
+        before = tokenizer.vocabulary_size
+        start_from(model, config.top.model, origin, before, str(config.top.init_from))
+        if extend:
+            added_tokens = [data.tokenizer.decode([token]) for token in range(before, vocabulary)]
     windows = windows_per_epoch(config.trainer, data.windows_per_epoch)
     check_validation_interval(config.trainer, windows)
     # the last step of an epoch may have fewer windows
@@ -124,10 +134,9 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
         splits=data.manifest.splits,
         provenance={
             "schema_version": checkpoint_file.SCHEMA_VERSION,
-            "config": config.plain
-            if origin is None
-            else {**config.plain, "tokenizer": section_of(origin, "tokenizer")},
+            "config": {**config.plain, "tokenizer": made_by},
             "tokenizer": data.tokenizer.to_json(),
+            "added_tokens": added_tokens,
             "data": data.manifest.model_dump(mode="json"),
             "training_units": data.training_units() if model.objective == "language_modelling" else None,
             "code": code_version(),
@@ -141,7 +150,7 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
         },
         team=team,
     )
-    return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps, team)
+    return Parts(machine, data, model, choice, task, steps_per_epoch, total_steps, team, added_tokens)
 
 
 def build_compiled(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) -> Parts:
@@ -169,12 +178,21 @@ def _refuse_other_shapes(checkpoint: Checkpoint, model: torch.nn.Module) -> None
         )
 
 
-def _read_text(config: TrainConfig, device: torch.device, tokenizer: Tokenizer | None, team: Team) -> TextDataModule:
+def _read_text(
+    config: TrainConfig,
+    device: torch.device,
+    tokenizer_options: Mapping[str, Any],
+    tokenizer: Tokenizer | None,
+    team: Team,
+    *,
+    extend: bool,
+) -> TextDataModule:
     data = TextDataModule(
         config.top.data,
-        config.top.tokenizer,
+        tokenizer_options,
         config.top.seed,
         tokenizer,
+        extend=extend,
         rank=team.rank,
         world_size=team.size,
         repeat_windows=config.trainer.get("overfit_batches") or 0,

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lstm_lm import limits
 from lstm_lm.models.build import model_class
+from lstm_lm.printable import shortened
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
 from lstm_lm.training.build import Parts
@@ -22,6 +23,10 @@ from lstm_lm.training.runtime import memory_advice
 log = logging.getLogger(__name__)
 
 _COLUMNS = ("loss", "perplexity", "bits/character", "bits/byte")
+MOST_ADDED = 12
+"""New tokens that are shown."""
+LONGEST_ADDED = 20
+"""Characters of each."""
 _WIDEST = 1000
 """Columns of a terminal that nobody has: more than a table of results can need."""
 
@@ -57,7 +62,9 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     options, manifest = data.options, data.manifest
     splits = ", ".join(f"{name} {split.tokens:,}" for name, split in manifest.splits.items())
     yield "text", f"{options.name}: {splits} tokens"
-    yield "tokenizer", f"{config.top.tokenizer['name']}, vocabulary {data.tokenizer.vocabulary_size:,}"
+    yield "tokenizer", f"{data.tokenizer.name}, vocabulary {data.tokenizer.vocabulary_size:,}"
+    if parts.added_tokens is not None:
+        yield "added", _added(parts.added_tokens)
     yield "model", f"{config.top.model['name']}, {parts.model.num_parameters():,} parameters"
     yield "optimizer", config.optimizer.description(parts.model)
     many = "" if parts.team.size == 1 else f" x {parts.team.size} processes"
@@ -84,6 +91,14 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     )
     if plan.changed:
         yield "changed", "; ".join(plan.changed)
+
+
+def _added(tokens: Sequence[str]) -> str:
+    if not tokens:
+        return "no token: this text has none that is new"
+    shown = ", ".join(repr(shortened(token, LONGEST_ADDED)) for token in tokens[:MOST_ADDED])
+    more = f" and {len(tokens) - MOST_ADDED:,} more" if len(tokens) > MOST_ADDED else ""
+    return f"{len(tokens):,} token{'s' * (len(tokens) > 1)} to the vocabulary: {shown}{more}"
 
 
 def _tokens_per_epoch(plan: Plan, parts: Parts) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 
 from lstm_lm.errors import UserError
 from lstm_lm.models.interface import LanguageModel
-from lstm_lm.models.weights import difference, model_weights
+from lstm_lm.models.weights import difference, model_weights, with_rows
 from lstm_lm.runs import checkpoint_file, lookup
 from lstm_lm.runs.untrusted import require
+from lstm_lm.tokenizers import Tokenizer
 
 
 def find_origin(init_from: str | None) -> dict[str, Any] | None:
@@ -42,13 +43,30 @@ def section_of(origin: Mapping[str, Any], name: str) -> Any:
     return origin["lstm_lm"]["config"][name]
 
 
-def start_from(model: LanguageModel, section: Mapping[str, Any], origin: Mapping[str, Any], init_from: str) -> None:
-    """Give `model`, made as `section` says, the weights of `origin`.
+def refuse_fixed(tokenizer: Tokenizer, init_from: str) -> None:
+    """Refuse to extend a tokenizer that cannot grow.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if not tokenizer.grows:
+        why = ", and has tokens for every text already" if tokenizer.knows_all else ""
+        remedy = "leave data.unknown out" if tokenizer.knows_all else "use data.unknown=skip or replace"
+        raise UserError(
+            f"data.unknown=extend: the {tokenizer.name} tokenizer of {init_from} cannot grow{why}\n"
+            f"{remedy}; for tokens made of this text, start a new run, without init_from="
+        )
+
+
+def start_from(
+    model: LanguageModel, section: Mapping[str, Any], origin: Mapping[str, Any], known: int, init_from: str
+) -> None:
+    """Give `model`, made as `section` says, the weights of `origin`, which has the first `known` of its tokens.
 
     Raises:
         UserError: they are of another model; says what to type for that one.
     """
-    weights = model_weights(origin)
+    weights = with_rows(model_weights(origin), model, known)
     problem = difference(model.state_dict(), weights)
     if problem is not None:
         typed = as_typed(section, section_of(origin, "model"))

@@ -108,8 +108,14 @@ class Plan:
         """That of a run that starts from the first step, in a directory that holds no other.
 
         Raises:
-            UserError: a device or precision is not there.
+            UserError: a device or precision is not there; there is no vocabulary that could be extended.
         """
+        if config.top.data["unknown"] == "extend" and config.top.init_from is None:
+            resume = "" if config.top.resume == "never" else ", and resume=never"
+            raise UserError(
+                "data.unknown=extend: there is no vocabulary to extend: without init_from= one is made of this text\n"
+                f"leave data.unknown out, or name the run that is to learn new characters: init_from=RUN{resume}"
+            )
         directory = run or RunDirectory(Path())
         return cls(config, directory, hardware.resolve(config.trainer), None, (), None, None, ())
 

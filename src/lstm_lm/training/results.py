@@ -132,6 +132,7 @@ def describe(summary: Summary, plan: Plan, parts: Parts) -> None:
     summary.model.name, summary.model.parameters = str(config.top.model["name"]), parts.model.num_parameters()
     summary.data.name, summary.data.tokens = parts.data.options.name, manifest.splits["train"].tokens
     summary.data.vocabulary_size = parts.data.tokenizer.vocabulary_size
+    summary.data.added_tokens = parts.added_tokens
     summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
     summary.runtime.forward, summary.runtime.forward_reason = parts.choice.name, parts.choice.reason
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}

@@ -87,6 +87,22 @@ def test_an_average_is_that_of_one_process_and_resumes_exactly(small_config: Con
     assert ours["count"] == theirs["count"] == 12
 
 
+@pytest.mark.matrix
+def test_all_processes_start_from_the_vocabulary_that_has_grown(small_config: Config, tmp_path: Path) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "origin")
+    (tmp_path / "new.txt").write_text("the cät sat on a mät. " * 100, encoding="utf-8")
+
+    def tuned(*overrides: str) -> dict[str, Any]:
+        config = small_config("data.unknown=extend", "trainer.max_steps=6", *overrides)
+        text = config["data"] | {"path": str(tmp_path / "new.txt")}
+        return config | {"init_from": str(tmp_path / "origin"), "data": text}
+
+    one = lstm_lm.train(tuned(), tmp_path / "one")
+    two = lstm_lm.train(tuned(*TWO), tmp_path / "two")
+    assert one.data.added_tokens == two.data.added_tokens == ["ä"]
+    assert column(tmp_path / "two", "train/loss") == pytest.approx(column(tmp_path / "one", "train/loss"), abs=1e-5)
+
+
 def test_another_number_of_processes_cannot_resume(small_config: Config, tmp_path: Path) -> None:
     lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
     with pytest.raises(UserError, match=r"1 process, and this would be 2 processes\nset trainer.devices=1"):

@@ -12,6 +12,7 @@ from lstm_lm.data.text_source import TextSource
 from lstm_lm.data.units import Unit, Units, separator_of
 from lstm_lm.data.window_lengths import WindowLengths
 from lstm_lm.options import Options
+from lstm_lm.tokenizers import Unknown
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -27,7 +28,7 @@ class CorpusOptions(Options):
     path: str | list[str] | None
     encoding: str
     cache_dir: str | None
-    unknown: Literal["error", "skip", "replace"]
+    unknown: Literal["error", "skip", "replace", "extend"]
     unit: Unit
     separator: Annotated[str, Field(min_length=1)] | None
     batch_size: Annotated[int, Field(gt=0)]
@@ -70,6 +71,11 @@ class CorpusOptions(Options):
         if info.data.get("validation_fraction", 0.0) + test_fraction >= 1:
             raise ValueError("must leave text to train on: with data.validation_fraction it must stay below 1")
         return test_fraction
+
+    @property
+    def still_unknown(self) -> Unknown:
+        """What becomes of what the tokenizer does not know, extended where that is asked for: then there is no such."""
+        return "error" if self.unknown == "extend" else self.unknown
 
     def fractions(self) -> dict[Split, float]:
         """What share of the text each split but the first gets, where it is cut by shares."""
