@@ -17,15 +17,9 @@ from typing import NamedTuple
 
 GROUP = "lstm_lm.plugins"
 REGISTRIES = (
-    *(
-        "tokenizers",
-        "data.corpora",
-        "models.backbones",
-        "forward.strategies",
-        "evaluation.methods",
-        "exporting.formats",
-    ),
+    *("tokenizers", "data.corpora", "models.backbones", "forward.strategies", "evaluation.methods"),
     *("training.objectives", "training.optimizers", "training.schedulers", "training.averaging", "training.loggers"),
+    "exporting.formats",
 )
 """The folders to which a package can add."""
 INTERFACE = "interface"

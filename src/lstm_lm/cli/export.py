@@ -82,6 +82,7 @@ def _told(done: "Exported") -> Iterator[str]:
     for name, size in done.files.items():
         yield f"{done.folder / name}: {size:,} bytes"
     yield from done.told
-    yield f"tried on {comparison.tokens} tokens against the run's model: no logit differs by more than {comparison.difference:.2g}"
+    difference = f"no logit differs by more than {comparison.difference:.2g}"
+    yield f"tried on {comparison.tokens} tokens against the run's model: {difference}"
     if comparison.cost is not None:
         yield f"the rounded weights add {comparison.cost:.2g} nats a token to the loss (on text that the model wrote)"

@@ -38,8 +38,8 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> list[str]:
 def tokenizer_json(tokenizer: Tokenizer) -> str | None:
     """The content of `tokenizer.json`; None: the tokenizer is none of this project's, and has no such form.
 
-    It gives the ids of `tokenizer.encode(text, unknown="replace")`; but a word tokenizer's may differ at characters that
-    are newer than the Unicode of one of both, and BPE's in a text of more than 131,072 characters without a blank.
+    It gives the ids of `tokenizer.encode(text, unknown="replace")`; but those of words may differ at characters that
+    one of both does not know yet, and BPE's in a text of more than 131,072 characters without a blank.
     """
     form = _FORMS.get(type(tokenizer))
     return None if form is None else form(tokenizer)

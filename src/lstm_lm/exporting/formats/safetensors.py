@@ -58,9 +58,8 @@ class Safetensors(Format):
         config = {
             **MODULES[model.cell.name],
             "vocabulary_size": model.vocabulary_size,
-            "embedding_size": options.embedding_size,
-            "hidden_sizes": options.hidden_sizes,
-            "tie_weights": options.tie_weights,
+            "widths": [options.embedding_size, *options.hidden_sizes],
+            "tied": options.tie_weights,
         }
         (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         (folder / LOAD).write_text(_reader(), encoding="utf-8")
@@ -74,7 +73,7 @@ class Safetensors(Format):
 
 
 def _reader() -> str:
-    return resources.files("lstm_lm.exporting").joinpath("plain", LOAD).read_text(encoding="utf-8")
+    return resources.files("lstm_lm.exporting").joinpath(LOAD).read_text(encoding="utf-8")
 
 
 FORMAT = Safetensors
