@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from lstm_lm.data.lines import LINE_END, opening_token
+from lstm_lm.data.lines import opening_token
+from lstm_lm.data.units import separator_of
 from lstm_lm.exporting.comparison import logits
 from lstm_lm.exporting.formats.interface import Format, Logits
 from lstm_lm.exporting.page.characters import token_classes
@@ -45,7 +46,7 @@ class Html(Format):
 
     def write(self, loaded: Loaded, model: LanguageModel, folder: Path) -> list[str]:
         description = model_description(model)
-        separator = _separator(loaded)
+        separator = separator_of(_data(loaded))
         text = held_text(loaded, sum(description["hidden_sizes"]), separator)
         values = activations(model, text.tokens, text.fresh)
         units = separating(values, token_classes(text.tokens[: len(values)].tolist(), loaded.tokenizer))
@@ -57,16 +58,16 @@ class Html(Format):
             "tokenizer": tokenizer_description(loaded.tokenizer),
             "opening": _opening(loaded, separator),
             "separator": separator,
-            "units": [[unit.index, unit.label, round(unit.area, 3)] for unit in units],
+            "units": [[unit.place, unit.label, round(unit.area, 3)] for unit in units],
         }
         about = (
             f"The model runs in this page: the file holds its {model.num_parameters():,} weights as {self.weights}, and"
             f" loads nothing. {said}",
             "Percentages and bits are the model's own, at temperature 1: a character of 3 bits had a chance of 1 in 8."
             " Bold text was given.",
-            f"Units were measured on {len(values):,} tokens of the model's {text.name}. The number beside one is the area"
-            " under its ROC curve on the second half: 1 separates such characters from all others, 0.5 does not. Shown is"
-            " an LSTM's memory, tanh(c); of other cells, the output.",
+            f"Units were measured on {len(values):,} tokens of the model's {text.name}. The number beside one is the"
+            " area under its ROC curve on the second half: 1 separates such characters from all others, 0.5 does not."
+            " Shown is an LSTM's memory, tanh(c); of other cells, the output.",
             "Keys: Ctrl and Enter in the beginning write; Escape stops. In the text, arrows move from character to"
             " character, and Escape lets go of it.",
         )
@@ -102,26 +103,25 @@ class Html(Format):
         same = next((place for place, pair in enumerate(zip(*texts, strict=False)) if pair[0] != pair[1]), None)
         if same is None:
             return f"At temperature 0 its first {GREEDY_TOKENS} tokens are those of the run's float32 weights."
-        return f"At temperature 0 it writes what the run's float32 weights write for {same} characters, then another text."
-
-
-def _separator(loaded: Loaded) -> str | None:
-    """What ends each line or document that the run was trained on; None: running text."""
-    section: Mapping[str, Any] = loaded.config.get("data") or {}
-    if section.get("unit", "window") == "window":
-        return None
-    return section.get("separator") or LINE_END
+        return (
+            f"At temperature 0 it writes what the run's float32 weights write for {same} characters, then another text."
+        )
 
 
 def _opening(loaded: Loaded, separator: str | None) -> list[int]:
     if separator is None:
-        return opening(loaded.tokenizer).tolist()  # type: ignore[no-any-return]
+        return [int(token) for token in opening(loaded.tokenizer)]
     return [opening_token(loaded.tokenizer, separator)]
+
+
+def _data(loaded: Loaded) -> Mapping[str, Any]:
+    """The run's `data` section."""
+    return loaded.config.get("data") or {}
 
 
 def _title(loaded: Loaded) -> str:
     """What the run's text is called: the corpus, or the file."""
-    section: Mapping[str, Any] = loaded.config.get("data") or {}
+    section = _data(loaded)
     name, path = str(section.get("name", "lstm-lm")), section.get("path")
     return Path(path).stem or name if name == "text" and isinstance(path, str) else name
 
@@ -130,7 +130,8 @@ def _summary(loaded: Loaded, hidden_sizes: list[int]) -> str:
     layers = f"{len(hidden_sizes)} layer{'s' if len(hidden_sizes) > 1 else ''}"
     widths = "/".join(map(str, dict.fromkeys(hidden_sizes)))
     found = None if loaded.run is None else summary.read_if_whole(loaded.run.summary)
-    reached = "" if found is None or found.val.loss is None else f", validation loss {found.val.loss:.3f} nats a token"
+    loss = None if found is None or found.val is None else found.val.loss
+    reached = "" if loss is None else f", validation loss {loss:.3f} nats a token"
     name = str(loaded.config["model"]["name"]).upper()
     return f"{name} of {layers}, {widths} units wide, {loaded.model.num_parameters():,} weights{reached}"
 

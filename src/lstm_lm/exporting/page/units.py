@@ -1,13 +1,15 @@
 """Which units of a model separate characters best.
 
-How well a unit separates one kind of characters from all others is the area under its ROC curve: the probability that it
-is higher at a token of that kind than at another one, ties counting half (Hanley and McNeil, 1982). 1 separates all, 0.5
-none; below it the unit is low at them, and counts as one minus that. The area asks for no threshold and no scale.
+How well a unit separates one kind of characters from all others is the area under its ROC curve: the probability that
+it is higher at a token of that kind than at another one, ties counting half (Hanley and McNeil, "The Meaning and Use of
+the Area under a Receiver Operating Characteristic (ROC) Curve", 1982). 1 separates all, 0.5 none; below it the unit is
+low at them, and counts as one minus that. The area asks for no threshold and no scale.
 
 Each unit's kind is chosen on the first half of a text, and the area that is given is that of the second half, so a unit
 is not listed for what it did by chance there.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +35,7 @@ MOST = 24
 class Unit(NamedTuple):
     """One that separates a kind of characters from the others."""
 
-    index: int
+    place: int
     """Counted through all layers, from 0."""
     label: str
     area: float
@@ -67,7 +69,7 @@ def _shown(layer: tuple[torch.Tensor, ...]) -> torch.Tensor:
 
 
 def separating(values: Activations, classes: dict[str, Marks]) -> list[Unit]:
-    """The units that separate best, three of a kind at most, the best first.
+    """The units that separate best: the best one of each kind, the best of these first, then the second ones, ...
 
     Args:
         values: `[N, U]`.
@@ -81,16 +83,18 @@ def separating(values: Activations, classes: dict[str, Marks]) -> list[Unit]:
     chosen = areas(values[:half], marks[:half])
     measured = areas(values[half:], marks[half:])
     units: list[Unit] = []
-    for index, kind in enumerate(np.abs(chosen - 0.5).argmax(axis=1).tolist()):
-        high = chosen[index, kind] > 0.5
-        area = float(measured[index, kind] if high else 1 - measured[index, kind])
-        units.append(Unit(index, f"{'fires' if high else 'drops'} on {list(kinds)[kind]}", area))
-    listed: list[Unit] = []
+    for place, kind in enumerate(np.abs(chosen - 0.5).argmax(axis=1).tolist()):
+        high = chosen[place, kind] > 0.5
+        area = float(measured[place, kind] if high else 1 - measured[place, kind])
+        units.append(Unit(place, f"{'fires' if high else 'drops'} on {list(kinds)[kind]}", area))
+    ranked: list[tuple[int, Unit]] = []  # with how many better ones there are of its kind
+    met = Counter[str]()
     for unit in sorted(units, key=lambda unit: -unit.area):
         kind = unit.label.partition(" on ")[2]
-        if unit.area >= LEAST_AREA and sum(other.label.endswith(f" on {kind}") for other in listed) < MOST_OF_A_KIND:
-            listed.append(unit)
-    return listed[:MOST]
+        if unit.area >= LEAST_AREA and met[kind] < MOST_OF_A_KIND:
+            ranked.append((met[kind], unit))
+            met[kind] += 1
+    return [unit for _, unit in sorted(ranked, key=lambda pair: pair[0])][:MOST]
 
 
 def areas(values: Activations, marks: Marks) -> NDArray[np.float64]:

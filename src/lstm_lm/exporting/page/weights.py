@@ -28,10 +28,11 @@ def refuse_too_large(parameters: int, number: Number) -> None:
     size = np.dtype(TYPES[number]).itemsize
     if parameters * size <= MOST_BYTES:
         return
+    mebibytes = parameters * size / 2**20
     fits = {name: MOST_BYTES // np.dtype(kind).itemsize for name, kind in TYPES.items()}
     halved = "weights=float16, " if number == "float32" and parameters <= fits["float16"] else ""
     raise UserError(
-        f"format=html: {parameters:,} weights as {number} are {parameters * size / 2**20:,.0f} MiB: too large for a page\n"
+        f"format=html: {parameters:,} weights are {mebibytes:,.0f} MiB as {number}: too large for a page\n"
         f"it holds {MOST_BYTES // 2**20} MiB: {fits['float16']:,} weights as float16, {fits['float32']:,} as float32\n"
         f"choose {halved}another format, or a smaller model"
     )
@@ -68,7 +69,7 @@ def unpacked(text: str, number: Number, shapes: Sequence[tuple[str, Sequence[int
     """
     numbers = torch.from_numpy(np.frombuffer(base64.b64decode(text), TYPES[number]).astype(np.float32))
     found: dict[str, Any] = {}
-    parts = numbers.split([int(np.prod(shape)) for _, shape in shapes])
+    parts = torch.split(numbers, [int(np.prod(shape)) for _, shape in shapes])
     for (name, shape), part in zip(shapes, parts, strict=True):
         found[name] = part.view(*shape)
     return found

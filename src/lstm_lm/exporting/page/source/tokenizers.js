@@ -21,7 +21,6 @@ class Tokenizer {
       this.merges.set(about.merges[i] * size + about.merges[i + 1], { rank: i, both: about.merges[i + 2] });
     }
     const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-    // later tokens do not take an earlier one's place: a word tokenizer's text may hold the unknown token's own
     this.ids = new Map();
     if (this.name === "bpe") {
       this.bytes.forEach((token, id) => token.length === 1 && this.ids.set(token[0], id));
@@ -35,7 +34,7 @@ class Tokenizer {
     const ids = [];
     const missing = new Set();
     if (this.name === "byte") return { ids: [...new TextEncoder().encode(text)], missing: [] };
-    for (const [piece] of text.toWellFormed ? text.toWellFormed().matchAll(PIECES[this.name]) : text.matchAll(PIECES[this.name])) {
+    for (const [piece] of text.matchAll(PIECES[this.name])) {
       if (this.name === "bpe") {
         ids.push(...this.merged(piece));
         continue;

@@ -17,7 +17,7 @@ let pieces = []; // {span, from, to}: tokens from..to of the text end in what th
 let from = 0; // the first token that no span shows yet
 let limit = 0; // tokens that the text may have
 let at = -1; // the piece that is pointed at
-let pinned = false; // by a key, a tap or a click
+let pinned = false; // by a tap or a click
 let timer = 0;
 let begun = 0; // when this writing began, and with how many tokens
 let before = 0;
@@ -152,9 +152,8 @@ function unitOf(piece) {
 function colour(piece) {
   const [kind, much] = shade(piece);
   const { classList, style } = piece.span;
-  classList.remove("s", "p", "n", "hot");
+  classList.remove("s", "p", "n");
   if (kind) classList.add(kind);
-  if (kind === "s" && much > 0.3) classList.add("hot");
   style.setProperty("--much", much.toFixed(2));
 }
 
@@ -236,7 +235,8 @@ function say() {
   const piece = pieces[at];
   const token = text.tokens[piece.to];
   const following = text.tokens[piece.to + 1];
-  $("next-title").textContent = `After ${visible(piece.span.textContent)}`;
+  const read = pieces.slice(Math.max(0, at - 15), at + 1).map(({ span }) => visible(span.textContent).replaceAll("␣", " ")).join("").replace(/^.*↵(?=.)/s, "");
+  $("next-title").replaceChildren("After ", Object.assign(document.createElement("code"), { textContent: Array.from(read).slice(-16).join("") }));
   for (const [id, probability] of token.likeliest) {
     const row = document.createElement("li");
     const name = Object.assign(document.createElement("b"), { textContent: tokenizer.shown(id) });
@@ -249,9 +249,10 @@ function say() {
   }
   $("likeliest").replaceChildren(...rows);
   const bits = bitsOf(piece);
-  const parts = [bits === null ? "the first: nothing before it" : `itself ${percentage(2 ** -bits)}, ${bits.toFixed(1)} bits`];
+  const itself = visible(piece.span.textContent);
+  const parts = [bits === null ? `${itself}: the first` : `${itself}: ${percentage(2 ** -bits)} likely, ${bits.toFixed(1)} bits`];
   if (document.body.dataset.colour === "unit") parts.push(`unit ${(token.units[unit] / 127).toFixed(2)}`);
-  if (following && !token.likeliest.some(([id]) => id === following.id)) parts.push(`came: ${tokenizer.shown(following.id)}`);
+  if (following) parts.push(`then came ${tokenizer.shown(following.id)}`);
   $("said").textContent = parts.join(" · ");
 }
 
@@ -312,7 +313,8 @@ document.addEventListener("keydown", (event) => {
 for (const input of document.querySelectorAll("input[name=colour]")) input.addEventListener("change", recolour);
 for (const id of ["layer", "unit"]) $(id).addEventListener("change", showTyped);
 $("text").addEventListener("pointermove", (event) => {
-  if (event.pointerType !== "mouse" || pinned) return;
+  // a browser also tells of a pointer that rests while the text moves below it
+  if (event.pointerType !== "mouse" || pinned || !(event.movementX || event.movementY)) return;
   const index = pieceUnder(event);
   if (index >= 0 && index !== at) point(index);
 });
@@ -323,7 +325,7 @@ $("text").addEventListener("click", (event) => {
 $("text").addEventListener("keydown", (event) => {
   if (!(event.key in moves) || !pieces.length || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  point(at < 0 ? 0 : moves[event.key](), true);
+  point(at < 0 ? 0 : moves[event.key]());
   pieces[at].span.scrollIntoView({ block: "nearest" });
 });
 
