@@ -23,7 +23,7 @@ from lstm_lm.tokenizers.byte import ByteTokenizer
 from lstm_lm.tokenizers.char import CharTokenizer
 
 SOURCE = Path(__file__).parents[3] / "src" / "lstm_lm" / "exporting" / "page" / "source"
-ALPHABET = "\n !\"</>abcdeiorst"
+ALPHABET = '\n !"</>abcdeiorst'
 
 Make = Callable[..., Loaded]
 

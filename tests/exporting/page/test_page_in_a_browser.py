@@ -21,6 +21,7 @@ from lstm_lm.models.loading import Loaded
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
 from lstm_lm.tokenizers.char import CharTokenizer
 
+pytestmark = pytest.mark.posix
 ROOT = Path(__file__).parents[3]
 RESTING = "document.body.dataset.state === 'resting'"
 Config = Callable[..., dict[str, Any]]
@@ -113,7 +114,7 @@ def test_it_writes_what_python_writes(
     tokenizer: str,
     weights: str,
 ) -> None:
-    """Greedy, 200 characters at least, of a model that has learnt some language: of the run's, and of its rounded one."""
+    """Greedy, 200 characters at least, of a model that has learnt some language."""
     small_file.write_text(small_text.replace("cat", "ć☃t").replace("and", "“and”"), encoding="utf-8")
     size = ["tokenizer.vocabulary_size=280"] if tokenizer == "bpe" else []
     lstm_lm.train(small_config(f"tokenizer={tokenizer}", *size, "trainer.max_epochs=3"), tmp_path / "run")
@@ -164,8 +165,42 @@ def test_it_computes_what_the_model_computes(
 def texts(count: int) -> list[str]:
     """Of pieces that tokenizers treat in different ways, in a random order."""
     chance = random.Random(0)
-    pieces = [*" \n\t\r", "\x0b", "\x1c", "\x85", "\xa0", "\u2003", "\u2028", "\u3000", "  ", "\n\n", "the", "cats", "'s"]
-    pieces += ["'LL", "'ll", "It's", "42", "٣", "½", "é", "e\u0301", "ß", "中文", "😀", "👩‍👩‍👧", "_", "...", "—", "\ufeff", "\0", "ǅ", "ª"]
+    pieces = [
+        *" \n\t\r",
+        "\x0b",
+        "\x1c",
+        "\x85",
+        "\xa0",
+        "\u2003",
+        "\u2028",
+        "\u3000",
+        "  ",
+        "\n\n",
+        "the",
+        "cats",
+        "'s",
+    ]
+    pieces += [
+        "'LL",
+        "'ll",
+        "It's",
+        "42",
+        "٣",
+        "½",
+        "é",
+        "e\u0301",
+        "ß",
+        "中文",
+        "😀",
+        "👩‍👩‍👧",
+        "_",
+        "...",
+        "—",
+        "\ufeff",
+        "\0",
+        "ǅ",
+        "ª",
+    ]
     return ["".join(chance.choices(pieces, k=chance.randint(0, 12))) for _ in range(count)]
 
 
@@ -184,6 +219,24 @@ def test_it_has_the_tokens_that_python_has(
     written = [chance.integers(tokenizer.vocabulary_size, size=20).tolist() for _ in range(100)]
     program = "{const made = tokenizer.decoder(); return ids.map(made.push).join('') + made.flush()}"
     assert page.evaluate(f"{written}.map((ids) => {program})") == [tokenizer.decode(ids) for ids in written]
+
+
+def test_a_model_of_lines_begins_each_one_fresh(
+    opened: Callable[..., Any], small_config: Config, tmp_path: Path
+) -> None:
+    loaded = made(small_config(), CharTokenizer("\n abcdefg"))
+    loaded.config["data"] = {"unit": "line"}
+    page = opened(exported(loaded, tmp_path / "page.html"))
+    with torch.inference_mode():
+        logits, _ = loaded.model(torch.zeros(1, 1, dtype=torch.int64), loaded.model.initial_state(1))
+    page.evaluate("text.restart('ab' + String.fromCharCode(10), {temperature: 0, most: 0, seed: 0})")
+    assert np.allclose(page.evaluate("Array.from(model.scores)"), logits[0, 0].numpy(), atol=1e-4), "before a line"
+    page.evaluate("text.step()")
+    assert not np.allclose(page.evaluate("Array.from(model.scores)"), logits[0, 0].numpy(), atol=1e-4)
+    page.evaluate("text.step(), text.step()")
+    assert np.allclose(page.evaluate("Array.from(model.scores)"), logits[0, 0].numpy(), atol=1e-4), (
+        "and before the next"
+    )
 
 
 @pytest.fixture

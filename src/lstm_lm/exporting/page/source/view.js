@@ -251,9 +251,9 @@ function say() {
   const bits = bitsOf(piece);
   const itself = visible(piece.span.textContent);
   const parts = [bits === null ? `${itself}: the first` : `${itself}: ${percentage(2 ** -bits)} likely, ${bits.toFixed(1)} bits`];
-  if (document.body.dataset.colour === "unit") parts.push(`unit ${(token.units[unit] / 127).toFixed(2)}`);
-  if (following) parts.push(`then came ${tokenizer.shown(following.id)}`);
-  $("said").textContent = parts.join(" · ");
+  if (document.body.dataset.colour === "unit") parts.push(`unit ${(token.units[unit] / 127).toFixed(2).replace("-", "−")}`);
+  const lines = [parts.join(" · "), following ? `then came ${tokenizer.shown(following.id)}` : "the last so far"];
+  $("said").replaceChildren(...lines.map((line) => Object.assign(document.createElement("span"), { textContent: line })));
 }
 
 function percentage(share) {
