@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from lstm_lm.errors import RunError
 from lstm_lm.exporting.formats.interface import Logits
 from lstm_lm.models.interface import LanguageModel
 
@@ -49,6 +50,9 @@ def compare(
         own: the run's model.
         rounded: the same with the weights as the files hold them; or `own`.
         computed: what the files compute of `tokens[T]`, by name.
+
+    Raises:
+        RunError: the model's weights have diverged.
     """
     tokens = written(own, TOKENS)
     expected = logits(own, tokens)
@@ -65,12 +69,21 @@ def compare(
 
 @torch.inference_mode()
 def written(model: LanguageModel, count: int) -> npt.NDArray[np.int64]:
-    """`count` tokens that `model` draws one after the other, after a first one that is drawn from all; int64[count]."""
+    """`count` tokens that `model` draws one after the other, after a first one that is drawn from all; int64[count].
+
+    Raises:
+        RunError: its weights have diverged.
+    """
     chance = torch.Generator().manual_seed(SEED)
     token = torch.randint(model.vocabulary_size, (1, 1), generator=chance)
     state, tokens = model.initial_state(1), [int(token)]
     while len(tokens) < count:
         drawn, state = model(token, state)
+        if not drawn.isfinite().all():
+            raise RunError(
+                "the model's predictions are not numbers (NaN or infinity): its weights have diverged\n"
+                "name an earlier checkpoint, or another run: ckpt_path=FILE, run=DIR"
+            )
         token = torch.multinomial(drawn[0].float().softmax(dim=-1), 1, generator=chance)
         tokens.append(int(token))
     return np.array(tokens, np.int64)

@@ -19,7 +19,7 @@ IN_A_WORD = r"\p{L}\p{N}_"
 """Python's `\\w`; the libraries' own has accents that stand alone in it, and other numbers."""
 BLANK = "\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """Python's `\\s`; every library has a few others."""
-PIECES = {
+PIECES: Mapping[type[Tokenizer], str] = {
     WordTokenizer: f" ?[{IN_A_WORD}]+| ?[^{IN_A_WORD}{BLANK}]+|[{BLANK}]",
     WhitespaceTokenizer: f" ?[^{BLANK}]+| ?\n|[{BLANK}]",
 }

@@ -1,6 +1,7 @@
 """The model in this folder, without the project that trained it: `model = load(); logits, state = model(tokens)`."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -13,8 +14,7 @@ class Model(nn.Module):
     def __init__(self, cell: str, vocabulary_size: int, widths: list[int], tied: bool, **more: str) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, widths[0])
-        sizes = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList(getattr(nn, cell)(inputs, width, **more) for inputs, width in sizes)
+        self.layers = nn.ModuleList(getattr(nn, cell)(i, o, **more) for i, o in pairwise(widths))
         self.head = nn.Linear(widths[-1], vocabulary_size)
         if tied:
             self.head.weight = self.embedding.weight

@@ -1,0 +1,1 @@
+"""Models as ONNX graphs of operators that every onnxruntime has, one module a kind of model."""
