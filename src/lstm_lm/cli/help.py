@@ -121,7 +121,7 @@ Examples:
 """
 
 _EXPORT = """\
-usage: {program} [format=FORMAT] [out=DIR] [KEY=VALUE ...]
+usage: {program} [format=FORMAT] [out=DIR|FILE.html] [KEY=VALUE ...]
 
 Write a trained model into files that other programs read: of the newest run below outputs/, or run=DIR, or
 ckpt_path=FILE. They are tried against the model first; what computes something else is not kept.
@@ -135,6 +135,7 @@ Examples:
   {program}
   {program} run=outputs/2026-01-31_12-00-00 format=onnx out=my_model
   {program} format=onnx quantize=int8
+  {program} format=html prompt="It was"
 """
 
 _TEXTS = {
