@@ -12,6 +12,8 @@ from lstm_lm.exporting.page.characters import Marks
 from lstm_lm.models.loading import Loaded
 
 MOST_TOKENS = 8_000
+MOST_OWN_TOKENS = 2_000
+"""Of the model's own writing, which takes a step each."""
 MOST_NUMBERS = 2**24
 """Activations that are held at once; 64 MiB."""
 
@@ -39,7 +41,10 @@ def held_text(loaded: Loaded, units: int, separator: str | None) -> HeldText:
         tokens = np.asarray(read_text(section, loaded.tokenizer).corpus.tokens("validation")[:most], np.int64)
         name = "validation text"
     except (UserError, LookupError, OSError):  # moved, changed, or cut without such a split
-        tokens, name = written(loaded.model, most), "own writing, for its validation text is not there"
+        tokens, name = (
+            written(loaded.model, min(most, MOST_OWN_TOKENS)),
+            "own writing, for its validation text is not there",
+        )
     return HeldText(tokens, name, _ends(loaded, tokens, separator))
 
 
