@@ -136,6 +136,8 @@ Examples:
   {program} run=outputs/2026-01-31_12-00-00 format=onnx out=my_model
   {program} format=onnx quantize=int8
   {program} format=html prompt="It was"
+  {program} ckpt_path=last format=safetensors
+  {program} run=outputs/2026-01-31_12-00-00 format=onnx --cfg job
 """
 
 _TEXTS = {

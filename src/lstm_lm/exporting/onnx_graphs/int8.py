@@ -1,7 +1,7 @@
 """Weights in eight bits: each row of a matrix as whole numbers from -127 to 127, and what one of them is worth.
 
-In a graph they become float32 again by Cast and Mul, which runtimes do once, as they load it: the arithmetic, and so
-the speed, stays that of float32, and every version of every runtime has these operators.
+In a graph they become float32 again by Cast and Mul, of constants alone: onnxruntime does that once, as it loads the
+graph, and so the arithmetic, and the speed, stay those of float32.
 """
 
 from typing import NamedTuple
