@@ -62,10 +62,11 @@ def _export(config: DictConfig) -> None:
     chosen = format_of(options.format)
     refuse_missing(chosen)
     if options.out is not None:
-        claim(Path(options.out).expanduser())
+        claim(Path(options.out).expanduser(), chosen)
     loaded = options.load()
     note(which(loaded))
-    out = Path(f"{_name(loaded)}-{chosen.name}" if options.out is None else options.out).expanduser()
+    own = f"{_name(loaded)}{chosen.ending or f'-{chosen.name}'}"
+    out = Path(own if options.out is None else options.out).expanduser()
     for line in _told(export(loaded, chosen, out)):
         note(line)
 

@@ -20,18 +20,18 @@ def export(
     runs_dir: str | Path = "outputs",
     **options: Any,
 ) -> Exported:
-    """Write the model of a run to the folder `out`; it is there once it has computed what the model does.
+    """Write the model of a run to `out`; it is there once it has computed what the model does.
 
     Args:
         run: a run directory or its name; None: the newest below `runs_dir`.
         format: safetensors, onnx, ...: the files of conf/format.
-        out: the folder, which is not there yet, or empty.
+        out: the folder, which is not there yet, or empty; of html the file, which is not there yet.
         ckpt_path: a checkpoint file, or `best` or `last` of the run.
         runs_dir: the folder below which runs are looked for.
         options: keys of conf/format/FORMAT.yaml; those left out are as there.
 
     Raises:
-        UserError: no such run, checkpoint or format; the format cannot express this model; `out` is not empty; ...
+        UserError: no such run, checkpoint or format; the format cannot express this model; `out` is taken; ...
         RunError: what was written computes something else than the model; the disk is full.
     """
     section = compose(f"format={format}", config_name="export")["format"]

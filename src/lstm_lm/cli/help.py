@@ -83,13 +83,13 @@ A terminal gets a table, a pipe gets CSV, and out=FILE gets all rows.
 {options}"""
 
 _EXPORT = """\
-usage: {program} [format=FORMAT] [out=DIR] [KEY=VALUE ...]
+usage: {program} [format=FORMAT] [out=PATH] [KEY=VALUE ...]
 
-Write a trained model into files that other programs read: of the newest run
-below outputs/, or run=DIR, or ckpt_path=FILE. They are tried against the model
-first; what computes something else is not kept.
+Write a trained model into files that other programs read, or into a page that
+writes in a browser (format=html): of the newest run below outputs/, or run=DIR,
+or ckpt_path=FILE. What computes something else than the model is not kept.
 
-  {program}
+  {program} format=html
   {program} run=outputs/novel format=onnx out=my_model
   {program} format=onnx quantize=int8
 

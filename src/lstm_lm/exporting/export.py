@@ -16,6 +16,7 @@ from lstm_lm.exporting.formats.interface import Format, refuse_missing
 from lstm_lm.models.loading import Loaded
 from lstm_lm.renaming import remove, rename
 from lstm_lm.runs import atomic
+from lstm_lm.runs.outputs import claim_output
 
 ELSEWHERE = "another folder: out=DIR"
 
@@ -24,6 +25,7 @@ class Exported(NamedTuple):
     """What was written."""
 
     folder: Path
+    """Where the files lie."""
     files: dict[str, int]
     """Their names, sorted, and bytes."""
     comparison: Comparison
@@ -31,12 +33,17 @@ class Exported(NamedTuple):
     """What the format has to say."""
 
 
-def claim(out: Path) -> None:
-    """Refuse, before any work, a folder that holds something, or that cannot be made.
+def claim(out: Path, chosen: Format) -> None:
+    """Refuse, before any work, a folder that holds something, or that cannot be made; a file that is there.
 
     Raises:
-        UserError: it does, or cannot.
+        UserError: it does, or cannot; it is.
     """
+    if chosen.ending is not None:
+        if os.path.lexists(out) and not os.path.isdir(out):
+            raise UserError(f"out={out}: is there already\nname another file: out=NAME{chosen.ending}")
+        claim_output(out, "out", chosen.ending, overwrite=False)
+        return
     if os.path.lexists(out) and not os.path.isdir(out):
         raise UserError(f"out={out}: is there already, and is no folder\nname another folder: out=DIR")
     if os.path.islink(out):
@@ -51,19 +58,19 @@ def claim(out: Path) -> None:
 
 
 def export(loaded: Loaded, chosen: Format, out: Path) -> Exported:
-    """Write the model of `loaded` to the folder `out`, in a format.
+    """Write the model of `loaded` to `out`, in a format.
 
     Args:
         loaded: what `lstm_lm.load` gave, in float32, on the CPU.
         chosen: the format.
-        out: the folder, which is not there yet, or empty.
+        out: the folder, which is not there yet, or empty; of a format that is one file, that file, not there yet.
 
     Raises:
-        UserError: the format cannot express this model, or its packages are not there; `out` is not empty.
+        UserError: the format cannot express this model, or its packages are not there; `out` is taken.
         RunError: what was written computes something else than the model; the disk is full.
     """
     refuse_missing(chosen)
-    claim(out)
+    claim(out, chosen)
     require_language_model(loaded, "export")
     chosen.refuse(loaded)
     temporary = out.absolute().with_name(f".{out.absolute().name}.{unfinished.unique()}.tmp")
@@ -78,6 +85,11 @@ def export(loaded: Loaded, chosen: Format, out: Path) -> Exported:
                 "nothing was written; please report this, with the run's model section"
             )
         files = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        if chosen.ending is not None:
+            (name,) = files
+            claim(out, chosen)  # it must not have come there meanwhile
+            rename(temporary / name, out)
+            return Exported(out.parent, {out.name: files[name]}, comparison, told)
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(out)  # empty, or it would not be removed; Windows renames to no name that is there
         rename(temporary, out)

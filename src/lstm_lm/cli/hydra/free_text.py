@@ -99,6 +99,8 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
     },
     "export": {
         "out": FreeText.PATH,
+        "format.title": FreeText.TEXT,
+        "format.prompt": FreeText.TEXT,
         **_MODEL,
     },
 }

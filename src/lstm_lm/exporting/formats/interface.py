@@ -23,6 +23,8 @@ class Format(Options):
 
     name: str
 
+    ending: ClassVar[str | None] = None
+    """Where it is one file, what its name, `out`, ends in: `write` makes just this one. None: `out` is a folder."""
     packages: ClassVar[tuple[str, ...]] = ()
     """What is imported for it, besides what this project always needs; all of it comes with the extra `[export]`."""
 
