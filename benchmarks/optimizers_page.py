@@ -61,6 +61,11 @@ OTHERS = """The other optimizers, at the same lengths: rate and loss, of one see
 papers do; RMSprop's average is 0.95, as char-rnn's.
 """
 
+COST = """
+What Muon adds to a whole training step, of which it is that share: median, lowest and highest of {rounds} rounds, turn
+by turn with AdamW, on {threads} of a machine shared with other programs (`--stage costs`).
+"""
+
 
 class Kept:
     """What was found of one setting."""
@@ -145,7 +150,20 @@ def page(folder: Path = KEPT) -> str:
         ["setting", *others],
         [[WORDS[one.name], *(_loss(one, name) for name in others)] for one in kept if any(map(one.of, others))],
     )
-    return f"{introduction}\n{first}\n{OTHERS}\n{second}"
+    return f"{introduction}\n{first}\n{OTHERS}\n{second}{_costs(folder)}"
+
+
+def _costs(folder: Path) -> str:
+    found = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
+    shapes = found["shapes"]
+    threads = {each["threads"] for kinds in shapes.values() for each in kinds.values()}
+    rows = [
+        [shape, *("{median:.0%} ({lowest:.0%}-{highest:.0%})".format(**kinds[kind]["share"]) for kind in KINDS)]
+        for shape, kinds in shapes.items()
+    ]
+    on = " or ".join("1 thread" if count == 1 else f"{count} threads" for count in sorted(threads))
+    introduction = COST.format(rounds=found["settings"]["rounds"], threads=on)
+    return f"{introduction}\n{table(['shape', *KINDS], rows)}"
 
 
 def _compared(one: Kept, ratio: tuple[str, float]) -> list[str]:
