@@ -160,6 +160,12 @@ def outcome(use: Callable[[], object]) -> str:
     return "used"
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forged field may name a folder, which is then made where the process runs."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, small_text: str, small_overrides: tuple[str, ...]) -> Trained:
     return Trained(tmp_path_factory.mktemp("run"), small_text, small_overrides)
