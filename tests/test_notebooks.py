@@ -1,4 +1,8 @@
-"""The notebook in `examples/` runs, and what is committed is what its cells make."""
+"""The notebook in `examples/` runs, and what is committed is what its cells make.
+
+To make it anew, on a quiet machine and without `examples/outputs/`:
+`jupyter execute --inplace examples/first_steps.ipynb`.
+"""
 
 import json
 import re
@@ -6,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from notebook_cells import ROOT, Outputs, execute, kinds, shown
 
 NOTEBOOK = ROOT / "examples" / "first_steps.ipynb"
@@ -16,7 +19,7 @@ OF_A_MACHINE = re.compile(r"/(home|tmp|Users|root|usr|opt|work|mnt|var|private)/
 
 
 def parts(kind: str) -> list[dict[str, Any]]:
-    """Cells of the committed notebook: `code` or `markdown`. To make it anew: `jupyter execute --inplace`, there."""
+    """Cells of the committed notebook: `code` or `markdown`."""
     return [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from notebook_cells import Outputs, execute, shown
 
 Config = Callable[..., dict[str, Any]]
