@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 
 sources = json.load(sys.stdin)
 notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-NotebookClient(notebook, timeout=300, allow_errors=True, kernel_name="python3").execute()
+NotebookClient(notebook, timeout=900, allow_errors=True, kernel_name="python3").execute()
 json.dump([cell.outputs for cell in notebook.cells], sys.stdout)
 """
 
@@ -35,7 +35,7 @@ def execute(cells: Sequence[str], folder: Path) -> list[Outputs]:
         env=os.environ | own | cache,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        timeout=400,
+        timeout=1000,
         check=True,
     )
     executed: list[Outputs] = json.loads(result.stdout)
