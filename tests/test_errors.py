@@ -2,6 +2,8 @@
 
 import pickle
 
+import pytest
+
 from lstm_lm.errors import LONGEST_LINE, Interrupted, RunError, UserError
 
 
@@ -22,3 +24,12 @@ def test_a_line_without_end_loses_its_middle() -> None:
 def test_errors_come_back_from_other_processes() -> None:
     assert str(pickle.loads(pickle.dumps(RunError("one\ntwo")))) == "one\ntwo"
     assert pickle.loads(pickle.dumps(Interrupted(15))).exit_status == 143
+
+
+def test_a_notebook_shows_the_message_or_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RunError("the disk is full\nmake room")
+    assert error._render_traceback_() == ["RunError: the disk is full\nmake room"]
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(RunError) as raised:
+        raise error
+    assert "Traceback" in "".join(raised.value._render_traceback_())

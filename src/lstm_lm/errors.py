@@ -1,5 +1,8 @@
 """The errors that a user can cause and mend. Everything else keeps its traceback."""
 
+import os
+import traceback
+
 from lstm_lm.printable import printable, shortened
 
 ERROR_FILE = "LSTM_LM_ERROR_FILE"
@@ -10,6 +13,13 @@ and what is wrong is said once.
 """
 LONGEST_LINE = 2000
 """Characters of a line of a message."""
+
+
+def _as_shown(error: BaseException) -> list[str]:
+    """What IPython prints for an error: lines, as on the command line; `HYDRA_FULL_ERROR=1` shows the traceback."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        return traceback.format_exception(error)
+    return [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
 
 
 class UserError(Exception):
@@ -23,6 +33,8 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__("\n".join(map(_line, message.split("\n"))))
+
+    _render_traceback_ = _as_shown
 
 
 class Unavailable(UserError):
@@ -49,6 +61,8 @@ class Interrupted(BaseException):
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
         self.exit_status = 128 + signal_number
+
+    _render_traceback_ = _as_shown
 
     def __reduce__(self) -> tuple[type["Interrupted"], tuple[int]]:
         """So that it comes back from other processes."""

@@ -9,6 +9,11 @@ from rich.segment import Segment
 from lstm_lm.printable import printable_text
 
 
+def in_notebook() -> bool:
+    """Whether this process runs the cells of a notebook: in Jupyter, VS Code, Colab, ..., as Rich finds out."""
+    return Console().is_jupyter
+
+
 class Terminal(Console):
     """Rich's, which takes `[red]` in a text for a colour, and sends a terminal whatever a text tells it; this does not.
 

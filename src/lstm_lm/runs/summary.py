@@ -1,10 +1,12 @@
 """`summary.json`: what was run, how, and what came out. With `metrics.csv`, the interface for scripts."""
 
+import html
 import importlib.metadata
 import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -153,6 +155,26 @@ class Summary(_Section):
     def ended_well(self) -> bool:
         """Whether training came to its end, or to one of its limits."""
         return self.status in ("completed", "stopped")
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """What a notebook shows: what came out, in a small table."""
+        facts = dict(self._facts())
+        rows = (f"<tr><th>{html.escape(what)}</th><td>{html.escape(value)}</td></tr>" for what, value in facts.items())
+        plain = "\n".join(f"{what:10}  {value}" for what, value in facts.items())
+        return {"text/html": f"<table>{''.join(rows)}</table>", "text/plain": plain}
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "status", self.status + (f": {self.reason}" if self.reason else "")
+        if self.model.name is not None and self.model.parameters is not None:
+            yield "model", f"{self.model.name}, {self.model.parameters:,} parameters"
+        if self.data.name is not None and self.data.tokens is not None:
+            yield "text", f"{self.data.name}, {self.data.tokens:,} tokens"
+        if self.train.steps is not None and self.train.seconds is not None:
+            yield "training", f"{self.train.steps:,} steps in {self.train.seconds:,.1f} s"
+        for what, scores in (("validation", self.val), ("test", self.test)):
+            if scores is not None and scores.loss is not None:
+                bits = scores.bits_per_byte
+                yield what, f"{scores.loss:.4f} nats/token" + ("" if bits is None else f", {bits:.4f} bits/byte")
 
     @classmethod
     def begin(cls, command: str, seed: int | None) -> Self:

@@ -138,7 +138,7 @@ def show_results(
     for line in (
         *profile,
         f"run  {shown}",
-        f"next {_next(summary, shlex.quote(shown))}",
+        f"next {_next_in_python(summary, shown) if console.is_jupyter else _next(summary, shlex.quote(shown))}",
         f"     tensorboard --logdir {shlex.quote(_relative(run.path.parent))}",
     ):
         console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
@@ -180,7 +180,9 @@ def show_interrupted(console: Console, summary: Summary | None, run: RunDirector
     console.print(Text(f"interrupted{at}{kept}"), soft_wrap=True)
     if run.profiler.is_dir():
         console.print(Text(f"profile {Path(shown, run.profiler.name)}"), soft_wrap=True)
-    if run.last.exists():
+    if run.last.exists() and console.is_jupyter:
+        console.print(Text(f'continue: the same call with compose(..., "resume=auto") and {shown!r}'), soft_wrap=True)
+    elif run.last.exists():
         again = f"{shlex.quote(f'hydra.run.dir={shown}')} resume=auto"
         sweep = {"-m", "--multirun"} & set(shlex.split(summary.command))
         command = "this job's settings, without -m, and" if sweep else "the same command with"
@@ -194,6 +196,12 @@ def _next(summary: Summary, run: str) -> str:
     if model_class(str(summary.model.name)).objective == "reconstruction":
         return f"{program or 'python -m lstm_lm'} embed run={run} data.path=FILE out=FILE.npy"
     return f'{f"{program} generate" if program else "python generate.py"} run={run} prompt="..."'
+
+
+def _next_in_python(summary: Summary, run: str) -> str:
+    if model_class(str(summary.model.name)).objective == "reconstruction":
+        return _next(summary, shlex.quote(run))
+    return f'lstm_lm.generate({run!r}, prompt="...")'
 
 
 def _compiled(runtime: RuntimeSummary) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from lstm_lm.errors import Interrupted
 from lstm_lm.stop_signals import closed_terminal, stop_signals
+from lstm_lm.terminal import in_notebook
 from lstm_lm.training import requeue
 from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.processes.started import has_agent
@@ -18,6 +19,8 @@ STOPS_LATER = "stopping, once what is being compiled is done; Ctrl-C again: at o
 
 class StopSignals:
     """As a context: the first signal is noted, a second one of the same kind ends the process at once.
+
+    In a notebook the process is the kernel, which has more to lose than a run: there a second interrupt ends the cell.
 
     Until training begins, and while something is compiled that costs no step, there is nothing to save: then the first
     signal ends the run where it is.
@@ -31,7 +34,7 @@ class StopSignals:
         """torch.compile, which may take minutes and can be broken off."""
         self.saved = True
         """Whether stopping at once would lose nothing: last.ckpt is of the last step, or no step has been taken."""
-        self._training = False
+        self._training, self._in_notebook = False, in_notebook()
         warning = requeue.warning_signal()
         self._signals = (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
         self._before: dict[int, Any] = {}
@@ -49,11 +52,16 @@ class StopSignals:
         """Put the handlers back that were there.
 
         Raises:
-            Interrupted: compiling failed after a signal had come, which then may have been the reason.
+            Interrupted: compiling failed after a signal had come, which then may have been the reason; or a second one
+                ended a notebook's cell.
         """
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self.received is not None and self.compilation is not None and self.compilation.failed:
+        if self.received is None:
+            return
+        # Lightning makes a SystemExit of the KeyboardInterrupt
+        at_once = self._in_notebook and kind in (KeyboardInterrupt, SystemExit)
+        if at_once or (self.compilation is not None and self.compilation.failed):
             raise Interrupted(self.received) from error
 
     def train(self) -> None:
@@ -96,4 +104,4 @@ class StopSignals:
     def _end_at_the_next(self, number: int) -> None:
         """But where a launcher's agent passes on what this process was sent, too, and has its way with a second one."""
         if not has_agent():
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, self._before[number] if self._in_notebook else signal.SIG_DFL)

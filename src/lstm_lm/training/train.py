@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
@@ -24,6 +24,7 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import hold_run
 from lstm_lm.runs.summary import Summary, read, read_if_whole
 from lstm_lm.runs.writer import NoWriter, RunWriter
+from lstm_lm.terminal import Terminal, in_notebook
 from lstm_lm.training import requeue
 from lstm_lm.training.build import build_compiled
 from lstm_lm.training.compile.compilation import Compilation
@@ -53,7 +54,7 @@ def train(
     config: Mapping[str, Any],
     run_dir: str | Path | None = None,
     *,
-    console: Console | None = None,
+    console: Console | Literal["auto"] | None = "auto",
     command: str | None = None,
     started_at: float | None = None,
     resumable: bool | None = None,
@@ -70,7 +71,8 @@ def train(
     Args:
         config: a whole configuration, plain and resolved, as `lstm_lm.compose` gives it.
         run_dir: where the run lies; None: a fresh directory below `outputs/`.
-        console: where a person looks on; None: nothing is printed. What it cannot print ends nothing.
+        console: where a person looks on; auto: a notebook's cell, and elsewhere nothing is printed; None: nothing is
+            printed anywhere. What it cannot print ends nothing.
         command: what was typed, for `summary.json`; None: this process's own command line.
         started_at: `time.time()` when the user began to wait; None: now.
         resumable: whether the same call in a new process resumes this run, so that a SLURM job whose time is up may be
@@ -91,6 +93,8 @@ def train(
         Interrupted: a signal came; `last.ckpt` is written.
     """
     started_at, command = started_at or time.time(), command or shlex.join(sys.argv)
+    if isinstance(console, str):
+        console = Terminal() if in_notebook() else None
     asked = TrainConfig.parse(config)
     top = asked.top
     if resumable is None:
@@ -180,7 +184,8 @@ def _run(
             signals.compilation = compilation
             describe(writer.summary, plan, parts)
             if console is not None:
-                show_plan(console, plan, parts, writer.summary.runtime.warnings or [])
+                with console:  # a notebook shows what is printed in here as one output
+                    show_plan(console, plan, parts, writer.summary.runtime.warnings or [])
             clock = StepClock()
             metrics = Metrics(config, parts, writer, clock)
             watch = CompileWatch(compilation, writer, console) if compilation.enabled else None
@@ -212,7 +217,8 @@ def _run(
             writer.end("stopped" if was_stopped(trainer) else "completed")
             if console is not None:
                 weights = "the last step" if control.best is None else "the best checkpoint"
-                show_results(console, writer.summary, plan.run, sample, weights, [*hints, *results.partly_scored()])
+                with console:
+                    show_results(console, writer.summary, plan.run, sample, weights, [*hints, *results.partly_scored()])
 
 
 @contextmanager
@@ -236,7 +242,8 @@ def _recording_the_end(writer: RunWriter, console: Console | None, *, resumable:
         except RunError:  # a full disk may not even allow that
             error.add_note(f"{writer.run.summary} could not be written either")
         if interrupted and console is not None:
-            show_interrupted(console, writer.summary if writer.begun else None, writer.run)
+            with console:
+                show_interrupted(console, writer.summary if writer.begun else None, writer.run)
         if requeue.is_asked_for(error):
             answer = requeue.requeue(resumable=resumable)
             if console is not None:

@@ -19,6 +19,7 @@ from lstm_lm.training.control import Control, RunCheckpointIO
 from lstm_lm.training.early_stopping import PatientStopping
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Histograms, Metrics
+from lstm_lm.training.observers.notebook import NotebookProgress
 from lstm_lm.training.observers.profiling import make_profiler, report_what_was_interrupted
 from lstm_lm.training.observers.progress import ProgressLine
 from lstm_lm.training.observers.samples import Samples
@@ -51,9 +52,12 @@ def make_callbacks(
         callbacks = [clock, *callbacks, metrics]
         if options.monitor.histograms_every_n_steps:
             callbacks.append(Histograms(writer, every_n_steps=options.monitor.histograms_every_n_steps))
+        show_sample = None
         if console is not None:
-            callbacks.append(ProgressLine(config, parts, clock, console))
-        callbacks.append(Samples(plan, parts, writer, clock, console))
+            progress = (NotebookProgress if console.is_jupyter else ProgressLine)(config, parts, clock, console)
+            callbacks.append(progress)
+            show_sample = progress.show_sample
+        callbacks.append(Samples(plan, parts, writer, clock, show_sample))
     if options.early_stopping.patience is not None:
         callbacks.append(PatientStopping(options.early_stopping))
     empty = emptier(parts.hardware.device)

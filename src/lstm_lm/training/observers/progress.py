@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from rich.console import Console
+from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from lstm_lm.training.build import Parts
@@ -19,7 +20,7 @@ class ProgressLine(pl.Callback):
     def __init__(self, config: TrainConfig, parts: Parts, clock: StepClock, console: Console) -> None:
         self._console, self._clock = console, clock
         self._total, self._refresh = parts.total_steps, config.callbacks.progress.refresh_seconds
-        self._live = config.trainer.get("enable_progress_bar") is not False and console.is_terminal
+        self._live = config.trainer.get("enable_progress_bar") is not False and self._can_replace()
         self._drawn_at = 0.0
         self._began = (0.0, 0)
         self._tokens = 0
@@ -41,7 +42,7 @@ class ProgressLine(pl.Callback):
             transient=True,
         )
         self._task = self._bar.add_task("", total=self._total, completed=trainer.global_step, loss="-", rate="-")
-        self._bar.start()
+        self._start(self._bar)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -56,21 +57,16 @@ class ProgressLine(pl.Callback):
         self._began = (now, self._tokens)
         self._drawn_at = now
         loss = "-" if pl_module.train_loss is None else f"{float(pl_module.train_loss):.3f}"
-        self._bar.update(self._task, completed=trainer.global_step, loss=loss, rate=f"{rate:,.0f}", refresh=True)
+        self._bar.update(self._task, completed=trainer.global_step, loss=loss, rate=f"{rate:,.0f}")
+        self._redraw(self._bar)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """One line that stays."""
+        """What stays."""
         assert isinstance(pl_module, LanguageModelTask)
         if trainer.sanity_checking or pl_module.scores is None:
             return
-        train = "" if pl_module.train_loss is None else f"train {float(pl_module.train_loss):.4f}   "
-        rate = self._clock.tokens_per_second
-        total = "" if self._total is None else f"/{self._total:,}"
-        speed = "" if rate is None else f"   {rate:,.0f} tokens/s"
-        self._console.print(
-            f"step {trainer.global_step:>7,}{total}   {train}val {pl_module.scores.loss:.4f}{speed}",
-            highlight=False,
-        )
+        train = None if pl_module.train_loss is None else float(pl_module.train_loss)
+        self._add_validation(trainer.global_step, train, pl_module.scores.loss, self._clock.tokens_per_second)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()
@@ -80,5 +76,29 @@ class ProgressLine(pl.Callback):
 
     def _stop(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._end(self._bar)
             self._bar = None
+
+    # How it looks: here, on a terminal or in a file
+
+    def show_sample(self, sample: Panel) -> None:
+        """Below what is there."""
+        self._console.print(sample)
+
+    def _can_replace(self) -> bool:
+        return self._console.is_terminal
+
+    def _start(self, bar: Progress) -> None:
+        bar.start()
+
+    def _redraw(self, bar: Progress) -> None:
+        bar.refresh()
+
+    def _end(self, bar: Progress) -> None:
+        bar.stop()
+
+    def _add_validation(self, step: int, train: float | None, val: float, tokens_per_second: float | None) -> None:
+        total = "" if self._total is None else f"/{self._total:,}"
+        trained = "" if train is None else f"train {train:.4f}   "
+        speed = "" if tokens_per_second is None else f"   {tokens_per_second:,.0f} tokens/s"
+        self._console.print(f"step {step:>7,}{total}   {trained}val {val:.4f}{speed}", highlight=False)

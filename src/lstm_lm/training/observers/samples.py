@@ -1,10 +1,10 @@
 """Text written while training: the quickest way to see what a model has learnt."""
 
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
@@ -24,7 +24,7 @@ from lstm_lm.training.plan import Plan
 
 
 class Samples(pl.Callback):
-    """A sample with each validation, or every `every_n_steps` optimizer steps, on the terminal and in TensorBoard."""
+    """A sample with each validation, or every `every_n_steps` optimizer steps, to `show` and in TensorBoard."""
 
     def __init__(
         self,
@@ -32,14 +32,14 @@ class Samples(pl.Callback):
         parts: Parts,
         writer: NoWriter,
         clock: StepClock,
-        console: Console | None,
+        show: Callable[[Panel], object] | None,
     ) -> None:
         self._options, self._seed = plan.config.callbacks.samples, plan.config.top.seed
         self._tokenizer, self._total_steps = parts.data.tokenizer, parts.total_steps
         self._separator = parts.data.options.unit_end()
         self._writer = writer
         self._clock = clock
-        self._console = console
+        self._show = show
         self._sampled_step = -1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -69,8 +69,8 @@ class Samples(pl.Callback):
             seed = self._seed + step
             text = write_sample(pl_module, self._options, self._tokenizer, seed=seed, separator=self._separator)
         self._writer.text("sample", text, step)
-        if self._console is not None:
-            self._console.print(sample_panel(text, f"sample at step {step:,}"))
+        if self._show is not None:
+            self._show(sample_panel(text, f"sample at step {step:,}"))
 
 
 def write_sample(
@@ -107,5 +107,5 @@ def final_sample(trainer: pl.Trainer, plan: Plan, parts: Parts, writer: NoWriter
 
 
 def sample_panel(text: str, title: str) -> Panel:
-    """A sample as the terminal shows it."""
+    """A sample as a person sees it."""
     return Panel(Text(printable_text(text).strip("\n")), title=title, title_align="left", border_style="dim")
