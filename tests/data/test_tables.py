@@ -288,7 +288,7 @@ def test_a_row_that_is_dealt_keeps_its_end(tmp_path: Path) -> None:
 @pytest.mark.linux
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 def test_memory_is_flat(tmp_path: Path, ending: str) -> None:
-    """A process reads 16 and 64 MiB of rows, of one row group, and is about as large after either."""
+    """A process reads 16 and 40 MiB of rows, of one row group, and is about as large after either."""
     program = (
         "import sys; from pathlib import Path; from lstm_lm.data.text_source import FileText\n"
         "text = FileText([Path(sys.argv[1])], 'utf-8', column='text')\n"
@@ -297,7 +297,7 @@ def test_memory_is_flat(tmp_path: Path, ending: str) -> None:
     peaks = []
     draw = np.random.default_rng(1)
     of_a_mib = [draw.integers(97, 123, 1 << 13, np.uint8).tobytes().decode() for _ in range(1 << 7)]
-    for size in (16, 64):
+    for size in (16, 40):
         rows = of_a_mib * size
         path = tmp_path / f"{size}{ending}"
         if ending == ".parquet":
