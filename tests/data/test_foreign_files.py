@@ -50,10 +50,10 @@ def saved(what: str) -> bytes:
 
 
 FILES = {
-    "gzip": gzip.compress(TEXT),
-    "bzip2": bz2.compress(TEXT),
-    "xz": lzma.compress(TEXT),
-    "Zstandard": b"\x28\xb5\x2f\xfd" + bytes(9),
+    "gzip": gzip.compress(gzip.compress(TEXT)),  # twice: what is in it is no text
+    "bzip2": gzip.compress(bz2.compress(TEXT)),
+    "xz": bz2.compress(lzma.compress(TEXT)),
+    "Zstandard": lzma.compress(b"\x28\xb5\x2f\xfd" + bytes(9)),
     "7z": b"7z\xbc\xaf\x27\x1c" + bytes(9),
     "tar": tarred(),
     "zip": zipped("a.txt"),
@@ -80,7 +80,7 @@ def test_it_is_called_what_it_is_whatever_encoding_is_asked_for(tmp_path: Path, 
     with pytest.raises(UserError) as caught:
         FileText([path], encoding)
     first, remedy = str(caught.value).splitlines()
-    assert first.startswith(f"{path}: not plain text but ")
+    assert first.startswith((f"{path}: not plain text but ", f"{path}, unpacked: not plain text but "))
     assert what in first
     assert remedy
 

@@ -39,6 +39,7 @@ class TextOptions(Options):
 
     path: str | list[str] | None
     encoding: str
+    column: str | None
 
 
 class CommandOptions(ModelChoice):
@@ -76,6 +77,8 @@ def _score(config: DictConfig) -> None:
         raise UserError("data.path=null: name the text that is scored: data.path=FILE, or - for standard input")
     if command.html is not None and options.sort is not None:
         raise UserError("html= shows the text in its own order, and sort= has another one\nleave out one of the two")
+    if text.column is not None:
+        options.check_rows()
     as_table = command.out is None and (command.format == "table" or (command.format == "auto" and _at_a_terminal()))
     if as_table and options.sort is not None and options.top is None:
         options = options.model_copy(update={"top": ROWS_OF_A_TABLE})
@@ -86,7 +89,7 @@ def _score(config: DictConfig) -> None:
         from lstm_lm.reports.score_page import score_page
         from lstm_lm.reports.score_table import score_table
 
-    source = text_to_read_once(text.path, text.encoding)
+    source = text_to_read_once(text.path, text.encoding, column=text.column)
     _claim(command, source.paths)
     loaded = command.load()
     note(str(loaded.checkpoint))
@@ -105,6 +108,7 @@ def _score(config: DictConfig) -> None:
             batch_size=options.batch_size,
             forward=command.forward,
             watcher=page,
+            rows=text.column is not None,
         )
         mixed_up = command.out is None and not as_table and _at_a_terminal()  # rows and a bar on one terminal
         report = (lambda *_: None) if mixed_up else stack.enter_context(progress())
@@ -164,26 +168,26 @@ def _told(totals: "Totals", options: ScoreOptions) -> Iterator[str]:
     """What is said at the end."""
     if options.unit != "text":
         blank = f", {totals.blank:,} of them blank" if totals.blank else ""
-        yield f"{_lines(totals.lines)}{blank}: {totals.summary}"
+        yield f"{_lines(totals.lines, totals.noun)}{blank}: {totals.summary}"
     if totals.unknown.count:
         yield f"{totals.unknown.pieces:,} unknown pieces of text were left out or replaced, in {totals.unknown.where}"
     if totals.longer:
-        yield f"longer than the {totals.longest:,} tokens of any line in training: {_lines(totals.longer)}"
+        yield f"longer than the {totals.longest:,} tokens of any line in training: {_lines(totals.longer, totals.noun)}"
     if totals.returns:
-        yield rf"ended by \r\n, whose \r was scored as a part of the line: {_lines(totals.returns)}"
+        yield rf"ended by \r\n, whose \r was scored as a part of the line: {_lines(totals.returns, totals.noun)}"
 
 
-def _lines(count: int) -> str:
-    return f"{count:,} line{'s' if count != 1 else ''}"
+def _lines(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' if count != 1 else ''}"
 
 
 class _Counted:
-    """A text that says how far it has been read, where that is known: of a file."""
+    """A text that says how far it has been read, where that is known: of files of plain text."""
 
     def __init__(self, source: "FileText | PipedText", report: Report) -> None:
         self._source = source
         self._report = report
-        self._bytes = sum(path.stat().st_size for path in source.paths)
+        self._bytes = sum(path.stat().st_size for path in source.paths) if source.is_plain else 0
 
     @property
     def label(self) -> str:

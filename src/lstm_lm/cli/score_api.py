@@ -24,6 +24,7 @@ def score(
     *,
     path: str | list[str] | None = None,
     encoding: str = "utf-8",
+    column: str | None = None,
     unit: Unit = "line",
     sort: Literal["surprise"] | None = None,
     top: int | None = None,
@@ -47,6 +48,7 @@ def score(
         text: the text, or its lines one by one, without their ends.
         path: what holds the text instead, as `data.path`: a file, a folder, a glob, a list of these, or `-`.
         encoding: of the files at `path`.
+        column: of tables at `path` (.jsonl, .csv, .parquet), the one that holds text: each row is scored as a line is.
         unit: line: each by itself, from a fresh state; token: each token of these; text: all as one, the state carried.
         sort: surprise: the most nats per token first; None: in the text's order.
         top: with `sort`, only the first so many; 1 to 100000.
@@ -64,16 +66,20 @@ def score(
     """
     given = {"unit": unit, "sort": sort, "top": top, "unknown": unknown, "batch_size": batch_size}
     options = ScoreOptions.parse(given, "score")
+    if column is not None:
+        options.check_rows()
     if (text is None) == (path is None):
         raise UserError("score: needs one text: text= (a text, or its lines) or path=FILE")
     source: ReadableText
     if path is not None:
-        source = text_to_read_once(path, encoding, "path")
+        source = text_to_read_once(path, encoding, "path", column)
     else:
         assert text is not None
         source = StringText(text, LABEL) if isinstance(text, str) else GivenLines(text, LABEL)
     if not isinstance(run, Loaded):
         run = load(run, ckpt_path=ckpt_path, runs_dir=runs_dir, device=device, precision=precision, forward=forward)
-    scoring = Scoring(run, unknown=options.unknown, batch_size=options.batch_size, forward=forward)
+    scoring = Scoring(
+        run, unknown=options.unknown, batch_size=options.batch_size, forward=forward, rows=column is not None
+    )
     rows = scored_rows(scoring, source, options)
     return (row._asdict() for row in rows)

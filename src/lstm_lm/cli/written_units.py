@@ -5,7 +5,7 @@ from itertools import chain
 
 from lstm_lm.cli.prompt_loop import prompt_loop
 from lstm_lm.cli.text_output import note, write_text
-from lstm_lm.data.units import LINE_END
+from lstm_lm.data.units import LINE_END, shown_end
 from lstm_lm.generation.options import GenerateOptions
 from lstm_lm.generation.units import MOST_ROUNDS, Standing, UnitWriter, WrittenUnit, counted
 
@@ -51,7 +51,7 @@ def write_units(writer: UnitWriter, prompt: str, options: GenerateOptions, *, in
 def _write(units: Sequence[WrittenUnit], noun: str, separator: str) -> None:
     for number, unit in enumerate(units, start=1):
         note(f"--- {noun} {number:,} of {len(units):,}: {MEANS[unit.standing]}")
-        write_text([unit.text, separator])
+        write_text([unit.text, shown_end(separator)])
 
 
 def _told(writer: UnitWriter, typed: str, count: int) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _told(writer: UnitWriter, typed: str, count: int) -> Iterator[str]:
 
     def ended() -> Iterator[str]:
         if writer.last is not None:
-            yield writer.separator
+            yield shown_end(writer.separator)
             note(f"--- {MEANS[writer.last.standing]}")
 
     return chain(writer.pieces(typed, max_new_tokens=count), ended())

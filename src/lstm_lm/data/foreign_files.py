@@ -30,6 +30,7 @@ def _unpack(command: str) -> str:
 
 _OFFICE = "save it as plain text (UTF-8) in a program that opens it, and name that file"
 _TABLE = "write its column of text into a file of plain text, and name that"
+_COLUMN = f"name the file .parquet and its column of text (data.column=NAME), or {_TABLE}"
 _OTHER = "name a file of plain text"
 
 _KINDS: tuple[tuple[int, bytes, Foreign], ...] = (
@@ -47,7 +48,7 @@ _KINDS: tuple[tuple[int, bytes, Foreign], ...] = (
     (0, b"{\\rtf", Foreign("an RTF document", _OFFICE)),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Foreign("an older office document (.doc, .xls, .ppt)", _OFFICE)),
     (60, b"BOOKMOBI", Foreign("an electronic book (.mobi, .azw)", _OFFICE)),
-    (0, b"PAR1", Foreign("a Parquet file", _TABLE)),
+    (0, b"PAR1", Foreign("a Parquet file", _COLUMN)),
     (0, b"ARROW1", Foreign("an Arrow file", _TABLE)),
     (0, b"Obj\x01", Foreign("an Avro file", _TABLE)),
     (0, b"SQLite format 3\0", Foreign("an SQLite database", _TABLE)),

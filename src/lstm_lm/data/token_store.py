@@ -31,7 +31,7 @@ from lstm_lm.options import Options
 from lstm_lm.printable import printable, shortened
 from lstm_lm.renaming import remove, rename
 from lstm_lm.tokenizers import Tokenizer, Unknown, tokenizer_from_json
-from lstm_lm.tokenizers.interface import Encoded
+from lstm_lm.tokenizers.interface import ROW_END, Encoded
 
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -74,6 +74,8 @@ def encoded(corpus: CorpusText, tokenizer: How, unknown: Unknown, cache: Path) -
         UserError: the text cannot be read or encoded, or the folder cannot be written.
         RunError: the disk is full. Nothing half-written is left.
     """
+    if isinstance(tokenizer, Tokenizer) and corpus.units is not None and corpus.units.separator == ROW_END:
+        _check_row_end(tokenizer)
     key = _key(corpus, tokenizer, unknown)
     folder = cache / "tokens" / f"{corpus.name}-{key[:32]}"
     if (entry := _open(folder, key)) is not None:
@@ -87,6 +89,15 @@ def encoded(corpus: CorpusText, tokenizer: How, unknown: Unknown, cache: Path) -
     entry = _open(folder, key)
     assert entry is not None, f"{folder} has just been made, and is not whole"
     return entry
+
+
+def _check_row_end(tokenizer: Tokenizer) -> None:
+    """Without a token for it, rows would run into each other."""
+    if not len(tokenizer.encode(ROW_END, "skip").ids):
+        raise UserError(
+            f"data.column: the {tokenizer.name} tokenizer of the checkpoint has no token for the end of a row\n"
+            "its model was trained on no tables: train one on these rows, or name a plain text"
+        )
 
 
 def _key(corpus: CorpusText, tokenizer: How, unknown: Unknown) -> str:

@@ -15,6 +15,7 @@ from lstm_lm.data.text_source import TextSource
 from lstm_lm.data.units import PLACES, Units, UnitText, digest_of, units_of
 from lstm_lm.errors import UserError
 from lstm_lm.printable import printable
+from lstm_lm.tokenizers.interface import ROW_END
 
 MOST_COUNTED = 1 << 22
 """Different units; of more, each split gets its share by chance, which is then off by less than 0.1 % of the units."""
@@ -63,6 +64,11 @@ def _numbers(source: TextSource, units: Units) -> NDArray[np.uint64]:
 
 
 def _too_few(source: TextSource, units: Units, count: int, splits: list[str]) -> UserError:
+    if units.separator == ROW_END:
+        return UserError(
+            f"{source.label}: {count} different row{'s' if count != 1 else ''} with text, too few for "
+            f"{', '.join(splits)}\ngive more rows, or another column: data.column=NAME"
+        )
     noun = units.noun if count == 1 else f"{units.noun}s"
     if noun == "document":
         where = f"data.separator={printable(repr(units.separator))}: does not stand between different documents"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from lstm_lm.data.text_source import PIECE_BYTES, TextSource
 from lstm_lm.errors import UserError
 from lstm_lm.printable import printable
+from lstm_lm.tokenizers.interface import ROW_END
 
 Unit = Literal["window", "line", "document"]
 
@@ -40,14 +41,26 @@ class Units:
         return "line" if self.separator == LINE_END else "document"
 
 
+def unit_of(section: Mapping[str, Any]) -> Any:
+    """The unit that a whole `data` section means: rows of a table are documents."""
+    return section.get("unit") if section.get("column") is None else "document"
+
+
 def separator_of(section: Mapping[str, Any]) -> str | None:
     """What ends a unit, as a whole `data` section has it; None: its text is a stream of windows."""
+    if section.get("column") is not None:
+        return ROW_END
     if section.get("unit") == "line":
         return LINE_END
     if section.get("unit") == "document":
         typed = section.get("separator")
         return BLANK_LINE if typed is None else unescaped(str(typed))
     return None
+
+
+def shown_end(separator: str) -> str:
+    """What a person sees where a unit ends."""
+    return BLANK_LINE if separator == ROW_END else separator
 
 
 def unescaped(typed: str) -> str:

@@ -16,7 +16,9 @@ from lstm_lm.data.enough import FEWEST_TOKENS, more_text
 from lstm_lm.data.lines import Lines, find_lines
 from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.data.token_store import EncodedCorpus, encoded
+from lstm_lm.data.units import unit_of
 from lstm_lm.errors import UserError
+from lstm_lm.printable import shown
 from lstm_lm.tokenizers import Tokenizer
 
 OWN_PATHS = {"validation_path", "test_path"}
@@ -96,7 +98,17 @@ def _given(section: Mapping[str, Any]) -> dict[str, Any]:
 
 def _in_its_units(asked: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
     """What is asked for, in the units that the run was trained on."""
-    unit, other = own.get("unit"), asked.get("unit")
+    unit, other, column = unit_of(own), asked.get("unit"), own.get("column")
+    if asked.get("column") is not None and own and column is None:
+        raise UserError(
+            f"data.column={shown(str(asked['column']))}: this run was trained on no rows; a loss of other units is "
+            "another figure\nleave it out (python -m lstm_lm score data.path=FILE data.column=NAME takes all runs)"
+        )
+    if column is not None and asked.get("name") not in (None, "text"):
+        raise UserError(
+            f"data={asked['name']}: this run was trained on rows of tables, and that text has none\n"
+            "name tables: data=text data.path=FILE.jsonl data.column=NAME"
+        )
     option = asked.get("name") is not None  # whose file says window, whatever was typed
     if unit is None or (unit == "window" == (other or unit)):
         return asked
@@ -105,7 +117,10 @@ def _in_its_units(asked: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[s
             f"data.unit={other}: this run was trained on data.unit={unit}; a loss of other units is another figure\n"
             "leave data.unit out (python -m lstm_lm score data.path=FILE takes lines of every run)"
         )
-    return {**asked, **{key: own[key] for key in UNIT_KEYS if key in own}} if option else asked
+    if not option:
+        return asked
+    units = {key: own[key] for key in UNIT_KEYS if key in own}
+    return {**asked, **units, **({} if column is None else {"column": asked.get("column") or column})}
 
 
 def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationText:

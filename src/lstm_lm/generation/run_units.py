@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lstm_lm.data.known_units import MOST_KNOWN, KnownUnits
-from lstm_lm.data.units import separator_of
+from lstm_lm.data.units import separator_of, unit_of
 from lstm_lm.errors import UserError
 from lstm_lm.generation.options import GenerateOptions
 from lstm_lm.generation.text import Settings
@@ -28,8 +28,8 @@ def unit_writer(loaded: Loaded, options: GenerateOptions, settings: Settings) ->
     known = _known(loaded)
     if options.only_new and known is None:
         raise UserError(
-            f"only_new=true: {loaded.checkpoint} does not say which {data['unit']}s it was trained on: there were more "
-            f"than {MOST_KNOWN:,}\nleave it out"
+            f"only_new=true: {loaded.checkpoint} does not say which {unit_of(data)}s it was trained on: there were "
+            f"more than {MOST_KNOWN:,}\nleave it out"
         )
     if options.only_new and options.stop:
         raise UserError("only_new=true: what stop= ends is no whole text that could be compared; leave one of them out")

@@ -13,6 +13,7 @@ import torch
 
 from lstm_lm.data.known_units import KnownUnits
 from lstm_lm.data.lines import opening_token
+from lstm_lm.data.units import shown_end
 from lstm_lm.errors import UserError
 from lstm_lm.generation.prompt import encode_prompt
 from lstm_lm.generation.stop import StopScanner
@@ -202,7 +203,7 @@ def units_in_a_row(
     beginning = prompt.partition(separator)[0] if prompt.strip() else ""  # it may be one for running text
     texts: list[str] = []
     while tokens > 0:
-        texts += [beginning, *writer.pieces(beginning, max_new_tokens=tokens), separator]
+        texts += [beginning, *writer.pieces(beginning, max_new_tokens=tokens), shown_end(separator)]
         tokens -= writer.tokens
     return "".join(texts)
 

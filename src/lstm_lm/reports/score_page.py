@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lstm_lm.printable import printable_text
 from lstm_lm.runs import atomic
 from lstm_lm.tokenizers import Tokenizer
+from lstm_lm.tokenizers.interface import ROW_END
 
 MOST_TOKENS = 200_000
 """On a page: browsers are slow with more."""
@@ -104,7 +105,7 @@ class ScorePage:
 
     def _flush(self, text: str) -> str:
         losses, self._pending = self._pending, []
-        shown = escape(printable_text(text).replace("\n", "⏎\n" if self._whole else "⏎"))
+        shown = escape(printable_text(text.replace(ROW_END, "⏹")).replace("\n", "⏎\n" if self._whole else "⏎"))
         if any(map(math.isnan, losses)):
             return f'<span title="only read, not scored">{shown}</span>'
         level = sum(sum(losses) >= edge for edge in LEVELS)

@@ -20,6 +20,8 @@ from lstm_lm.text_chunks import chunks
 Unknown = Literal["error", "skip", "replace"]
 Ids = npt.NDArray[np.int64]
 
+ROW_END = "\0"
+"""What is behind each row of a table: the one character that no text has (`data/tables.py`)."""
 UNKNOWN = -1  # stands in `_ids` for a piece of text that no token covers; never leaves this package
 MOST_SHOWN = 5  # unknown pieces that an error message names
 LONGEST_SHOWN = 20  # characters of each

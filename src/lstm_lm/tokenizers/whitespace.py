@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from lstm_lm.tokenizers.word import WordTokenizer
 
-PIECE = re.compile(r" ?\S+| ?\n|\s")
+PIECE = re.compile(r" ?[^\s\0]+| ?\n|\s|\0")
 
 
 class WhitespaceTokenizer(WordTokenizer):

@@ -12,10 +12,10 @@ from pydantic import Field
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 from lstm_lm.text_chunks import chunks
-from lstm_lm.tokenizers.interface import UNKNOWN, FitText, Ids, Tokenizer, fields, malformed, utf8
+from lstm_lm.tokenizers.interface import ROW_END, UNKNOWN, FitText, Ids, Tokenizer, fields, malformed, utf8
 
-# Pieces carry the blank before them, so that all of them joined are the text again, to the character.
-PIECE = re.compile(r" ?\w+| ?[^\w\s]+|\s")
+# Pieces carry the blank before them, so that all of them joined are the text again, to the character. ROW_END is one.
+PIECE = re.compile(r" ?\w+| ?[^\w\s\0]+|\s|\0")
 UNKNOWN_WORD = "<unk>"  # what the unknown token, id 0, decodes to
 
 
@@ -47,13 +47,15 @@ class WordTokenizer(Tokenizer):
     def fit(cls, options: WordOptions, text: FitText) -> Self:
         """Take the most frequent pieces of the training text; of those equally frequent, the first by code points.
 
+        The end of a row is taken however rare it is: without it no row would end.
+
         Memory grows with the number of different pieces, not with the length of the text.
 
         Raises:
             UserError: none is frequent enough.
         """
         words = cls._frequent(options, text)
-        if not words:
+        if not set(words) - {ROW_END}:
             raise UserError(
                 f"no word occurs {options.min_frequency} times in the training text\n"
                 "give more text, or a smaller tokenizer.min_frequency"
@@ -69,8 +71,8 @@ class WordTokenizer(Tokenizer):
         counts = Counter[str]()
         for chunk in chunks(text.training()):
             counts.update(cls.piece.findall(chunk))
-        frequent = [word for word, count in counts.items() if count >= options.min_frequency]
-        frequent.sort(key=lambda word: (-counts[word], word))
+        frequent = [word for word, count in counts.items() if count >= options.min_frequency or word == ROW_END]
+        frequent.sort(key=lambda word: (word != ROW_END, -counts[word], word))
         return frequent[: options.vocabulary_size - 1]
 
     def to_json(self) -> dict[str, Any]:

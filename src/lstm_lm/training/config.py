@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from lstm_lm.data.module import TextDataModule
+from lstm_lm.data.units import unit_of
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import model_class, model_options
 from lstm_lm.options import Options
@@ -161,8 +162,9 @@ class TrainConfig:
                     f"{key}= continues a run as it was; init_from= starts a new one from another's weights"
                 )
         compiling = CompileOptions.parse(top.compile, "compile")
+        data = {**top.data, "unit": unit_of(top.data)}
         for key, value, instead in VARIOUS_LENGTHS:
-            if compiling.enabled and compiling.mode != "default" and top.data.get(key) == value:
+            if compiling.enabled and compiling.mode != "default" and data.get(key) == value:
                 raise UserError(
                     f"compile={compiling.mode}: with data.{key}={value} each length is a CUDA graph of its own\n"
                     f"use compile=default, whose graphs serve all lengths, or data.{key}={instead}"

@@ -49,6 +49,7 @@ _TEXTS = {
     "data.test_path": FreeText.PATH,
     "data.cache_dir": FreeText.PATH,
     "data.separator": FreeText.TEXT,
+    "data.column": FreeText.TEXTS,
 }
 
 FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
@@ -74,6 +75,7 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
     },
     "score": {
         "data.path": FreeText.PATH,
+        "data.column": FreeText.TEXTS,
         "out": FreeText.PATH,
         "html": FreeText.PATH,
         **_MODEL,

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 
 from lstm_lm.data.lines import opening_token
+from lstm_lm.data.units import shown_end
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.methods.interface import Method, Outcome, Subject
 from lstm_lm.generation.filters import Sampling as Filters
@@ -88,6 +89,8 @@ class Sampling(Method):
                 subject.report("sampling", number + 1, options.max_new_tokens)
         decoder = tokenizer.decoder()
         text = "".join(decoder.push(int(token)) for token in torch.cat(written).tolist()) + decoder.flush()
+        if subject.separator is not None:
+            text = text.replace(subject.separator, shown_end(subject.separator))
         seconds = np.diff(moments)
         figures: dict[str, Any] = {
             "tokens": options.max_new_tokens,

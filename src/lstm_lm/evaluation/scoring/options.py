@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 
 Unit = Literal["line", "token", "text"]
@@ -18,6 +19,18 @@ class ScoreOptions(Options):
     batch_size: Annotated[int, Field(ge=1, le=65536)]
     sort: Literal["surprise"] | None
     top: Annotated[int, Field(ge=1, le=100_000)] | None
+
+    def check_rows(self) -> None:
+        """Refuse what rows of a table are not.
+
+        Raises:
+            UserError: they are to be one text.
+        """
+        if self.unit == "text":
+            raise UserError(
+                "unit=text: reads a text as one, and with data.column each row is a text by itself\n"
+                "use unit=line, a row of the table each, or unit=token"
+            )
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

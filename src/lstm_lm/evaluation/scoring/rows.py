@@ -11,14 +11,14 @@ from lstm_lm.evaluation.scoring.model import ScoredLine
 from lstm_lm.evaluation.scoring.options import Unit
 from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.tokenizers import Tokenizer
-from lstm_lm.tokenizers.interface import Ids
+from lstm_lm.tokenizers.interface import ROW_END, Ids
 
 
 class LineRow(NamedTuple):
-    """A line; one without anything to score has 0 tokens."""
+    """A line, or a row of a table; one without anything to score has 0 tokens."""
 
     line: int
-    """Its number, from 1; blank lines count."""
+    """Its number, from 1; blank ones count."""
     tokens: int
     """That were scored."""
     nats: float
@@ -113,7 +113,7 @@ class RowMaker:
 
     def spelled(self, token: int) -> str:
         """What a token stands for."""
-        return self._tokenizer.token_bytes(token).decode("utf-8", "backslashreplace")
+        return self._tokenizer.token_bytes(token).decode("utf-8", "backslashreplace").replace(ROW_END, r"\x00")
 
 
 def figures(nats: float, tokens: int, characters: int, unknown: int) -> Loss:

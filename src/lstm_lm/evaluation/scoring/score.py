@@ -7,10 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from lstm_lm.data.piped_text import ReadableText
+from lstm_lm.data.units import LINE_END, separator_of, unit_of
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.language_model import require_language_model
 from lstm_lm.evaluation.scoring.encoding import EncodedLine, LineEncoder
-from lstm_lm.evaluation.scoring.lines import Line, lines_of
+from lstm_lm.evaluation.scoring.lines import Line, Noun, lines_of
 from lstm_lm.evaluation.scoring.model import Nats, ScoredLine, TokenScorer
 from lstm_lm.evaluation.scoring.options import ScoreOptions
 from lstm_lm.evaluation.scoring.order import all_sorted, most_surprising
@@ -48,6 +49,7 @@ class Scoring:
         batch_size: int = 64,
         forward: str | Mapping[str, Any] = "auto",
         watcher: Watcher | None = None,
+        rows: bool = False,
     ) -> None:
         """Choose how the model runs.
 
@@ -57,6 +59,7 @@ class Scoring:
             batch_size: lines side by side.
             forward: the forward strategy, or auto; or a whole `forward` section.
             watcher: sees the tokens, too.
+            rows: the text is that of a table's rows, each of which is scored as a line is.
 
         Raises:
             UserError: it is no language model; no such strategy, or it cannot run this model.
@@ -68,8 +71,10 @@ class Scoring:
         self._forward = forward
         self._watcher = watcher
         self._rows = RowMaker(loaded.tokenizer, TokenSizes(loaded.tokenizer))
-        self._encoder = LineEncoder(loaded.tokenizer, unknown)
-        self.totals = Totals(_longest(loaded), knows_return=self._encoder.knows_return)
+        self._noun: Noun = "row" if rows else "line"
+        self._end = (_unit_end(loaded) or LINE_END) if rows else None
+        self._encoder = LineEncoder(loaded.tokenizer, unknown, self._end)
+        self.totals = Totals(_longest(loaded), knows_return=self._encoder.knows_return, noun=self._noun)
         """Of what has been scored so far."""
 
     def lines(self, source: ReadableText) -> Iterator[LineRow]:
@@ -127,7 +132,7 @@ class Scoring:
     def _scored(self, source: ReadableText) -> Iterator[ScoredLine]:
         scorer = TokenScorer(self._loaded, self._batch_size, self._forward)
         try:
-            for scored in scorer.lines(self._encoded(lines_of(source), source.label)):
+            for scored in scorer.lines(self._encoded(lines_of(source, self._noun), source.label)):
                 self.totals.add_line(scored, self._rows.characters(scored.encoded.scored))
                 if self._watcher is not None:
                     self._watcher.line(scored.encoded.line.number, *self._with_the_first(scored))
@@ -137,12 +142,14 @@ class Scoring:
         self._something(source.label)
 
     def _encoded(self, lines: Iterator[Line], label: str) -> Iterator[EncodedLine]:
-        skipping = LineEncoder(self._loaded.tokenizer, "skip")
+        skipping = LineEncoder(self._loaded.tokenizer, "skip", self._end)
         for line in lines:
             try:
                 yield self._encoder.encode(line)
             except UserError as error:
-                raise refusal(error, line, lines, lambda line: skipping.encode(line).unknown, label) from None
+                raise refusal(
+                    error, line, lines, lambda line: skipping.encode(line).unknown, label, self._noun
+                ) from None
 
     def _with_the_first(self, scored: ScoredLine) -> tuple[Ids, Nats]:
         """A line's tokens and losses; with the one that is read first, where that is a part of the line."""
@@ -156,10 +163,16 @@ class Scoring:
             raise UserError(f"{label}: nothing in it can be scored\nname a text with more in it: data.path=FILE")
 
 
+def _unit_end(loaded: Loaded) -> str | None:
+    """What the units end with that the run was trained on; None: on running text."""
+    data = loaded.config.get("data")
+    return separator_of(data) if isinstance(data, Mapping) else None
+
+
 def _longest(loaded: Loaded) -> int | None:
     """Tokens of the longest line that the model has seen in one piece; None: it was not trained on single lines."""
     data = loaded.config.get("data")
-    if not isinstance(data, Mapping) or data.get("unit") != "line":
+    if not isinstance(data, Mapping) or unit_of(data) != "line":
         return None
     longest = data.get("seq_len")
     return longest if isinstance(longest, int) else None

@@ -1,5 +1,6 @@
 """What is known of a text once it has been scored."""
 
+from lstm_lm.evaluation.scoring.lines import Noun
 from lstm_lm.evaluation.scoring.model import ScoredLine
 from lstm_lm.evaluation.scoring.rows import figures
 from lstm_lm.evaluation.scoring.unknown import UnknownLines
@@ -8,15 +9,17 @@ from lstm_lm.evaluation.scoring.unknown import UnknownLines
 class Totals:
     """Sums over what has been scored so far."""
 
-    def __init__(self, longest: int | None = None, *, knows_return: bool = False) -> None:
+    def __init__(self, longest: int | None = None, *, knows_return: bool = False, noun: Noun = "line") -> None:
         r"""Begin with nothing.
 
         Args:
             longest: tokens of the longest line that the model was trained on, where it was trained on lines.
             knows_return: whether the `\r` of a line that ends in `\r\n` is scored.
+            noun: what to call a line.
         """
         self.longest = longest
-        self._knows_return = knows_return
+        self.noun = noun
+        self._knows_return = knows_return and noun == "line"
         self.lines = 0
         self.blank = 0
         """Lines without anything to score."""
@@ -27,7 +30,7 @@ class Totals:
         self.tokens = 0
         self.characters = 0
         self.nats = 0.0
-        self.unknown = UnknownLines()
+        self.unknown = UnknownLines(noun)
 
     def add_line(self, scored: ScoredLine, characters: int) -> None:
         """A line, and the characters that its scored tokens stand for."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain, islice
 
 from lstm_lm.errors import UserError
-from lstm_lm.evaluation.scoring.lines import Line
+from lstm_lm.evaluation.scoring.lines import Line, Noun
 
 MOST_NAMED = 8
 """Lines that are named."""
@@ -18,7 +18,8 @@ Count = Callable[[Line], int]
 class UnknownLines:
     """Counts them as they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: Noun = "line") -> None:
+        self._noun = noun
         self.pieces = 0
         """Unknown pieces of text so far."""
         self.count = 0
@@ -40,10 +41,12 @@ class UnknownLines:
     def where(self) -> str:
         """`3 lines: 4, 9, 12`."""
         more = ", ..." if self.count > len(self._named) else ""
-        return f"{self.count:,} line{'s' if self.count > 1 else ''}: {', '.join(map(str, self._named))}{more}"
+        return f"{self.count:,} {self._noun}{'s' if self.count > 1 else ''}: {', '.join(map(str, self._named))}{more}"
 
 
-def refusal(error: UserError, first: Line, following: Iterable[Line], count: Count, label: str) -> UserError:
+def refusal(
+    error: UserError, first: Line, following: Iterable[Line], count: Count, label: str, noun: Noun = "line"
+) -> UserError:
     """What to say of a line that cannot be encoded; of unknown text also in which lines it stands.
 
     Args:
@@ -52,15 +55,16 @@ def refusal(error: UserError, first: Line, following: Iterable[Line], count: Cou
         following: the lines after it; some of them are read.
         count: of the unknown pieces of a line.
         label: what to call the text.
+        noun: what to call a line.
     """
-    found, last = UnknownLines(), first
+    found, last = UnknownLines(noun), first
     try:
         for last in chain([first], islice(following, LOOKED_FURTHER)):
             found.add(last.number, count(last))
     except UserError:  # half of a character; or another fault of the text, further on
         pass
     if not found.count:
-        return UserError(f"{label}, line {first.number}: {error}")
+        return UserError(f"{label}, {noun} {first.number}: {error}")
     what, *_, remedy = str(error).splitlines()
     further = f" (of the first {last.number:,})" if last.number - first.number >= LOOKED_FURTHER else ""
-    return UserError(f"{label}, line {first.number}: {what}\nsuch text is in {found.where}{further}\n{remedy}")
+    return UserError(f"{label}, {noun} {first.number}: {what}\nsuch text is in {found.where}{further}\n{remedy}")

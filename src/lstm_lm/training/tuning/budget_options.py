@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any, ClassVar
 
+from lstm_lm.data.units import unit_of
 from lstm_lm.errors import UserError
 from lstm_lm.flat_keys import at
 from lstm_lm.models.build import model_class
@@ -104,7 +105,7 @@ def is_kept(config: Mapping[str, Any], key: str) -> bool:
         key not in CHOSEN
         or key in keep
         or (key in SIZES and config["init_from"] is not None)  # weights that are there have their sizes
-        or (key in SHAPE and config["data"]["unit"] != "window")
+        or (key in SHAPE and unit_of(config["data"]) != "window")
         or (key in AS_DROPOUT and DROPOUT in keep)
         or (key == DROPOUT and keep.issuperset(AS_DROPOUT))
         or (key in VALIDATIONS and not set(VALIDATIONS).isdisjoint(keep))
