@@ -44,7 +44,8 @@ RECIPES = {
     "for its Transformer, but not the tokenizer, so they compare with nothing.",
     "shakespeare_word": "Words, in the same setting. No bits per byte: unknown words are lost.",
     "lines": "Lines as samples: the public names of the standard library, by characters; new ones with "
-    "`python generate.py num_samples=20 only_new=true`.",
+    "`python generate.py num_samples=20 only_new=true`. One thread of a machine that did other work meanwhile: the "
+    "losses hold, the seconds are too many.",
     "autoencoder": "Each line of a text as one vector, and the line again: exact_match counts lines that come back "
     "whole, exact_match_tokens tokens, and forced_match_tokens those of a decoder that is told the line as far as it "
     "has come (teacher forcing).",

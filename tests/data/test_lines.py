@@ -28,12 +28,17 @@ def ids(text: str) -> np.ndarray:
 
 
 def units(text: str, longest: int = 100, separator: str = "\n") -> list[str]:
-    lines = find_lines(ids(text), TOKENIZER, longest, separator)
+    lines = find_lines(ids(text), TOKENIZER, longest, separator, cut=separator == "\n")
     return [text[start : start + length] for start, length in zip(lines.starts, lines.lengths, strict=True)]
 
 
 def train(text: str, batch_size: int, longest: int = 100, separator: str = "\n", **how: Any) -> TrainLines:
-    return TrainLines(ON_HOST.place(ids(text)), find_lines(ids(text), TOKENIZER, longest, separator), batch_size, **how)
+    return TrainLines(
+        ON_HOST.place(ids(text)),
+        find_lines(ids(text), TOKENIZER, longest, separator, cut=separator == "\n"),
+        batch_size,
+        **how,
+    )
 
 
 def read(batches: Any) -> list[str]:
@@ -91,7 +96,20 @@ def test_the_token_before_a_unit_is_the_last_of_a_separator() -> None:
     assert opening_token(TOKENIZER, "\n") == ids("\n")[0]
     assert opening_token(ByteTokenizer(), "<|end|>") == ord(">")
     assert opening_token(ByteTokenizer(), "。") == "。".encode()[-1]
-    assert opening_token(CharTokenizer("abc"), "\n") == 0, "a vocabulary without it"
+
+
+def test_a_tokenizer_that_does_not_know_the_separator_is_refused() -> None:
+    """Else all lines would be one, and what is written would never end."""
+    for separator in ("\n", "a;"):
+        with pytest.raises(UserError, match="char tokenizer does not know"):
+            find_lines(CharTokenizer("abc").encode("abc").ids, CharTokenizer("abc"), 5, separator)
+
+
+def test_lines_that_are_documents_are_not_cut() -> None:
+    lines = find_lines(ids("abcabc\na\n"), TOKENIZER, 4, cut=False)
+    assert lines.lengths.tolist() == [7, 2]
+    assert lines.windows.tolist() == [2, 1]
+    assert lines.whole.all()
 
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2**32 - 1), st.integers(1, 4))
@@ -155,7 +173,9 @@ def test_the_place_in_the_sequence_is_all_there_is_to_know(longest: int, separat
 def test_evaluation_has_every_unit_once_in_order(separator: str) -> None:
     wanted = [unit + separator for unit in ("ab", "c", "abca")]
     text = "".join(wanted)
-    windows = EvalLines(ON_HOST.place(ids(text)), find_lines(ids(text), TOKENIZER, 4, separator), 2)
+    windows = EvalLines(
+        ON_HOST.place(ids(text)), find_lines(ids(text), TOKENIZER, 4, separator, cut=separator == "\n"), 2
+    )
     batches = list(windows)
     assert len(windows) == len(batches)
     assert [batch.targets.shape[1] for batch in batches if batch.fresh] == ([2, 2] if separator == "\n" else [2, 1])

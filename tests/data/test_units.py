@@ -114,6 +114,7 @@ class TestSplits:
         assert "0 different lines" in refusal("\n \n")
         assert "data.unit=window" in refusal("again\n" * 50)
         assert "data.separator='<|end|>'" in refusal(LINES, "<|end|>")
+        assert r"data.separator=\r\n\r\n" in refusal("a\r\n\r\nb\r\n\r\n", "\n\n")
 
 
 class TestKnown:

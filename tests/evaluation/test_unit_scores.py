@@ -95,6 +95,8 @@ def test_another_unit_is_another_figure_and_is_refused(runs: Path) -> None:
     for run, unit in (("line", "window"), ("window", "line"), ("document", "line")):
         with pytest.raises(UserError, match=rf"data\.unit={unit}: "):
             scores(runs / run, {"unit": unit})
+    with pytest.raises(UserError, match=r"data\.separator=';': "):
+        scores(runs / "document", {"separator": ";"})
     assert scores(runs / "line", {"unit": "line"})["data"]["unit"] == "line"
 
 

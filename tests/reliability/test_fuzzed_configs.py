@@ -115,9 +115,11 @@ def test_any_value_in_any_field_is_taken_or_refused_by_name(model: str, small_co
     assert counts["refused"] > 100
 
 
-def test_what_is_taken_trains(small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("unit", first(["window", "line", "document"]))
+def test_what_is_taken_trains(unit: str, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a folder may be named by any word
-    counts = check_by_training(small_config("trainer.max_steps=2"), tmp_path, 150)
+    documents = ["data.separator=."] if unit == "document" else []
+    counts = check_by_training(small_config("trainer.max_steps=2", f"data.unit={unit}", *documents), tmp_path, 150)
     assert counts["trained"] > 5
 
 

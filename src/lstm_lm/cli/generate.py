@@ -90,7 +90,7 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
         return
     session = TextSession(loaded.model, loaded.tokenizer, **settings)
     if command.interactive:
-        prompt_loop(lambda typed: session.write(typed, max_new_tokens=count), prompt, WRITES_ON)
+        prompt_loop(lambda typed: chain([typed], session.write(typed, max_new_tokens=count)), prompt, WRITES_ON)
         return
     pieces = session.write(prompt, max_new_tokens=count)  # has read the prompt, or refused it
     write_text(chain([prompt], pieces))

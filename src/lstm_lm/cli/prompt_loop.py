@@ -4,14 +4,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import chain
 from types import FrameType
 
 from lstm_lm.cli.text_output import note, write_text
 from lstm_lm.errors import UserError
 
 Write = Callable[[str], Iterator[str]]
-"""Reads what was typed, and continues it in pieces; what it has read when it returns is refused before."""
+"""Reads what was typed (when it returns, it has been read, or refused); gives it and what follows it, in pieces."""
 
 SIGN = "> "
 
@@ -42,7 +41,7 @@ def prompt_loop(write: Write, first: str, hint: str) -> None:
 def _turn(write: Write, prompt: str) -> None:
     pieces = write(prompt)
     with _Pause() as pause:
-        write_text(chain([prompt], pause.until_asked(pieces)))
+        write_text(pause.until_asked(pieces))
 
 
 def _next_line() -> str | None:

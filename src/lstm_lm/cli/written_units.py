@@ -1,4 +1,7 @@
-"""Lines and documents that a model writes: each to standard output, what it is to standard error."""
+"""Lines and documents that a model writes: each to standard output, what it is to standard error.
+
+One alone goes out as it is written; what it is, is known when it has ended.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -41,11 +44,12 @@ def write_units(writer: UnitWriter, prompt: str, options: GenerateOptions, *, in
                 f"found {len(found.texts):,} new {noun}s of {options.num_samples:,}, and gave up after {MOST_ROUNDS} "
                 f"times as many: {others}\na higher temperature strays further from the training text"
             )
+    elif options.num_samples == 1:
+        write_text(_told(writer, prompt, count))
     else:
         units = writer.write(prompt, max_new_tokens=count)
         _write(units, noun, writer.separator)
-        if len(units) > 1:
-            note(f"--- {len(units):,} {noun}s: {counted([unit.standing for unit in units])}")
+        note(f"--- {len(units):,} {noun}s: {counted([unit.standing for unit in units])}")
 
 
 def _write(units: Sequence[WrittenUnit], noun: str, separator: str) -> None:
@@ -55,7 +59,7 @@ def _write(units: Sequence[WrittenUnit], noun: str, separator: str) -> None:
 
 
 def _told(writer: UnitWriter, typed: str, count: int) -> Iterator[str]:
-    """A unit that begins with what was typed, with its separator; then what it is."""
+    """A unit that begins with what was typed, with its separator, as it is written; then what it is."""
 
     def ended() -> Iterator[str]:
         if writer.last is not None:

@@ -19,6 +19,8 @@ from lstm_lm.data.streams import IGNORE, Batch, Cursor
 from lstm_lm.data.token_stream import Placed
 from lstm_lm.data.unit_ends import unit_ends
 from lstm_lm.data.units import LINE_END
+from lstm_lm.errors import UserError
+from lstm_lm.printable import printable
 from lstm_lm.tokenizers import Tokenizer
 
 Positions = NDArray[np.int64]
@@ -45,16 +47,30 @@ class Lines(NamedTuple):
 
 
 def opening_token(tokenizer: Tokenizer, separator: str) -> int:
-    """The token that stands for what comes before a unit: the last one of a separator; 0 where there is none."""
+    """The token that stands for what comes before a unit: the last one of a separator.
+
+    Raises:
+        UserError: the tokenizer does not know the separator: nothing would say where a unit ends.
+    """
     for text in (separator, f" {separator}"):  # the second where words are set apart by blanks, newlines too (WikiText)
         ids = tokenizer.encode(text, "skip").ids
-        if len(ids) and tokenizer.token_bytes(int(ids[-1]))[-1:] == separator.encode()[-1:]:
+        if separator.encode() in b"".join(tokenizer.token_bytes(token) for token in ids.tolist()):
             return int(ids[-1])
-    return 0
+    raise UserError(
+        f"the {tokenizer.name} tokenizer does not know {printable(repr(separator))}, which ends each line or document\n"
+        "name another end (data.unit=document data.separator=TEXT), read running text (data.unit=window), or train "
+        "without init_from="
+    )
 
 
-def find_lines(tokens: NDArray[Any], tokenizer: Tokenizer, longest: int, separator: str = LINE_END) -> Lines:
-    """The units of `tokens` (ids, [N]); none of those that are lines has more than `longest` >= 1 tokens."""
+def find_lines(
+    tokens: NDArray[Any], tokenizer: Tokenizer, longest: int, separator: str = LINE_END, *, cut: bool = True
+) -> Lines:
+    """The units of `tokens` (ids, [N]), read `longest` >= 1 tokens at once; `cut`: those with more, into pieces.
+
+    Raises:
+        UserError: the tokenizer does not know the separator.
+    """
     opening = opening_token(tokenizer, separator)
     stops = unit_ends(tokens, tokenizer, separator)
     starts = np.concatenate([np.zeros(1, np.int64), stops[:-1]])[: len(stops)]
@@ -63,7 +79,7 @@ def find_lines(tokens: NDArray[Any], tokenizer: Tokenizer, longest: int, separat
         seen = np.array([not token.isspace() for token in spelled])
         written = np.logical_or.reduceat(seen[tokens], starts)
         starts, stops = starts[written], stops[written]
-    if separator != LINE_END:
+    if not cut:
         return Lines(starts, stops - starts, np.ones(len(starts), np.bool_), opening, longest)
     return Lines(*_cut(starts, stops - starts, longest), opening, longest)
 
@@ -200,26 +216,24 @@ class EvalLines:
         self._tokens, self._lines = tokens, lines
         self.batch_size = min(batch_size, len(lines.starts))
         self.predictions = lines.tokens
+        windows, count = lines.windows, len(lines.starts)
+        groups = (np.arange(at, min(at + self.batch_size, count)) for at in range(0, count, max(1, self.batch_size)))
+        self._batches = [(numbers, int(windows[numbers].max())) for numbers in groups]
 
     def __len__(self) -> int:
         """Windows in the split."""
-        return sum(int(self._lines.windows[numbers].max()) for numbers in self._batches())
+        return sum(windows for _, windows in self._batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        for numbers in self._batches():
-            for window in range(int(self._lines.windows[numbers].max())):
+        for numbers, windows in self._batches:
+            for window in range(windows):
                 yield batch_of(self._tokens, self._lines, numbers, window)
 
     def places(self) -> Iterator[Positions]:
         """For each window, which of the split's predictions each of its targets is, [T, B]; what is padding is none."""
         before = np.cumsum(self._lines.lengths) - self._lines.lengths
-        for numbers in self._batches():
-            for window in range(int(self._lines.windows[numbers].max())):
+        for numbers, windows in self._batches:
+            for window in range(windows):
                 begin = window * self._lines.longest
                 end = min(begin + self._lines.longest, int(self._lines.lengths[numbers].max()))
                 yield before[numbers] + np.arange(begin, end, dtype=np.int64)[:, None]
-
-    def _batches(self) -> Iterator[Positions]:
-        count = len(self._lines.starts)
-        for first in range(0, count, self.batch_size):
-            yield np.arange(first, min(first + self.batch_size, count))

@@ -95,8 +95,9 @@ class TextDataModule(LightningDataModule):
             corpus = replace(self._corpus.load(), units=self.options.units())
             found = encoded(corpus, self._how, self.options.still_unknown, self._cache)
             if self._separator is not None:
+                longest, cut = self.options.seq_len, self.options.unit == "line"
                 self._lines = {
-                    split: find_lines(found.tokens(split), found.tokenizer, self.options.seq_len, self._separator)
+                    split: find_lines(found.tokens(split), found.tokenizer, longest, self._separator, cut=cut)
                     for split in found.manifest.splits
                 }
             self._check_lengths(found.manifest)

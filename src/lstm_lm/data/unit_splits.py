@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lstm_lm.data.corpora.interface import Split
 from lstm_lm.data.text_source import TextSource
-from lstm_lm.data.units import PLACES, Units, UnitText, digest_of, units_of
+from lstm_lm.data.units import BLANK_LINE, PLACES, Units, UnitText, digest_of, units_of
 from lstm_lm.errors import UserError
 from lstm_lm.printable import printable
 from lstm_lm.tokenizers.interface import ROW_END
@@ -72,7 +72,10 @@ def _too_few(source: TextSource, units: Units, count: int, splits: list[str]) ->
     noun = units.noun if count == 1 else f"{units.noun}s"
     if noun == "document":
         where = f"data.separator={printable(repr(units.separator))}: does not stand between different documents"
-        return UserError(f"{where} of {source.label}\nname what does, or read the text as one: data.unit=window")
+        return UserError(
+            f"{where} of {source.label}\nname what does, or read the text as one: data.unit=window"
+            + (r" (a blank line of Windows: data.separator=\r\n\r\n)" if units.separator == BLANK_LINE else "")
+        )
     return UserError(
         f"{source.label}: {count} different {noun} (blank ones left out), too few for {', '.join(splits)}\n"
         f"give more {units.noun}s, or read the text as running text: data.unit=window"

@@ -18,7 +18,7 @@ from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.data.units import unit_of
 from lstm_lm.errors import UserError
-from lstm_lm.printable import shown
+from lstm_lm.printable import printable, shown
 from lstm_lm.tokenizers import Tokenizer
 
 OWN_PATHS = {"validation_path", "test_path"}
@@ -115,7 +115,12 @@ def _in_its_units(asked: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[s
     if other not in (None, unit) and not (option and other == "window"):
         raise UserError(
             f"data.unit={other}: this run was trained on data.unit={unit}; a loss of other units is another figure\n"
-            "leave data.unit out (python -m lstm_lm score data.path=FILE takes lines of every run)"
+            f"use data.unit={unit} (python -m lstm_lm score data.path=FILE takes lines of every run)"
+        )
+    if asked.get("separator") not in (None, own.get("separator")):
+        raise UserError(
+            f"data.separator={printable(repr(asked['separator']))}: this run was trained with another one; a loss of "
+            "other units is another figure\nleave it out"
         )
     if not option:
         return asked
@@ -141,13 +146,14 @@ def read_text(section: Mapping[str, Any], tokenizer: Tokenizer) -> EvaluationTex
     corpus = encoded(found, tokenizer, options.still_unknown, cache)
     separator, lines = options.unit_end(), {}
     for split, part in corpus.manifest.splits.items():
+        short = f"is too short: {part.tokens} of {FEWEST_TOKENS} tokens" if part.tokens < FEWEST_TOKENS else None
         if separator is not None:
-            lines[split] = find_lines(corpus.tokens(split), tokenizer, options.seq_len, separator)
-        fewest = FEWEST_TOKENS if separator is None else 1
-        tokens = part.tokens if separator is None else lines[split].tokens
-        if tokens < fewest and split != "train":
+            cut = options.unit == "line"
+            lines[split] = find_lines(corpus.tokens(split), tokenizer, options.seq_len, separator, cut=cut)
+            short = None if lines[split].tokens else f"has no {options.unit}s (blank ones left out)"
+        if short is not None and split != "train":
             raise UserError(
-                f"data.name={options.name}: the {split} text is too short: {tokens} of {fewest} tokens\n"
+                f"data.name={options.name}: the {split} text {short}\n"
                 f"{'give more text' if whole else more_text(split, options)}"
             )
     return EvaluationText(corpus, options, lines)

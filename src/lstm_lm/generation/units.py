@@ -47,6 +47,14 @@ class NewUnits(NamedTuple):
     """Of what kind those were that do not count; `new`: the same as one before."""
 
 
+class _Beginning(NamedTuple):
+    """A prompt."""
+
+    shown: str
+    held: str
+    """Its end, where a separator may have begun, which the model may complete."""
+
+
 class UnitWriter:
     """Writes N units side by side, again and again; the same seed and N, the same units, on one machine."""
 
@@ -93,10 +101,10 @@ class UnitWriter:
             UserError: the prompt is longer than a unit, or the tokenizer does not know it.
             RunError: the model's weights have diverged.
         """
-        prompt = self._begin(prompt)
-        rows = [Row(self._tokenizer, self._settings) for _ in range(self._num_samples)]
+        before = self._begin(prompt)
+        rows = [self._row(before) for _ in range(self._num_samples)]
         texts = write_rows(self._stream, rows, max_new_tokens)
-        return [self._unit(prompt + text, row) for text, row in zip(texts, rows, strict=True)]
+        return [self._unit(before.shown + text, row) for text, row in zip(texts, rows, strict=True)]
 
     def write_new(self, prompt: str = "", *, max_new_tokens: int) -> NewUnits:
         """N units that are not in the training text, each another; fewer, where MOST_ROUNDS of drawing find no more.
@@ -104,20 +112,20 @@ class UnitWriter:
         Raises:
             UserError, RunError: as `write`.
         """
-        found: dict[str, None] = {}
+        found: dict[str, str] = {}  # by what is compared
         others: Counter[Standing] = Counter()
         rounds = 0
         while len(found) < self._num_samples and rounds < MOST_ROUNDS:
             rounds += 1
             for unit in self.write(prompt, max_new_tokens=max_new_tokens):
-                if unit.standing != "new" or unit.text in found:
+                if unit.standing != "new" or unit.text.strip() in found:
                     others[unit.standing] += 1
                 else:
-                    found[unit.text] = None
-        return NewUnits(list(found)[: self._num_samples], rounds * self._num_samples, others)
+                    found[unit.text.strip()] = unit.text
+        return NewUnits(list(found.values())[: self._num_samples], rounds * self._num_samples, others)
 
     def pieces(self, prompt: str = "", *, max_new_tokens: int) -> Iterator[str]:
-        """One unit, of which `prompt` is the beginning, in pieces as they are written; when this returns it is read.
+        """One unit, `prompt` and what follows it, in pieces as they are written; when this returns the prompt is read.
 
         Raises:
             UserError: as `write`.
@@ -125,9 +133,11 @@ class UnitWriter:
         """
         return self._pieces(self._begin(prompt), max_new_tokens)
 
-    def _pieces(self, prompt: str, max_new_tokens: int) -> Iterator[str]:
-        row, written = Row(self._tokenizer, self._settings), [prompt]
+    def _pieces(self, before: _Beginning, max_new_tokens: int) -> Iterator[str]:
+        row, written = self._row(before), [before.shown]
         self.last, self.tokens = None, 0
+        if before.shown:
+            yield before.shown
         for token in islice(self._stream, max_new_tokens):
             self.tokens += 1
             if piece := row.push(int(token)):
@@ -140,8 +150,8 @@ class UnitWriter:
             yield rest
         self.last = self._unit("".join(written), row)
 
-    def _begin(self, prompt: str) -> str:
-        """Have a fresh state read the prompt; gives it as the beginning of a unit."""
+    def _begin(self, prompt: str) -> _Beginning:
+        """Have a fresh state read the prompt, as the beginning of a unit."""
         prompt = prompt.removesuffix(self.separator)
         if self.separator in prompt:
             raise UserError(
@@ -152,7 +162,14 @@ class UnitWriter:
         ids = encode_prompt(self._tokenizer, prompt, self._settings.get("unknown", "error"))
         self._stream.restart()
         self._stream.feed(torch.cat([opening, ids]))
-        return prompt
+        begun = (length for length in range(len(self.separator) - 1, 0, -1) if prompt.endswith(self.separator[:length]))
+        shown = len(prompt) - next(begun, 0)
+        return _Beginning(prompt[:shown], prompt[shown:])
+
+    def _row(self, before: _Beginning) -> Row:
+        row = Row(self._tokenizer, self._settings)
+        row.push_text(before.held)
+        return row
 
     def _unit(self, text: str, row: Row) -> WrittenUnit:
         return WrittenUnit(text, self._standing(text, row))
@@ -203,7 +220,7 @@ def units_in_a_row(
     beginning = prompt.partition(separator)[0] if prompt.strip() else ""  # it may be one for running text
     texts: list[str] = []
     while tokens > 0:
-        texts += [beginning, *writer.pieces(beginning, max_new_tokens=tokens), shown_end(separator)]
+        texts += [*writer.pieces(beginning, max_new_tokens=tokens), shown_end(separator)]
         tokens -= writer.tokens
     return "".join(texts)
 

@@ -10,7 +10,7 @@ from lstm_lm.data.known_units import KnownUnits, digests_of
 from lstm_lm.errors import UserError
 from lstm_lm.generation import units
 from lstm_lm.generation.text import sample_text
-from lstm_lm.generation.units import UnitEnd, UnitWriter, units_in_a_row
+from lstm_lm.generation.units import UnitEnd, UnitWriter, WrittenUnit, units_in_a_row
 from lstm_lm.tokenizers.byte import ByteTokenizer
 
 TOKENIZER = char_tokenizer()
@@ -60,6 +60,23 @@ def test_a_document_ends_at_its_separator_newlines_and_all() -> None:
     assert document == ("two\nlines", "new")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "follows", "text"), [("a\n", "\nb", "a"), ("a\n", "b\n\n", "a\nb"), ("-\n%", "\n", "-")]
+)
+def test_an_end_may_begin_in_the_prompt(prompt: str, follows: str, text: str) -> None:
+    """As that of a file does, whose last line has its newline."""
+    separator = "\n%\n" if "%" in prompt else "\n\n"
+    script = f"{prompt}{follows}"
+    assert dictated(script, separator).write(prompt, max_new_tokens=9)[0] == (text, "new")
+    assert "".join(dictated(script, separator).pieces(prompt, max_new_tokens=9)) == text
+
+
+def test_blanks_around_it_do_not_make_it_another_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "MOST_ROUNDS", 1)
+    monkeypatch.setattr(UnitWriter, "write", lambda *_, **__: [WrittenUnit("a", "new"), WrittenUnit(" a", "new")])
+    assert drawn(2).write_new(max_new_tokens=9).texts == ["a"]
+
+
 def test_several_are_written_side_by_side_and_alike_with_the_same_seed() -> None:
     first, again = (drawn(8).write(max_new_tokens=100) for _ in range(2))
     assert first == again
@@ -78,7 +95,7 @@ def test_a_prompt_is_a_beginning_and_has_no_end_in_it() -> None:
 
 def test_the_pieces_of_one_are_the_unit() -> None:
     writer = drawn()
-    text = "ab" + "".join(writer.pieces("ab", max_new_tokens=100))
+    text = "".join(writer.pieces("ab", max_new_tokens=100))
     assert writer.last is not None
     assert writer.last.text == text == drawn().write("ab", max_new_tokens=100)[0].text
 
