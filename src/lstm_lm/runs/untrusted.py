@@ -12,7 +12,7 @@ import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from types import GenericAlias, NoneType
 from typing import Annotated, Any
@@ -52,7 +52,7 @@ class Foreign(Forged):
     """It would call what none of ours calls, and that could run something."""
 
 
-def check_archive(file: BufferedReader, size: int) -> None:
+def check_archive(file: BufferedReader | BufferedRandom, size: int) -> None:
     """Hold the archive's index against its `size` in bytes, and look at what its pickle would call.
 
     Raises:

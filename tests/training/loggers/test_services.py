@@ -22,6 +22,8 @@ from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import metrics_file, summary
 from lstm_lm.training.loggers import logger_options
 
+pytestmark = pytest.mark.filterwarnings("default")  # what these packages warn of is theirs
+
 Config = Callable[..., dict[str, Any]]
 Series = dict[str, list[tuple[int, float]]]
 HAS_MLFLOW = importlib.util.find_spec("mlflow") is not None

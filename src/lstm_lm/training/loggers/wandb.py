@@ -27,7 +27,7 @@ class WeightsAndBiases(LoggerOptions):
         lacks = super().missing()
         if lacks is not None or self.offline or os.environ.get("WANDB_MODE") in NEEDS_NO_KEY:
             return lacks
-        import wandb
+        import wandb  # type: ignore[import-not-found, unused-ignore]
 
         if wandb.login(prompt=False, verify=False):
             return None
