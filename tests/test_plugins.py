@@ -104,11 +104,20 @@ def test_help_lists_its_options_among_the_others(installed: Install, capsys: pyt
     assert not [module for module in sys.modules if module.startswith("lstm_lm_morse.")], "nothing is imported"
 
 
-def test_one_that_cannot_be_imported_is_named_and_all_else_works(installed: Install) -> None:
-    installed("morse", {"conf/tokenizer/morse.yaml": "name: morse", "tokenizers/morse.py": "import telegraph"})
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import telegraph", "telegraph"),
+        ("def", "SyntaxError"),
+        ("Morse = int", "TOKENIZER"),
+        ("TOKENIZER = 3", "TOKENIZER"),
+    ],
+)
+def test_one_that_is_broken_is_named_and_all_else_works(text: str, told: str, installed: Install) -> None:
+    installed("morse", {"conf/tokenizer/morse.yaml": "name: morse", "tokenizers/morse.py": text})
     lstm_lm.compose("tokenizer=byte")
     assert registry.find("lstm_lm.tokenizers", "byte", "tokenizer.name").TOKENIZER
-    with pytest.raises(UserError, match=r"lstm-lm-morse 1\.0.*telegraph") as caught:
+    with pytest.raises(UserError, match=rf"lstm-lm-morse 1\.0.*{told}") as caught:
         lstm_lm.train(lstm_lm.compose("tokenizer=morse"))
     assert len(str(caught.value).splitlines()) <= 4
 
@@ -138,8 +147,8 @@ def test_one_that_cannot_be_used_is_left_out_with_a_line(
 
 def test_of_two_with_one_name_the_second_is_left_out(installed: Install) -> None:
     for name in ("morse", "other"):
-        installed(name, {"training/schedulers/slow.py": f"SCHEDULER = {name!r}"})
-    assert registry.find("lstm_lm.training.schedulers", "slow", "scheduler").SCHEDULER == "morse"
+        installed(name, {"training/schedulers/slow.py": f"class SCHEDULER:\n    of = {name!r}"})
+    assert registry.find("lstm_lm.training.schedulers", "slow", "scheduler").SCHEDULER.of == "morse"
     (problem,) = plugins.found().problems
     assert "lstm-lm-other 1.0" in problem
     assert "lstm-lm-morse 1.0" in problem
@@ -153,6 +162,16 @@ def test_its_yaml_may_name_no_code(installed: Install, tmp_path: Path) -> None:
         with pytest.raises(UserError):
             lstm_lm.compose(override)
     assert not mark.exists()
+
+
+def test_a_package_within_a_broken_one_is_found_without_importing_that(installed: Install, tmp_path: Path) -> None:
+    installed("outer", {"__init__.py": "raise RuntimeError", "inner/conf/tokenizer/morse.yaml": "name: morse"})
+    (entry,) = (tmp_path / "site").glob("*.dist-info/entry_points.txt")
+    entry.write_text(f"[{plugins.GROUP}]\nouter = lstm_lm_outer.inner:anything\n")
+    plugins.found.cache_clear()
+    (plugin,) = plugins.found().plugins
+    assert plugin.package == "lstm_lm_outer.inner"
+    assert lstm_lm.compose("tokenizer=morse")["tokenizer"] == {"name": "morse"}
 
 
 def test_files_of_this_project_come_first(installed: Install) -> None:

@@ -16,12 +16,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 GROUP = "lstm_lm.plugins"
-REGISTRIES = (
-    *("tokenizers", "data.corpora", "models.backbones", "forward.strategies", "evaluation.methods"),
-    *("training.objectives", "training.optimizers", "training.schedulers", "training.averaging", "training.loggers"),
-    "exporting.formats",
-)
-"""The folders to which a package can add."""
+REGISTRIES = {
+    "tokenizers": "TOKENIZER",
+    "data.corpora": "CORPUS",
+    "models.backbones": "MODEL",
+    "forward.strategies": "STRATEGY",
+    "evaluation.methods": "METHOD",
+    "training.objectives": "OBJECTIVE",
+    "training.optimizers": "OPTIMIZER",
+    "training.schedulers": "SCHEDULER",
+    "training.averaging": "AVERAGING",
+    "training.loggers": "LOGGER",
+    "exporting.formats": "FORMAT",
+}
+"""The folders to which a package can add, and the constant that each module there holds: a class."""
 INTERFACE = "interface"
 """The module of a registry that is no option."""
 
@@ -72,13 +80,12 @@ def found() -> Found:
     problems: list[str] = []
     for entry in sorted(entry_points(group=GROUP)):
         distribution = entry.name if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
-        folder = _folder(entry.value)
+        package = entry.value.partition(":")[0].strip()  # an object behind it has no meaning here
+        folder = _folder(package)
         if folder is None:
-            problems.append(
-                f"plugin {distribution}: left out: its package {entry.value} is not there; install it again"
-            )
+            problems.append(f"plugin {distribution}: left out: its package {package} is not there; install it again")
             continue
-        plugin = Plugin(distribution, entry.value, folder)
+        plugin = Plugin(distribution, package, folder)
         new = [(registry, name) for registry in REGISTRIES for name in plugin.options(registry)]
         clashes = [option for option in new if option in taken]
         if clashes:
@@ -114,10 +121,12 @@ def _own_options(own: Path, registry: str) -> list[str]:
 
 
 def _folder(package: str) -> Path | None:
-    """Where a package lies, which is not imported for it."""
+    """Where a package lies; neither it nor one that it is in is imported for that."""
+    top, *below = package.split(".")
     try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError, AttributeError):  # AttributeError: its parent is no package
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
         return None
     places = None if spec is None else spec.submodule_search_locations
-    return Path(next(iter(places))) if places else None
+    folder = Path(next(iter(places))).joinpath(*below) if places else None
+    return folder if folder is not None and folder.is_dir() else None

@@ -31,7 +31,8 @@ def find(package: str, name: str, where: str) -> ModuleType:
     """The module that implements option `name`; `where` is the key that asked for it ("tokenizer.name").
 
     Raises:
-        UserError: there is no such option: the message lists those there are. Or it is of a package that fails.
+        UserError: there is no such option: the message lists those there are. Or it is of a package that fails, or
+            that lacks what belongs there.
     """
     if name in names(package):
         return importlib.import_module(f"{package}.{name}")
@@ -41,10 +42,14 @@ def find(package: str, name: str, where: str) -> ModuleType:
         lines = [f"{where}={name!r}: no such option", f"choose one of: {', '.join(all_names(package))}"]
         raise UserError("\n".join([*lines, *plugins.found().problems[:2]]))
     try:
-        return importlib.import_module(f"{plugin.package}.{registry}.{name}")
+        module = importlib.import_module(f"{plugin.package}.{registry}.{name}")
+        constant = plugins.REGISTRIES[registry]
+        if not isinstance(getattr(module, constant, None), type):
+            raise ImportError(f"{module.__file__} has no class {constant}")
     except Exception as error:
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f"{where}={name!r}: of {plugin.distribution}, which cannot be imported: {cause:.300}\n"
+            f"{where}={name!r}: of {plugin.distribution}, which cannot be used: {cause:.300}\n"
             "update or uninstall that package, or use another option"
         ) from error
+    return module

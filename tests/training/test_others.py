@@ -1,6 +1,7 @@
 """Other people's loggers and callbacks in a run: what they see, and what they cannot spoil."""
 
 import signal
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder, ModelCheckpoint, Timer, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger
 
 import lstm_lm
@@ -77,11 +78,21 @@ class Counter(pl.Callback):
     """Has a state, of each kind that one may have."""
 
     def __init__(self) -> None:
-        self.state: dict[str, Any] = {"steps": 0, "mean": 0.0, "seen": torch.zeros(2), "names": [], "best": None}
+        self.state: dict[str, Any] = {
+            "steps": 0,
+            "mean": 0.0,
+            "sum": 0,
+            "seen": torch.zeros(2),
+            "names": [],
+            "best": None,
+            "all": torch.empty(0),
+        }
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.state["steps"] += 1
+        self.state["sum"] += 0.5  # a number that began as 0
         self.state["best"] = {"loss": torch.tensor(0.5)}
+        self.state["all"] = torch.zeros(self.state["steps"])
 
     def state_dict(self) -> dict[str, Any]:
         return self.state
@@ -184,6 +195,27 @@ def test_early_stopping_of_lightnings_ends_a_run_and_survives_an_interruption(sh
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_a_run_that_its_callback_has_stopped_is_complete(short: Config, tmp_path: Path) -> None:
+    """As with `callbacks.early_stopping`: until the callback has more patience, or is left out."""
+
+    class Enough(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+            trainer.should_stop |= trainer.global_step == 7
+
+    def patient(patience: int) -> EarlyStopping:
+        return EarlyStopping("val/loss", min_delta=1e6, patience=patience)
+
+    first, again, steps = short(), short("resume=auto"), lambda run: run.train.steps
+    for run, stopper in (("patience", patient(1)), ("own", Enough())):
+        assert lstm_lm.train(first, tmp_path / run, callbacks=[stopper]).status == "stopped"
+        ended = (tmp_path / run / "summary.json").read_bytes()
+        lstm_lm.train(again, tmp_path / run, callbacks=[patient(1) if run == "patience" else Enough()])
+        assert (tmp_path / run / "summary.json").read_bytes() == ended, "nothing is done"
+    assert steps(lstm_lm.train(again, tmp_path / "patience", callbacks=[patient(2)])) == 12
+    bars = [TQDMProgressBar(refresh_rate=0)]
+    assert steps(lstm_lm.train(again, tmp_path / "own", callbacks=bars)) == 12, "it stops nothing"
+
+
 def test_model_checkpoint_keeps_what_it_is_asked_to(short: Config, tmp_path: Path) -> None:
     best = ModelCheckpoint(monitor="val/loss", save_top_k=2, filename="{step}", save_last=True)
     lstm_lm.train(short(), tmp_path / "run", callbacks=[best])
@@ -228,6 +260,44 @@ def test_a_state_comes_back_and_one_without_its_callback_is_left_out(short: Conf
     summary = lstm_lm.train(longer, tmp_path / "run", callbacks=[again])
     assert again.state["steps"] == 2
     assert any("Counter" in line and "anew" in line for line in summary.runtime.warnings or [])
+
+
+@pytest.mark.parametrize(
+    "foreign", [{1, 2}, b"bytes", 2**70, {(1, 2): 3}, Path(), defaultdict(int)], ids=lambda value: type(value).__name__
+)
+def test_a_state_that_no_checkpoint_gives_back_is_refused(foreign: Any, short: Config, tmp_path: Path) -> None:
+    counter = Counter()
+    counter.state["best"] = foreign
+    with pytest.raises(UserError, match=r"Counter\.state_dict"):
+        lstm_lm.train(short(), tmp_path / "run", callbacks=[counter])
+    assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_one_that_becomes_so_spoils_no_checkpoint(short: Config, tmp_path: Path) -> None:
+    counter = Counter()
+    change = At(7, lambda *_: counter.state.update(names=[{1, 2}]))
+    with pytest.raises(UserError, match=r"Counter\.state_dict") as caught:
+        lstm_lm.train(short(), tmp_path / "run", callbacks=[counter, change])
+    assert len(str(caught.value).splitlines()) <= 4
+    assert lstm_lm.train(short("resume=auto"), tmp_path / "run").status == "completed"
+
+
+def test_a_state_that_is_there_only_in_training_comes_back(short: Config, tmp_path: Path) -> None:
+    class Late(pl.Callback):
+        def setup(self, *_: Any, **__: Any) -> None:
+            self.seen = getattr(self, "seen", 0) + 1
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"seen": self.seen}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            self.seen = 10 * state_dict["seen"]
+
+    with pytest.raises(Interrupted):
+        lstm_lm.train(short(), tmp_path / "run", callbacks=[Late(), interrupt(6)])
+    late = Late()
+    lstm_lm.train(short("resume=auto"), tmp_path / "run", callbacks=[late])
+    assert late.seen >= 10
 
 
 @pytest.mark.parametrize(
@@ -286,6 +356,7 @@ def test_a_file_that_a_forged_state_names_is_not_removed(short: Config, tmp_path
         ({"loggers": [print]}, "no lightning"),
         ({"callbacks": ["EarlyStopping"]}, "no lightning"),
         ({"callbacks": [LearningRateFinder()]}, "tune=lr"),
+        ({"callbacks": [Timer("00:01:00:00")]}, "max_time"),
         ({"callbacks": [Counter(), Counter()]}, "twice"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

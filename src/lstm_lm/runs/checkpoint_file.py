@@ -56,10 +56,12 @@ def save(checkpoint: dict[str, Any], path: Path, before: Callable[[], None] | No
 
     Raises:
         RunError: the file cannot be written (full disk, missing permission, ...); the previous one is whole.
-        TypeError: `checkpoint` holds something that `torch.load(weights_only=True)` would refuse.
+        TypeError: `checkpoint` holds something that `load` would refuse.
         ValueError: `checkpoint` has no section "lstm_lm" with this version's "schema_version".
     """
     import torch
+
+    from lstm_lm.runs import untrusted
 
     section = checkpoint.get(SECTION)
     if not isinstance(section, dict) or section.get("schema_version") != SCHEMA_VERSION:
@@ -72,10 +74,11 @@ def save(checkpoint: dict[str, Any], path: Path, before: Callable[[], None] | No
             if sink.error is not None:  # torch's archive writer fails once more as it closes, which hides the cause
                 raise sink.error from None
             raise
-        file.seek(0)
-        # Better to fail at the first save than at the resume that needs it.
-        if foreign := torch.serialization.get_unsafe_globals_in_checkpoint(file):
-            raise TypeError(f"a checkpoint holds tensors and plain values only, not {', '.join(sorted(foreign))}")
+        size = file.seek(0, os.SEEK_END)
+        try:  # better to fail at the first save than at the resume that needs it
+            untrusted.check_archive(file, size)
+        except untrusted.Forged as error:
+            raise TypeError(f"a checkpoint holds tensors and plain values only: {error}") from None
         _seal(file)
 
 

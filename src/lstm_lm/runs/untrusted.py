@@ -10,15 +10,17 @@ Whether their values fit a model or a training is for those to say who have one 
 
 import pickletools
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from types import GenericAlias
+from types import GenericAlias, NoneType
 from typing import Annotated, Any
 
 import torch
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from torch import Tensor
+from torch.nn import Parameter
 
 from lstm_lm.errors import UserError
 from lstm_lm.flat_keys import at
@@ -50,7 +52,7 @@ class Foreign(Forged):
     """It would call what none of ours calls, and that could run something."""
 
 
-def check_archive(file: BufferedReader, size: int) -> None:
+def check_archive(file: BufferedReader | BufferedRandom, size: int) -> None:
     """Hold the archive's index against its `size` in bytes, and look at what its pickle would call.
 
     Raises:
@@ -102,6 +104,22 @@ def plain(content: Any, size: int) -> Any:
     """
     budget = _Budget(size * MOST_TIMES)
     return _copy(content, budget, DEEPEST)
+
+
+def foreign_in(value: Any) -> str | None:
+    """What of `value` no checkpoint gives back, as its type's name; None: it is of plain values and tensors.
+
+    Types are exact: of a class derived from one of these a pickle names the class.
+    """
+    kind = type(value)
+    if kind in (dict, OrderedDict):
+        odd = (f"{type(key).__name__} as a key" for key in value if type(key) not in (str, int))
+        return next(odd, None) or foreign_in(list(value.values()))
+    if kind in (list, tuple):
+        return next((found for found in map(foreign_in, value) if found), None)
+    if kind is int and abs(value) >= LARGEST_NUMBER:
+        return "int of more than 64 bits"
+    return None if kind in (NoneType, bool, int, float, str, Tensor, Parameter) else kind.__name__
 
 
 class _Budget:

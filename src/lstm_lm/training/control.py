@@ -15,6 +15,7 @@ from lstm_lm.renaming import remove
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.module import LanguageModelTask
+from lstm_lm.training.others import refuse_foreign
 from lstm_lm.training.plan import Checkpoint, Plan
 from lstm_lm.training.processes.team import Team
 from lstm_lm.training.signals import StopSignals
@@ -219,6 +220,8 @@ class RunCheckpointIO(CheckpointIO):
         """Whether the last one could be written. It is no error: with several processes all meet after the writing."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        for key, state in checkpoint.get("callbacks", {}).items():
+            refuse_foreign(key, state)
         self._writer.begin()  # of a run that is resumed, a validation may be the first that has something to save
         checkpoint[checkpoint_file.SECTION]["row"] = self._writer.open_row
         file = Path(path)

@@ -7,6 +7,7 @@ state names are not removed (`RunCheckpointIO`).
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     OnExceptionCheckpoint,
     StochasticWeightAveraging,
+    Timer,
     WeightAveraging,
 )
 from lightning.pytorch.loggers import Logger
@@ -27,7 +29,7 @@ from torch import Tensor
 
 from lstm_lm.errors import UserError
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.untrusted import misfit
+from lstm_lm.runs.untrusted import foreign_in, misfit
 from lstm_lm.training.plan import Plan
 
 OWN_STATES = ("PatientStopping", "Timer")
@@ -39,6 +41,7 @@ INSTEAD: dict[type[pl.Callback], str] = {
     StochasticWeightAveraging: "use averaging=asgd",
     WeightAveraging: "use averaging=ema or asgd",
     OnExceptionCheckpoint: "a run saves itself: callbacks.checkpoint",
+    Timer: "use trainer.max_time",
 }
 """Lightning's callbacks that take what a run has decided, and what to use."""
 
@@ -70,6 +73,8 @@ class Others(NamedTuple):
                     f"callbacks: {name}(dirpath={str(callback.dirpath)!r}): the run's own checkpoints are there\n"
                     "name another folder, or none: then it is checkpoints/callbacks below the run directory"
                 )
+        for key, state in self._states().items():
+            refuse_foreign(key, state)
         keys = [callback.state_key for callback in self.callbacks]
         if twice := [key for key in keys if keys.count(key) > 1]:
             raise UserError(
@@ -93,8 +98,24 @@ class Others(NamedTuple):
             if isinstance(callback, EarlyStopping) and callback._check_on_train_epoch_end is None and validates:
                 callback._check_on_train_epoch_end = False
 
+    def may_have_ended(self, saved: Mapping[str, Any]) -> bool:
+        """Whether a run that some callback has stopped would be stopped by these; `saved` are its states.
+
+        A callback that is not Lightning's may stop what it likes.
+        """
+        for callback in self.callbacks:
+            if isinstance(callback, EarlyStopping):
+                state = saved.get(callback.state_key)
+                if isinstance(state, Mapping) and state.get("patience") == callback.patience:
+                    return True
+            elif not type(callback).__module__.startswith("lightning."):
+                return True
+        return False
+
     def resume(self, plan: Plan) -> Plan:
         """The plan, whose checkpoint has the states of these callbacks and no others'; warnings say what is new.
+
+        Early stopping keeps the patience that it is given now, as `callbacks.early_stopping` does.
 
         Raises:
             UserError: a state is not one of its callback's, and resume=force does not say to begin that one anew.
@@ -103,7 +124,7 @@ class Others(NamedTuple):
             return plan
         saved: dict[str, Any] = plan.checkpoint.content["callbacks"]
         path, warnings = plan.checkpoint.path, []
-        fresh = {callback.state_key: callback.state_dict() for callback in self.callbacks}
+        fresh = self._states()
         for key in list(saved):
             name = key.partition("{")[0]
             if not isinstance(saved[key], dict):
@@ -118,13 +139,38 @@ class Others(NamedTuple):
                         "leave it out of callbacks=, or have it begin anew with resume=force"
                     )
                 del saved[key]
+        for callback in self.callbacks:
+            if isinstance(callback, EarlyStopping) and callback.state_key in saved:
+                saved[callback.state_key]["patience"] = callback.patience
         for key, state in fresh.items():
             if state and key not in saved:
                 warnings.append(f"{key.partition('{')[0]}: begins anew, for {path} holds no state of it")
         return replace(plan, warnings=(*plan.warnings, *warnings))
 
+    def _states(self) -> dict[str, Any]:
+        """By their keys, as they are before training: what a checkpoint's are held against; None: not there yet."""
+        states: dict[str, Any] = {}
+        for callback in self.callbacks:
+            states[callback.state_key] = None
+            with suppress(Exception):  # it need not work before its `setup`; where it never does, saving says so
+                states[callback.state_key] = callback.state_dict()
+        return states
+
 
 NOBODY = Others()
+
+
+def refuse_foreign(key: str, state: Any) -> None:
+    """Before a checkpoint has it that could not be loaded.
+
+    Raises:
+        UserError: the state of the callback `key` is not of tensors and plain values.
+    """
+    if (foreign := foreign_in(state)) is not None:
+        raise UserError(
+            f"callbacks: {key.partition('{')[0]:.100}.state_dict() holds what a checkpoint cannot: {foreign}\n"
+            "make it tensors and plain values there: numbers, text, lists, dictionaries"
+        )
 
 
 def _is_folder(run: RunDirectory, callback: ModelCheckpoint) -> bool:
@@ -138,10 +184,9 @@ def _fits(value: Any, fresh: Any) -> bool:
     if isinstance(fresh, Mapping):
         return isinstance(value, Mapping) and all(name in value and _fits(value[name], fresh[name]) for name in fresh)
     if isinstance(fresh, Tensor):
-        same = isinstance(value, Tensor) and value.shape == fresh.shape
+        same = isinstance(value, Tensor) and (value.shape == fresh.shape or not fresh.numel())
         return same and value.is_floating_point() == fresh.is_floating_point()
     if isinstance(fresh, (list, tuple)):
         return isinstance(value, (list, tuple))
-    if isinstance(fresh, float):
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    return type(value) is type(fresh)
+    numbers = (int, float)
+    return type(value) is type(fresh) or (type(value) in numbers and type(fresh) in numbers)

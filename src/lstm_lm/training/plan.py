@@ -1,6 +1,6 @@
 """What will run: everything is read and resolved once, and whatever can be refused is refused here. Writes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -75,8 +75,12 @@ class Plan:
     """For people, and for the summary."""
 
     @classmethod
-    def read(cls, config: TrainConfig, run: RunDirectory) -> Self | Complete:
+    def read(
+        cls, config: TrainConfig, run: RunDirectory, stoppers: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    ) -> Self | Complete:
         """What `resume=` and `ckpt_path=` mean for `run`, as it is now.
+
+        `stoppers` says, of a checkpoint's callbacks, whether the caller's are those that may have stopped the run.
 
         Raises:
             UserError: the directory holds a run that nothing was said about; a checkpoint is missing or damaged, or
@@ -94,7 +98,7 @@ class Plan:
             return new if is_new else replace(new, resumed=Resumed(0))
         changed = _check_resumable(config, checkpoint)
         if named is None and not checkpoint.passed_over:  # else the steps behind a damaged one are taken again
-            reason = _why_complete(config, run, checkpoint)
+            reason = _why_complete(config, run, checkpoint, stoppers)
             if reason is not None:
                 return Complete(reason)
         best, warnings = _read_best(run, checkpoint)
@@ -207,10 +211,12 @@ def _check_resumable(config: TrainConfig, checkpoint: Checkpoint) -> tuple[str, 
     return (*changed, *identity.how_differs(saved, plain), *code_differences(saved["code"], code_version()))
 
 
-def _why_complete(config: TrainConfig, run: RunDirectory, checkpoint: Checkpoint) -> str | None:
+def _why_complete(
+    config: TrainConfig, run: RunDirectory, checkpoint: Checkpoint, stoppers: Callable[[Mapping[str, Any]], bool]
+) -> str | None:
     saved, plain = checkpoint.section, config.plain
     asked = identity.as_tuned(saved, plain)
-    why = _nothing_left(asked, run, checkpoint)
+    why = _nothing_left(asked, run, checkpoint, stoppers)
     if why is None:
         return None
     other = identity.other_texts(saved, plain)
@@ -224,7 +230,12 @@ def _why_complete(config: TrainConfig, run: RunDirectory, checkpoint: Checkpoint
     return why
 
 
-def _nothing_left(config: Mapping[str, Any], run: RunDirectory, checkpoint: Checkpoint) -> str | None:
+def _nothing_left(
+    config: Mapping[str, Any],
+    run: RunDirectory,
+    checkpoint: Checkpoint,
+    stoppers: Callable[[Mapping[str, Any]], bool],
+) -> str | None:
     """Why the run has ended, where nothing has been changed since that lets it continue; None: it continues.
 
     A summary that is damaged says nothing: the run continues from its checkpoint, and writes a new one.
@@ -241,13 +252,17 @@ def _nothing_left(config: Mapping[str, Any], run: RunDirectory, checkpoint: Chec
     if identity.beyond(checkpoint.content, config):
         return COMPLETE
     stopping = config["callbacks"]["early_stopping"]
-    stopped_early = stopping["patience"] is not None and not identity.time_is_up(checkpoint.content, then)
-    if same and ended.status == "stopped" and stopped_early and stopping == then["callbacks"]["early_stopping"]:
-        return (
-            f"stopped at step {step:,}, for val/loss got no better; "
-            "to continue, set a larger callbacks.early_stopping.patience"
-        )
-    return None
+    stopped_early = same and ended.status == "stopped" and not identity.time_is_up(checkpoint.content, then)
+    if not stopped_early or stopping != then["callbacks"]["early_stopping"]:
+        return None
+    if stoppers(checkpoint.content["callbacks"]):
+        return f"stopped at step {step:,} by a callback; to continue, give it more patience or leave it out"
+    if stopping["patience"] is None:
+        return None
+    return (
+        f"stopped at step {step:,}, for val/loss got no better; "
+        "to continue, set a larger callbacks.early_stopping.patience"
+    )
 
 
 def refuse_other_text(differences: Sequence[str], checkpoint: Path) -> None:

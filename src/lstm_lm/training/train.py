@@ -116,7 +116,7 @@ def train(
         )
     with join(asked.trainer) as team, never_failing(console), hold_run(run_dir) as run:
         others.check(run, team.size)
-        plan = Plan.read(asked, run)
+        plan = Plan.read(asked, run, others.may_have_ended)
         if isinstance(plan, Complete):
             team.send(b"")
             say_complete(console, run, plan)

@@ -4,9 +4,13 @@ MLflow's client itself where it is installed, with a database in a file; else a 
 """
 
 import importlib.util
+import json
 import signal
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,6 +21,8 @@ import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import metrics_file, summary
 from lstm_lm.training.loggers import logger_options
+
+pytestmark = pytest.mark.filterwarnings("default")  # what these packages warn of is theirs
 
 Config = Callable[..., dict[str, Any]]
 Series = dict[str, list[tuple[int, float]]]
@@ -120,31 +126,38 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("name", "variable"), [("wandb", "WANDB_API_KEY"), ("comet", "COMET_API_KEY")])
-def test_a_key_that_is_missing_is_named(
-    name: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_comets_key_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
     monkeypatch.chdir(tmp_path)
-    for other in ("WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "NETRC", "COMET_CONFIG", variable):
-        monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    options = logger_options(lstm_lm.compose(f"logger={name}")["logger"])
-    assert variable in (options.missing() or "")
-    monkeypatch.setenv(variable, "secret")
-    assert options.missing() is None
+    for variable in ("COMET_CONFIG", "COMET_API_KEY", "COMET_START_ONLINE"):
+        monkeypatch.delenv(variable, raising=False)
+    options = logger_options(lstm_lm.compose("logger=comet")["logger"])
+    assert "COMET_API_KEY" in (options.missing() or "")
+    for variable, value in (("COMET_API_KEY", "secret"), ("COMET_START_ONLINE", "false")):
+        with monkeypatch.context() as now:
+            now.setenv(variable, value)
+            assert options.missing() is None
 
 
-def test_wandb_needs_no_key_offline_and_finds_the_one_that_its_login_has_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("has_key", [True, False])
+def test_wandbs_key_that_is_missing_is_named_and_none_is_needed_offline(
+    has_key: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where keys may be is W&B's to know: files, variables and hosts change with its versions."""
+    asked: list[dict[str, Any]] = []
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    offline = logger_options(lstm_lm.compose("logger=wandb", "logger.offline=true")["logger"])
-    assert offline.missing() is None
-    (tmp_path / "netrc").write_text("machine api.wandb.ai\n  login user\n  password secret\n")
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    wandb = ModuleType("wandb")
+    wandb.login = lambda **options: asked.append(options) or has_key  # type: ignore[attr-defined, func-returns-value]
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    line = logger_options(lstm_lm.compose("logger=wandb")["logger"]).missing()
+    assert line is None if has_key else "WANDB_API_KEY" in str(line)
+    assert asked == [{"prompt": False, "verify": False}], "no question at the terminal, nor to a server"
+    assert logger_options(lstm_lm.compose("logger=wandb", "logger.offline=true")["logger"]).missing() is None
+    monkeypatch.setenv("WANDB_MODE", "offline")
     assert logger_options(lstm_lm.compose("logger=wandb")["logger"]).missing() is None
+    assert len(asked) == 1
 
 
 def test_a_service_that_does_not_answer_is_refused_before_training(
@@ -158,3 +171,53 @@ def test_a_service_that_does_not_answer_is_refused_before_training(
         lstm_lm.train(small_config("logger=mlflow"), tmp_path / "run")
     assert len(str(caught.value).splitlines()) <= 4
     assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+# The services themselves, without a network, where they are installed
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is not installed")
+def test_wandb_is_given_what_metrics_csv_holds_through_an_interruption(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wandb.sdk.wandb_run import Run  # type: ignore[import-not-found, unused-ignore]
+
+    given: Series = {}
+    log = Run.log
+
+    def listen(run: Any, data: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        for key, value in data.items():
+            given.setdefault(key, []).append((data["trainer/global_step"], value))
+        log(run, data, *args, **kwargs)
+
+    monkeypatch.setattr(Run, "log", listen)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    offline = ("logger=wandb", "logger.offline=true", *SHORT)
+    with pytest.raises(Interrupted):
+        lstm_lm.train(small_config(*offline), tmp_path / "run", callbacks=[InterruptedAt(3)])
+    begun = summary.read(tmp_path / "run" / "summary.json").loggers
+    assert lstm_lm.train(small_config(*offline, "resume=auto"), tmp_path / "run").loggers == begun
+    del given["trainer/global_step"]
+    assert given == of_metrics_csv(tmp_path / "run")
+    assert len(list((tmp_path / "run" / "wandb").glob(f"offline-run-*-{begun[0].version}"))) == 2  # type: ignore[index]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("comet_ml") is None, reason="comet-ml is not installed")
+def test_comets_archives_hold_what_metrics_csv_does_through_an_interruption(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMET_START_ONLINE", "false")
+    monkeypatch.setenv("COMET_OFFLINE_DIRECTORY", str(tmp_path / "comet"))
+    with pytest.raises(Interrupted):
+        lstm_lm.train(small_config("logger=comet", *SHORT), tmp_path / "run", callbacks=[InterruptedAt(3)])
+    begun = summary.read(tmp_path / "run" / "summary.json").loggers
+    assert lstm_lm.train(small_config("logger=comet", *SHORT, "resume=auto"), tmp_path / "run").loggers == begun
+    given: Series = {}
+    for archive in (tmp_path / "comet").glob("*.zip"):
+        with zipfile.ZipFile(archive) as file:
+            messages = [json.loads(line)["payload"] for line in file.read("messages.json").splitlines()]
+        for metric in (message["metric"] for message in messages if message.get("metric")):
+            given.setdefault(metric["metricName"], []).append((metric["step"], metric["metricValue"]))
+    expected = of_metrics_csv(tmp_path / "run")
+    del expected["epoch"]  # Comet's own axis
+    assert {key: sorted(given[key]) for key in expected} == expected

@@ -131,7 +131,7 @@ def _no_such_option(error: MissingConfigException) -> str:
 
 def _option_message(group: str, option: str, known: Sequence[str] | None = None) -> str:
     lines = [f"{group}={shown(option)}: no such option", f"choose one of: {', '.join(known or options_of(group))}"]
-    return "\n".join([*lines, *plugins.found().problems])
+    return "\n".join([*lines, *plugins.found().problems[:2]])
 
 
 def _not_composable(error: ConfigCompositionException, config_name: str, overrides: Sequence[str]) -> str:

@@ -21,7 +21,8 @@ class Comet(LoggerOptions):
     def missing(self) -> str | None:
         lacks = super().missing()
         files = (os.environ.get("COMET_CONFIG"), ".comet.config", "~/.comet.config")
-        if lacks is not None or os.environ.get("COMET_API_KEY"):
+        offline = os.environ.get("COMET_START_ONLINE", "").lower() in ("0", "false", "no")
+        if lacks is not None or offline or os.environ.get("COMET_API_KEY"):
             return lacks
         if any(Path(file).expanduser().is_file() for file in files if file):
             return None

@@ -22,7 +22,7 @@ class LoggerOptions(Options):
     """The class of what `make` gives."""
 
     def missing(self) -> str | None:
-        """What it lacks here, and what to do about it, as a line; None: nothing. Imports nothing."""
+        """What it lacks here, and what to do about it, as a line; None: nothing. No server is asked."""
         if self.package and importlib.util.find_spec(self.package) is None:
             return f'logger={self.name}: the package {self.package} is not there: pip install -e ".[{self.name}]"'
         return None

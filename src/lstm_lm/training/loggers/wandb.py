@@ -1,16 +1,13 @@
 """`logger=wandb`: Weights & Biases. A resumed run goes on in its W&B run."""
 
-import netrc
 import os
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from lstm_lm.training.loggers.interface import LoggerOptions
 
-HOST = "https://api.wandb.ai"
 NEEDS_NO_KEY = ("offline", "dryrun", "disabled")
 """Values of WANDB_MODE."""
 
@@ -26,9 +23,14 @@ class WeightsAndBiases(LoggerOptions):
     kind: ClassVar[str] = WandbLogger.__name__
 
     def missing(self) -> str | None:
+        """W&B itself knows where keys may be; it asks no server and nobody at the terminal."""
         lacks = super().missing()
-        if lacks is not None or self.offline or os.environ.get("WANDB_MODE") in NEEDS_NO_KEY or _has_key():
+        if lacks is not None or self.offline or os.environ.get("WANDB_MODE") in NEEDS_NO_KEY:
             return lacks
+        import wandb  # type: ignore[import-not-found, unused-ignore]
+
+        if wandb.login(prompt=False, verify=False):
+            return None
         return "logger=wandb: no API key: wandb login, or set WANDB_API_KEY, or keep it here: logger.offline=true"
 
     def make(self, folder: Path, version: str | None) -> Logger:
@@ -40,21 +42,6 @@ class WeightsAndBiases(LoggerOptions):
         """Else the next run of this process would go on in this one."""
         assert isinstance(logger, WandbLogger)
         logger.experiment.finish(exit_code=int(failed))
-
-
-def _has_key() -> bool:
-    """In the environment, or where `wandb login` has put it."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or HOST).hostname or ""
-    files = [os.environ.get("NETRC"), "~/.netrc", "~/_netrc"]
-    for file in (Path(file).expanduser() for file in files if file):
-        try:
-            if netrc.netrc(file).authenticators(host) is not None:
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
 
 
 LOGGER = WeightsAndBiases
