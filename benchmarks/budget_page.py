@@ -3,16 +3,19 @@
 python benchmarks/budget_page.py
 """
 
+import math
 import statistics
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from budget import GRID, KEPT, SEEN
 from budget_fit import Choice, choices, grid, kept, whole_seconds
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 from page_parts import table
 
+from lstm_lm.reports.figure import NORMAL, SMALL, describe, log_axis, panels, save
+from lstm_lm.reports.palette import BLUE, BROWN, GREY, PURPLE, VERMILION
 from lstm_lm.training.tuning.budget_options import seconds_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +27,7 @@ WORDS = {
     "shakespeare": "tiny Shakespeare",
     "python_http": "Python's own http, source code",
 }
-COLORS = {"1 x 128": "#8a8a8a", "1 x 256": "#4878a8", "2 x 256": "#e0a458", "2 x 512": "#c0392b"}
+COLORS = {"1 x 128": PURPLE, "1 x 256": BLUE, "2 x 256": BROWN, "2 x 512": VERMILION}
 NEAR = 0.03
 """Nats per token."""
 
@@ -103,34 +106,27 @@ def _whole(name: str, run: dict[str, Any]) -> list[str]:
 def draw(folder: Path = KEPT) -> Figure:
     """A panel a text."""
     figures = found(folder)
-    figure = Figure(figsize=(3.4 * len(figures), 3.2), layout="constrained")
-    for axes, (name, of_text) in zip(figure.subplots(1, len(figures), squeeze=False)[0], figures.items(), strict=True):
+    figure, places = panels(math.ceil(len(figures) / 2), 2, height=6.6)
+    for axes, (name, of_text) in zip(places, figures.items(), strict=False):
         for label, color in COLORS.items():
             runs = [run for run in grid(of_text) if f"{run['layers']} x {run['width']}" == label]
             for dropped, marker in ((False, "o"), (True, "^")):
                 some = [run for run in runs if (run["dropout"] > 0) is dropped]
-                axes.plot(
-                    *_points(some, of_text["times"]),
-                    marker,
-                    color=color,
-                    markersize=4,
-                    label=None if dropped else label,
-                )
+                said = f"{label}, with dropout" if dropped else label
+                axes.plot(*_points(some, of_text["times"]), marker, color=color, markersize=6, label=said)
         taken = [choice.taken for choice in choices(name, of_text)]
-        axes.plot(*_points(taken, of_text["times"]), "o", color="black", fillstyle="none", markersize=10, label="taken")
+        ring: dict[str, Any] = {"color": GREY, "fillstyle": "none", "markersize": 13, "label": "taken by the rule"}
+        axes.plot(*_points(taken, of_text["times"]), "o", **ring)
         losses = [run["loss"] for run in grid(of_text)]
         axes.set_ylim(min(losses) - 0.03, statistics.median(losses) + 0.3)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator([5, 10, 30, 100, 300]))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xlabel("seconds; triangles: with dropout", fontsize=8)
-        axes.set_title(WORDS[name], fontsize=8, loc="left")
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel("validation loss, nats per character", fontsize=8)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+        log_axis(axes, "x", ticks=[5, 10, 30, 100, 300])
+        left = axes in places[::2]
+        describe(axes, title=textwrap.fill(WORDS[name], 30), y="validation loss, nats" if left else "")
+    for axes in places[len(figures) - 2 :]:
+        axes.set_xlabel("seconds of the whole run", fontsize=NORMAL, color=GREY)
+    handles, labels = places[0].get_legend_handles_labels()
+    how: dict[str, Any] = {"frameon": False, "fontsize": SMALL, "labelcolor": GREY}
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, **how)
     return figure
 
 
@@ -139,7 +135,7 @@ def _points(runs: list[dict[str, Any]], times: dict[str, Any]) -> tuple[list[flo
 
 
 def main() -> None:
-    draw().savefig(PICTURE, dpi=110, facecolor="white", metadata={"Software": None})
+    save(draw(), PICTURE)
     PAGE.write_text(page(), encoding="utf-8")
     print(PAGE.relative_to(ROOT))
 

@@ -16,11 +16,16 @@ from optimizers import OTHERS as OPTIONS
 from page_parts import table
 
 import lstm_lm
+from lstm_lm.reports.direct_labels import label_lines
+from lstm_lm.reports.figure import describe, line, panels, save
+from lstm_lm.reports.palette import BLUE, BROWN, GREEN, GREY, VERMILION, Ink
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "optimizers.md"
 PICTURE = ROOT / "docs" / "images" / "optimizers.png"
-COLORS = {"adamw": "#4878a8", "muon": "#c0392b", "muon by gates": "#e0a458", "sgd": "#8a8a8a", "rmsprop": "#3a8f5a"}
+COLORS = {"adamw": BLUE, "muon": VERMILION, "muon by gates": BROWN, "sgd": GREY, "rmsprop": GREEN}
+SHOWN = 0.5
+"""Nats above the lowest loss: what a panel shows."""
 WORDS = {
     "chars": "characters, LSTM 1 x 256, tiny Shakespeare",
     "chars_512": "characters, LSTM 2 x 512 with every dropout, tiny Shakespeare",
@@ -185,35 +190,45 @@ def _loss(one: Kept, optimizer: str) -> str:
 
 
 def draw(folder: Path = KEPT) -> Figure:
-    """A panel a setting: each optimizer's run of the first seed at its best rate."""
+    """A panel a setting: each optimizer at its best rate, the median of the seeds, from the lowest to the highest."""
     kept = settings(folder)
-    columns = min(5, len(kept))
+    columns = 2
     rows = math.ceil(len(kept) / columns)
-    figure = Figure(figsize=(3.1 * columns, 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axes, one in zip(panels, kept, strict=False):
-        ends = []
+    figure, places = panels(rows, columns, height=2.7 * rows)
+    for place, (axes, one) in enumerate(zip(places, kept, strict=False)):
+        lowest = min(run["curve"][-1][1] for name in COLORS for run in one.of(name))
         for name, color in COLORS.items():
-            for run in one.of(name)[:1]:
-                axes.plot(
-                    *zip(*run["curve"], strict=True), color=color, label=name, marker="o", markersize=2.5, linewidth=1.4
+            curves = [run["curve"] for run in one.of(name)]
+            if curves:
+                steps = [step for step, _ in curves[0]]
+                by_step: list[list[float]] = [[loss for _, loss in points] for points in zip(*curves, strict=True)]
+                shown = [number for number, losses in enumerate(by_step) if max(losses) < lowest + SHOWN]
+                found = [by_step[number] for number in shown]
+                middle = [float(statistics.median(losses)) for losses in found]
+                low, high = [min(losses) for losses in found], [max(losses) for losses in found]
+                line(
+                    axes,
+                    [steps[number] for number in shown],
+                    middle,
+                    Ink(color, "solid"),
+                    label=name,
+                    low=low,
+                    high=high,
                 )
-                ends.append(run["curve"][-1][1])
-        axes.set_title(one.name, fontsize=9, loc="left")
-        axes.set_ylim(min(ends) - 0.05, min(ends) + 0.8)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes in panels[len(kept) :]:
+        units, model, text = WORDS[one.name].split(", ", 2)
+        below = "optimizer steps" if place >= len(kept) - columns else ""
+        describe(
+            axes, title=f"{units}, {model},\n{text}", x=below, y="validation loss, nats" if place % columns == 0 else ""
+        )
+    for axes in places[len(kept) :]:
         axes.set_visible(False)
-    panels[0].set_ylabel("validation loss, nats per token", fontsize=8)
-    panels[0].set_xlabel("optimizer step", fontsize=8)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    for axes in places[: len(kept)]:
+        label_lines(axes)
     return figure
 
 
 def main() -> None:
-    draw().savefig(PICTURE, dpi=110, facecolor="white", metadata={"Software": None})
+    save(draw(), PICTURE)
     PAGE.write_text(page(), encoding="utf-8")
     print(PAGE.relative_to(ROOT))
 

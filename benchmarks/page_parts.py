@@ -1,24 +1,13 @@
-"""The Markdown of docs/benchmarks.md."""
+"""Markdown of pages that are made from figures."""
 
+import json
 from pathlib import Path
 from typing import Any
 
-
-def section(title: str, figures: dict[str, Any], command: str, body: str, note: str) -> str:
-    """A heading, where the figures are from, the table, what it means."""
-    machine, versions = figures["machine"], figures["versions"]
-    source = (
-        f"`python benchmarks/{command}`; {machine['cpu']}, {machine['cores']} cores, device {machine['device']}; "
-        f"Python {versions['python']}, torch {versions['torch']}; {figures['date']}, "
-        f"commit {(figures['git_commit'] or 'unknown')[:8]}."
-    )
-    return f"## {title}{kind(figures)}\n\n{source}\n\n{body}\n{note}\n"
-
-
-def kind(figures: dict[str, Any]) -> str:
-    """`, AVX2 (told: ONEDNN_MAX_CPU_ISA=AVX2)`: which instructions were used; empty where that was not noted."""
-    instructions = figures["machine"].get("instructions")
-    return "" if instructions is None else f", {instructions}"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+IMAGES = ROOT / "docs" / "images"
+Figures = dict[str, Any]
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -28,26 +17,30 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def span(figures: dict[str, float], digits: int = 1) -> str:
-    """`median (lowest-highest)`."""
+    """`median (lowest-highest)`; the median alone where they are one."""
     median, lowest, highest = (f"{figures[key]:,.{digits}f}" for key in ("median", "lowest", "highest"))
-    return f"{median} ({lowest}-{highest})"
+    return median if lowest == highest else f"{median} ({lowest}-{highest})"
 
 
-def asked_and_measured(figures: list[dict[str, Any]], place: list[str]) -> str:
-    """The ratios that the project has set itself; `place` are the keys that say where each was measured."""
-    rows = [
-        [
-            figure["what"],
-            *(str(figure[key]) for key in place),
-            "-" if figure["asked"] is None else f"{figure['asked']:.2f}",
-            span(figure["measured"], 2),
-            {True: "yes", False: "no", None: ""}[figure["reached"]],
-        ]
-        for figure in figures
-    ]
-    return table(["what", *place, "at least", "measured", "reached"], rows)
+def section(
+    title: str, answer: str, image: str = "", alt: str = "", command: str = "", name: str = "", *, after: str = ""
+) -> str:
+    """A question, its answer, a picture, a table, and where the figures are from."""
+    script, _, arguments = command.partition(" ")
+    figures = read(next(path.stem for path in sorted(RESULTS.glob(f"{script}*.json"))))
+    kept = [name] if name else [path.name for path in sorted(RESULTS.glob(f"{script}*.json"))]
+    links = ", ".join(f"[{file}](../benchmarks/results/{file})" for file in kept)
+    typed = f"python benchmarks/{script}.py {arguments}".strip()
+    parts = [f"## {title}", answer]
+    if image and (IMAGES / f"{image}.png").exists():
+        parts.append(f"![{alt}](images/{image}.png)")
+    if after:
+        parts.append(after.strip())
+    parts.append(f"`{typed}`, {figures['date']}: {links}")
+    return "\n\n".join(parts) + "\n"
 
 
-def picture(images: Path, name: str, alt: str) -> str:
-    """An image below `docs/`, where it has been drawn."""
-    return f"![{alt}]({images.name}/{name}.png)\n\n" if (images / f"{name}.png").exists() else ""
+def read(name: str) -> Figures:
+    """One benchmark's figures."""
+    figures: Figures = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return figures

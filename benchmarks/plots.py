@@ -1,221 +1,200 @@
 """The pictures of docs/benchmarks.md, drawn from the figures in `benchmarks/results/`.
 
 python benchmarks/plots.py
-
-On white, whatever the page's theme is: readable on a dark page too.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kinds import AVX2, kind_of, there
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from lstm_lm.reports.direct_labels import label_lines
+from lstm_lm.reports.figure import describe, line, log_axis, names_from_the_top, panels, reference, save, write
+from lstm_lm.reports.palette import BLUE, GREEN, GREY, PURPLE, VERMILION, Ink
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 IMAGES = ROOT / "docs" / "images"
-COLORS = {"fused": "#4878a8", "pipelined": "#c0392b", "wavefront": "#3a8f5a", "stepwise": "#8a8a8a"}
-OTHER = "#7d5ba6"
-VENDOR = "nn.LSTM"
-DPI = 110
+INKS = {"fused": BLUE, "pipelined": VERMILION, "wavefront": GREEN, "stepwise": PURPLE}
+Figures = dict[str, Any]
+Spread = dict[str, float]
 
 
 def draw_all(results: Path = RESULTS, images: Path = IMAGES) -> list[Path]:
     """Every picture whose figures are there; gives their paths."""
     images.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for path in sorted(results.glob("*.json")):
-        for name, figure in pictures(path.stem, json.loads(path.read_text(encoding="utf-8"))):
-            figure.savefig(images / f"{name}.png", dpi=DPI, facecolor="white", metadata={"Software": None})
-            written.append(images / f"{name}.png")
+    for name, figure in pictures(results):
+        save(figure, images / f"{name}.png")
+        written.append(images / f"{name}.png")
     return written
 
 
-def pictures(stem: str, figures: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
-    """The names and pictures of one file of figures."""
-    if figures["benchmark"] == "forward":
-        for mode in ("inference", "training"):
-            cells = [cell for cell in figures.get("grid", {"cells": []})["cells"] if cell["mode"] == mode]
-            cells = [cell for cell in cells if cell["kind"] == "float32"]
-            if cells:
-                yield f"{stem}-{mode}", grid(cells, f"{mode}, float32: times as fast as nn.LSTM on all cores")
-        if "scaling" in figures:
-            yield f"{stem}-scaling", scaling(figures["scaling"]["rows"])
-    elif figures["benchmark"] == "training":
-        yield stem, training(figures["shapes"])
-    elif figures["benchmark"] == "timeline":
+def pictures(results: Path) -> Iterator[tuple[str, Figure]]:
+    """Their names, and they themselves."""
+    if found := there(results, "training"):
+        yield "training", training(found)
+    if found := {kind: figures for kind, figures in there(results, "forward").items() if "grid" in figures}:
+        yield "forward", forward(found)
+    for kind, figures in there(results, "forward").items():
+        if kind == "" and "figures" in figures:
+            yield "pipelined", pipelined(figures["figures"]["figures"])
+    for figures in there(results, "timeline").values():
         yield "pipeline", pipeline(figures)
-    elif figures["benchmark"] == "wall_time":
-        yield stem, wall_time(figures)
+    for kind, figures in there(results, "wall_time").items():
+        yield f"wall_time{kind}", wall_time(figures)
 
 
-def grid(cells: list[dict[str, Any]], title: str) -> Figure:
-    """A panel for each L and H, for the window length that most cells have: speed over B."""
-    steps = [cell["steps"] for cell in cells]
-    cells = [cell for cell in cells if cell["steps"] == max(steps, key=steps.count)]
-    layers, widths = sorted({cell["layers"] for cell in cells}), sorted({cell["hidden"] for cell in cells})
-    figure = Figure(figsize=(2.3 * len(layers) + 0.6, 1.9 * len(widths) + 0.9), layout="constrained")
-    panels = figure.subplots(len(widths), len(layers), sharex=True, sharey=True, squeeze=False)
-    for row, width in enumerate(widths):
-        for column, depth in enumerate(layers):
-            axes = panels[row][column]
-            own = sorted(
-                (cell for cell in cells if (cell["layers"], cell["hidden"]) == (depth, width)),
-                key=lambda cell: int(cell["batch"]),
-            )
-            for name in _strategies(own):
-                points = [(cell["batch"], cell["speed_of_vendor"].get(name)) for cell in own]
-                _line(axes, [(x, y) for x, y in points if y is not None], name)
-            axes.axhline(1.0, color="black", linewidth=0.8)
-            axes.set_title(f"L={depth} H={width}", fontsize=9, loc="left")
-            axes.set_xscale("log", base=2)
-            axes.set_yscale("log", base=2)
-            batches = sorted({cell["batch"] for cell in own})
-            axes.set_xticks(batches, [str(batch) for batch in batches])
-            axes.yaxis.set_major_formatter("{x:g}")
-            if row == len(widths) - 1:
-                axes.set_xlabel("B")
-    figure.suptitle(title, fontsize=10)
-    handles, labels = panels[0][-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False, fontsize=9)
+SHAPES = {
+    "small": "1 x 128, batch 16",
+    "default": "2 x 160, batch 32, the default",
+    "deep": "8 x 128, batch 16",
+    "": "2 x 256, batch 64",
+}
+"""By the first word of a shape's label."""
+CONTENDERS = {"application": ("python train.py", BLUE), "ours, float32": ("its step in float32", GREY)}
+
+
+def shape_name(label: str) -> str:
+    """Layers x units and batch, in words."""
+    known, colon, _ = label.partition(":")
+    return SHAPES.get(known if colon else "", label)
+
+
+def training(files: dict[str, Figures]) -> Figure:
+    """`python train.py` against the loop that people write: a panel a machine, a row a shape."""
+    names = list(dict.fromkeys(shape for figures in files.values() for shape in figures["shapes"]))
+    figure, places = panels(1, len(files), height=1.3 + 0.5 * len(names), share_x=True, share_y=True)
+    for axes, figures in zip(places, files.values(), strict=True):
+        for place, shape in enumerate(names):
+            speeds = figures["shapes"].get(shape, {"speed_of_today": {}})["speed_of_today"]
+            if not speeds:
+                write(axes, " not measured", (1.0, place), va="center")
+            for number, (contender, (name, color)) in enumerate(CONTENDERS.items()):
+                if contender in speeds:
+                    named = f"  {name}" if axes is places[0] and place == 0 else ""
+                    _row(axes, place + 0.3 * number - 0.1, speeds[contender], color, named, before=number == 0)
+        names_from_the_top(axes, [shape_name(name) for name in names])
+        axes.set_ylim(len(names) - 0.4, -0.8)
+        reference(axes, 1.0, along="x")
+        describe(axes, title=kind_of(figures), x="times as fast as nn.LSTM")
     return figure
 
 
-def _strategies(cells: Iterable[dict[str, Any]]) -> list[str]:
-    return sorted({name for cell in cells for name in cell["speed_of_vendor"]})
+def _row(axes: Axes, place: float, ratio: Spread, color: str, name: str = "", *, before: bool = False) -> None:
+    """The median, from the lowest to the highest, and the median in figures; a name after that, or before all."""
+    axes.plot([ratio["lowest"], ratio["highest"]], [place, place], color=color, linewidth=1.8)
+    axes.plot([ratio["median"]], [place], color=color, marker="o", markersize=6)
+    beside = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
+    write(axes, f"{ratio['median']:.2f}{'' if before else name}", (ratio["highest"], place), color=color, **beside)
+    if before:
+        write(axes, name, (ratio["lowest"], place), color=color, **{**beside, "xytext": (-6, 0), "ha": "right"})
 
 
-def _line(axes: Axes, points: list[tuple[int, dict[str, float]]], name: str) -> None:
-    """Medians, and from the lowest to the highest a shade."""
-    x = [place for place, _ in points]
-    color = COLORS.get(name, OTHER)
-    axes.plot(x, [ratio["median"] for _, ratio in points], color=color, marker="o", markersize=3, label=name)
-    lowest, highest = ([ratio[key] for _, ratio in points] for key in ("lowest", "highest"))
-    axes.fill_between(x, lowest, highest, color=color, alpha=0.15, linewidth=0)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def scaling(rows: list[dict[str, Any]]) -> Figure:
-    """Speed over threads."""
-    figure = Figure(figsize=(3.2 * len(rows), 2.9), layout="constrained")
-    panels = figure.subplots(1, len(rows), sharey=True, squeeze=False)[0]
-    for axes, row in zip(panels, rows, strict=True):
-        for name in (VENDOR, "pipelined"):
-            ratios = row["speed_of_one_core"]
-            points = [(count, ratios[f"{name}, {count}"]) for count in row["threads"] if f"{name}, {count}" in ratios]
-            if points:
-                _line(axes, points, name)
-        axes.plot(row["threads"], row["threads"], color="black", linewidth=0.8, linestyle=":", label="ideal")
-        axes.set_title(f"{row['mode']}, {row['kind']}", fontsize=9, loc="left")
-        axes.set_xticks(row["threads"])
-        axes.set_xlabel("threads")
-    panels[0].set_ylabel("times as fast as\nnn.LSTM on one core")
-    panels[0].legend(frameon=False, fontsize=8)
+def forward(files: dict[str, Figures], *, hidden: int = 128, batch: int = 16) -> Figure:
+    """Speed of each strategy over the number of layers, in training with float32: a panel a machine."""
+    figure, places = panels(1, len(files), share_y=True)
+    for axes, figures in zip(places, files.values(), strict=True):
+        cells = [cell for cell in figures["grid"]["cells"] if (cell["kind"], cell["mode"]) == ("float32", "training")]
+        own = [cell for cell in cells if (cell["hidden"], cell["batch"]) == (hidden, batch)] or cells
+        steps = [cell["steps"] for cell in own]
+        own = [cell for cell in own if cell["steps"] == max(steps, key=steps.count)]
+        own.sort(key=lambda cell: int(cell["layers"]))
+        for name, color in INKS.items():
+            points = [(cell["layers"], cell["speed_of_vendor"].get(name)) for cell in own]
+            _spread_line(axes, [(x, ratio) for x, ratio in points if ratio is not None], color, name)
+        log_axis(axes, "x", base=2, ticks=sorted({cell["layers"] for cell in own}))
+        log_axis(axes, "y", ticks=[0.1, 0.2, 0.5, 1.0])
+        reference(axes, 1.0)
+        word = "times as fast as nn.LSTM\non all cores" if axes is places[0] else ""
+        describe(axes, title=kind_of(figures), x=f"layers of {hidden} units", y=word)
+    for axes in places:
+        label_lines(axes)
     return figure
 
 
-def training(shapes: dict[str, Any]) -> Figure:
-    """Speed of today's loop, a group of bars for each shape."""
-    names = sorted({name for result in shapes.values() for name in result["speed_of_today"]})
-    figure = Figure(figsize=(7.5, 0.9 + 0.2 * (len(names) + 1.2) * len(shapes)), layout="constrained")
-    axes = figure.subplots()
-    colors = [COLORS["fused"], "#9db4c8", COLORS["pipelined"], COLORS["wavefront"], OTHER, "#8a8a8a"]
-    for group, result in enumerate(shapes.values()):
-        for number, name in enumerate(names):
-            ratio = result["speed_of_today"].get(name)
-            if ratio is None:
-                continue
-            place = group * (len(names) + 1.2) + number
-            whiskers = [[ratio["median"] - ratio["lowest"]], [ratio["highest"] - ratio["median"]]]
-            axes.barh(
-                place,
-                ratio["median"],
-                xerr=whiskers,
-                color=colors[number % len(colors)],
-                label=name if group == 0 else None,
-                error_kw={"linewidth": 0.8},
-            )
-    axes.set_yticks([group * (len(names) + 1.2) + (len(names) - 1) / 2 for group in range(len(shapes))], list(shapes))
-    axes.invert_yaxis()
-    axes.axvline(1.0, color="black", linewidth=0.8)
-    axes.set_xlabel("times as fast as today's loop")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(names), frameon=False, fontsize=8)
+def _spread_line(axes: Axes, points: Iterable[tuple[int, Spread]], color: str, label: str) -> None:
+    found = list(points)
+    medians, lowest, highest = ([ratio[key] for _, ratio in found] for key in ("median", "lowest", "highest"))
+    line(axes, [x for x, _ in found], medians, Ink(color, "solid"), label=label, low=lowest, high=highest)
+
+
+def pipelined(rows: list[Figures]) -> Figure:
+    """`pipelined` against nn.LSTM for deep stacks and few streams, a row a shape."""
+    found = [row for row in rows if row["what"] == "pipelined, L >= 8 and B <= 8" and row["kind"] == "float32"]
+    shapes = sorted({row["shape"] for row in found}, key=lambda shape: [-number for number in numbers(shape)])[::-1]
+    figure, places = panels(1, 2, height=1.2 + 0.36 * len(shapes), share_x=True, share_y=True)
+    for axes, mode in zip(places, ("training", "inference"), strict=True):
+        for row in found:
+            if row["mode"] == mode:
+                _row(axes, shapes.index(row["shape"]), row["measured"], VERMILION)
+        names_from_the_top(axes, ["{} x {}, batch {}".format(*numbers(shape)) for shape in shapes])
+        reference(axes, 1.0, along="x")
+        describe(axes, title=mode, x="times as fast as nn.LSTM")
     return figure
 
 
-def pipeline(figures: dict[str, Any]) -> Figure:
+def numbers(shape: str) -> list[int]:
+    """`L=8 H=128 B=4 T=128`: 8, 128, 4, 128."""
+    return [int(part.partition("=")[2]) for part in shape.split()]
+
+
+def pipeline(figures: Figures) -> Figure:
     """A row a thread: forward and backward cells, as they ran."""
     cells = [dict(zip(figures["columns"], cell, strict=True)) for cell in figures["cells"]]
     threads = sorted({cell["thread"] for cell in cells})
-    figure = Figure(figsize=(11, 0.9 + 0.75 * len(threads)), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels(height=1.3 + 0.6 * len(threads))
     end = max(cell["start_ms"] + cell["ms"] for cell in cells)
-    for direction, color in (("forward", COLORS["fused"]), ("backward", COLORS["pipelined"])):
+    for direction, color in (("forward", BLUE), ("backward", VERMILION)):
         own = [cell for cell in cells if cell["direction"] == direction]
-        axes.barh(
-            [cell["thread"] for cell in own],
-            [cell["ms"] for cell in own],
-            left=[cell["start_ms"] for cell in own],
-            color=color,
-            edgecolor="white",
-            linewidth=0.8,
-            height=0.8,
-            label=direction,
-        )
-        for cell in own:
-            if cell["ms"] > 0.012 * end:
-                middle = cell["start_ms"] + cell["ms"] / 2
-                label = f"{cell['layer']},{cell['chunk']}"
-                axes.text(
-                    middle, cell["thread"], label, color="white", fontsize=7, ha="center", va="center", rotation=90
-                )
+        for shade in (0, 1):  # neighbouring layers can be told apart
+            some = [cell for cell in own if cell["layer"] % 2 == shade]
+            axes.barh(
+                [threads.index(cell["thread"]) for cell in some],
+                [cell["ms"] for cell in some],
+                left=[cell["start_ms"] for cell in some],
+                color=color,
+                alpha=0.6 + 0.4 * shade,
+                height=0.7,
+            )
+        begin = min(cell["start_ms"] for cell in own)
+        write(axes, f"{direction}: a box is a chunk of a layer", (begin, -0.42), color=color, va="bottom")
+    names_from_the_top(axes, [f"thread {thread}" for thread in threads])
+    axes.grid(visible=False)
+    axes.set_xlim(0, end)
+    axes.set_ylim(top=-0.75)
     settings = figures["settings"]
-    axes.set_title(
-        f"one training step, {settings['shape']}, {settings['workers']} workers: cells (layer, chunk)",
-        fontsize=10,
-        loc="left",
-    )
-    axes.set_yticks(threads, [f"thread {thread}" for thread in threads])
-    axes.set_xlabel("ms")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1.0, 1.18), fontsize=9)
-    return figure
-
-
-RACERS = {
-    "nanoGPT": ("nanoGPT, its settings for a CPU", OTHER),
-    "today": ("nn.LSTM and Adam in a plain loop", "#8a8a8a"),
-    "ours": ("lstm-lm, experiment=shakespeare_quick", COLORS["pipelined"]),
-}
-
-
-def wall_time(figures: dict[str, Any]) -> Figure:
-    """Validation loss over the seconds of a whole process: of each contender the round of middle length."""
-    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for name, (label, color) in RACERS.items():
-        rounds = sorted(figures["curves"][name], key=lambda points: float(points[-1][0]))
-        points = [point for point in rounds[len(rounds) // 2] if point[1] < HIGHEST_LOSS]
-        axes.plot(*zip(*points, strict=True), color=color, label=label, linewidth=1.8, marker="o", markersize=3)
-        seconds, loss = points[-1]
-        axes.annotate(
-            f"{loss:.2f} in {seconds:.0f} s", (seconds, loss), (4, 6), textcoords="offset points", color=color
-        )
-    restricted = ", restricted to AVX2" if "told" in figures["machine"]["instructions"] else ""
-    axes.set_xlabel(f"seconds since the command was typed; {figures['machine']['cores']} CPU cores{restricted}")
-    axes.set_ylabel("validation loss, nats per character")
-    axes.set_xlim(left=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    layers, hidden, batch, steps = numbers(settings["shape"])
+    title = f"one training step, {layers} layers of {hidden}, batch {batch}, windows of {steps}"
+    describe(axes, title=title, x="milliseconds")
     return figure
 
 
 HIGHEST_LOSS = 2.6
+RACERS = {
+    "nanoGPT": ("nanoGPT, its CPU settings", PURPLE, {"xytext": (8, 0), "va": "center"}),
+    "today": ("nn.LSTM, Adam", GREY, {"xytext": (0, 3), "ha": "right", "va": "bottom"}),
+    "ours": ("lstm-lm", BLUE, {"xytext": (8, -4), "va": "center"}),
+}
+
+
+def wall_time(figures: Figures) -> Figure:
+    """Validation loss over the seconds of a whole process: of each contender the round of middle length."""
+    figure, (axes,) = panels(height=3.8)
+    for name, (label, color, beside) in RACERS.items():
+        rounds = sorted(figures["curves"][name], key=lambda points: float(points[-1][0]))
+        points = [point for point in rounds[len(rounds) // 2] if point[1] < HIGHEST_LOSS]
+        line(axes, [x for x, _ in points], [y for _, y in points], Ink(color, "solid"))
+        seconds, loss = points[-1]
+        said = f"{label}: {loss:.2f} in {seconds:.0f} s"
+        write(axes, said, (seconds, loss), textcoords="offset points", color=color, **beside)
+    axes.set_xlim(left=0)
+    where = f"{figures['machine']['cores']} CPU cores{', ' + AVX2 if AVX2 in kind_of(figures) else ''}"
+    describe(axes, x=f"seconds since the command was typed; {where}", y="validation loss, nats per character")
+    return figure
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -88,41 +89,18 @@ def test_the_guide_quotes_the_figures() -> None:
     assert words.format(*shares) in guide.replace("\n", " ")
 
 
-def test_one_core_that_beats_every_strategy_is_seen(script: Callable[[str], ModuleType]) -> None:
-    """Bold: the fastest column, `one core` included, and what is as good."""
-    pages = script("forward_page")
-
-    def rows(one_core: float, fused: float) -> str:
-        spreads = {
-            name: {"median": median, "lowest": median, "highest": median}
-            for name, median in (("fused", fused), ("stepwise", 0.97))
-        }
-        size = {"kind": "float32", "mode": "training", "layers": 1, "hidden": 2, "batch": 3, "steps": 4}
-        times = {"ms": {"nn.LSTM": 1.0, "nn.LSTM, one core": 1 / one_core}, "speed_of_vendor": spreads}
-        return str(pages._cells([{**size, **times, "auto": "fused", "auto_speed_of_best": spreads["fused"]}]))
-
-    assert "| **1.60** | 1.00 (1.00-1.00) | 0.97 (0.97-0.97) |" in rows(1.6, 1.0)
-    assert "| 0.60 | **1.00 (1.00-1.00)** | **0.97 (0.97-0.97)** |" in rows(0.6, 1.0)
+def test_long_tables_are_csv_files_that_are_made_from_the_figures(script: Callable[[str], ModuleType]) -> None:
+    made = script("tables").tables(RESULTS)
+    assert made == {path.name: path.read_text(encoding="utf-8") for path in RESULTS.glob("*.csv")}
+    cells = figures("forward")["grid"]["cells"]
+    assert made["forward.csv"].count("as it is,grid,") == sum(len(cell["ms"]) for cell in cells)
 
 
-def test_a_shape_with_two_speeds_is_explained(script: Callable[[str], ModuleType]) -> None:
-    """Measured among the figures and on the grid, minutes apart: 11.7 ms and 17.9 ms for one shape of nn.LSTM's."""
-    where = {"kind": "float32", "mode": "inference"}
-    among = {
-        **where,
-        "shape": "L=8 H=128 B=4 T=128",
-        "ms": {"nn.LSTM": 4.6, "pipelined": 4.3},
-        "measured": {"median": 1.04},
-    }
-    sizes = {"layers": 8, "hidden": 128, "batch": 4, "steps": 128}
-
-    def page(later: float) -> str:
-        ms = {"nn.LSTM": later, "pipelined": 5.1}
-        cell = {**where, **sizes, "ms": ms, "speed_of_vendor": {"pipelined": {"median": 1.78}}}
-        return str(script("two_speeds_page").two_speeds({"figures": {"figures": [among]}, "grid": {"cells": [cell]}}))
-
-    assert page(4.7) == "", "rounds differ by as much"
-    assert "4.6 -> 9.1 | 4.3 -> 5.1 | 1.04 -> 1.78" in page(9.1)
+def test_the_page_is_two_screens_of_answers(page: ModuleType) -> None:
+    text = page.page()
+    assert len(text.splitlines()) <= 120
+    assert all(table.count("\n") <= 14 for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)), "12 rows at most"
+    assert not re.search(r"\b(asked|reached|at least)\b", text)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in RESULTS.glob("*.json")))
@@ -161,9 +139,7 @@ def test_the_evaluation_script_runs_on_any_run(small_config: Callable[..., dict[
 
 
 @pytest.mark.matrix
-def test_strategies_are_compared_shown_and_drawn(
-    page: ModuleType, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_strategies_are_compared_shown_and_drawn(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
     results = tmp_path / "results"
     shutil.copytree(RESULTS, results)
     written = run(results / "forward.json", "forward.py", "--grid", "tiny", "--rounds", "1")
@@ -179,12 +155,8 @@ def test_strategies_are_compared_shown_and_drawn(
     assert "stepwise" in rows[0]["times_the_vendors"]
 
     drawn = {path.name for path in script("plots").draw_all(results, tmp_path / "images")}
-    assert {"forward-inference.png", "forward-training.png", "forward-scaling.png"} <= drawn
-    monkeypatch.setattr(page, "RESULTS", results)
-    monkeypatch.setattr(page, "IMAGES", tmp_path / "images")
-    text = page.page()
-    assert "Ways to run a stack, cpu" in text
-    assert "images/forward-training.png" in text
+    assert {"forward.png", "pipelined.png"} <= drawn
+    assert "as it is,grid,float32,training," in script("tables").tables(results)["forward.csv"]
 
 
 @pytest.mark.matrix
@@ -198,7 +170,7 @@ def test_sections_that_are_not_measured_again_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.matrix
 def test_a_whole_step_is_compared_with_todays_loop_shown_and_drawn(
-    page: ModuleType, script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    script: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
     shutil.copytree(RESULTS, results)
@@ -215,8 +187,7 @@ def test_a_whole_step_is_compared_with_todays_loop_shown_and_drawn(
     assert written["contenders"]["application"]["loss"] == pytest.approx(losses[1], abs=0.02)
 
     assert "training.png" in {path.name for path in script("plots").draw_all(results, tmp_path / "images")}
-    monkeypatch.setattr(page, "RESULTS", results)
-    assert f"| {shape} | ours, float32 |" in page.page()
+    assert f'as it is,{shape},"ours, float32"' in script("tables").tables(results)["training.csv"]
 
 
 @pytest.mark.skipif("pipelined" not in names("lstm_lm.forward.strategies"), reason="there is nothing to trace yet")

@@ -3,7 +3,9 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib import image
 from matplotlib.figure import Figure
 
 from lstm_lm.errors import RunError
@@ -38,6 +40,13 @@ def test_the_same_picture_is_the_same_file(tmp_path: Path) -> None:
     assert b"Software" not in (tmp_path / "one.png").read_bytes()
 
 
+def test_a_picture_has_no_background_and_no_ink_that_a_dark_page_swallows(tmp_path: Path) -> None:
+    save(drawing("a"), tmp_path / "out.png")
+    red, green, blue, alpha = np.moveaxis(image.imread(tmp_path / "out.png"), 2, 0)
+    assert alpha[0, 0] == 0
+    assert (red + green + blue)[alpha == 1].min() > 0.5
+
+
 def test_a_picture_that_cannot_be_written_names_its_path(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"nowhere.out\.png"):
         save(drawing("a"), tmp_path / "nowhere" / "out.png")
@@ -57,6 +66,6 @@ def test_a_logarithmic_axis_has_plain_numbers() -> None:
 
 
 def test_several_panels_come_row_by_row() -> None:
-    figure, found = panels(2, 3, width=2.0, height=1.5)
+    figure, found = panels(2, 3, width=6.0, height=3.0)
     assert len(found) == 6
     assert tuple(figure.get_size_inches()) == (6.0, 3.0)

@@ -1,11 +1,11 @@
-"""Lines that a colour-blind reader tells apart."""
+"""Lines that a colour-blind reader tells apart, on a white page and on a dark one."""
 
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from lstm_lm.reports.palette import COLORS, MOST, ink
+from lstm_lm.reports.palette import COLORS, GREY, MOST, ink
 
 # Viénot, Brettel and Mollon, "Digital video colourmaps for checking the legibility of displays by dichromats" (1999):
 # what a person without one kind of cone sees, in linear light.
@@ -34,6 +34,18 @@ def test_any_two_colors_differ_for_every_sight(sight: str) -> None:
     for one, other in combinations(COLORS, 2):
         distance = np.linalg.norm(lab(SIGHTS[sight] @ linear(one)) - lab(SIGHTS[sight] @ linear(other)))
         assert distance > 10, (one, other, distance)
+
+
+def contrast(one: str, other: str) -> float:
+    """As the Web Content Accessibility Guidelines define it: 1 to 21."""
+    dark, light = sorted(float(np.dot([0.2126, 0.7152, 0.0722], linear(color))) for color in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#FFFFFF", "#0D1117"])
+def test_every_color_can_be_seen_on_a_white_page_and_on_a_dark_one(page: str) -> None:
+    assert min(contrast(color, page) for color in COLORS) >= 3
+    assert contrast(GREY, page) >= 4, "text"
 
 
 def test_no_two_lines_look_alike_before_the_inks_repeat() -> None:

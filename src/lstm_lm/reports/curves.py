@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lstm_lm.printable import printable
 from lstm_lm.reports.direct_labels import GAP, POINTS_PER_INCH, label_lines
-from lstm_lm.reports.figure import PANEL_HEIGHT, PANEL_WIDTH, describe, line, log_axis, panels
+from lstm_lm.reports.figure import HEIGHT, describe, line, log_axis, panels
 from lstm_lm.reports.palette import ink
 from lstm_lm.runs.curves import Curve
 
@@ -50,8 +50,8 @@ def draw_curves(
         log: axes that are logarithmic.
         title: above the picture.
     """
-    height = max(1.1 * PANEL_HEIGHT, GAP * (len(runs) + _LINES_BELOW) / POINTS_PER_INCH)
-    figure, [axes] = panels(width=1.3 * PANEL_WIDTH, height=height)
+    height = max(1.1 * HEIGHT, GAP * (len(runs) + _LINES_BELOW) / POINTS_PER_INCH)
+    figure, [axes] = panels(height=height)
     splits = {split for curves in runs.values() for split in curves}
     for number, (label, curves) in enumerate(runs.items()):
         named = "val" if "val" in curves else "train"
@@ -67,7 +67,7 @@ def draw_curves(
     both = "validation bold, training pale" if len(splits) > 1 else {"val": "validation", "train": "training"}
     said = both if isinstance(both, str) else both[min(splits)]
     describe(axes, title=title, x=PLACES[over], y=f"{UNITS.get(metric, metric.replace('_', ' '))}\n({said})")
-    label_lines(axes)
+    label_lines(axes, at_the_edge=True)
     return figure
 
 

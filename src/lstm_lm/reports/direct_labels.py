@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from lstm_lm.reports.figure import SMALL
+from lstm_lm.reports.figure import SMALL, write
 
 GAP = 1.35 * SMALL
 """From one label's middle to the next, in points."""
@@ -16,10 +16,15 @@ _BESIDE = 6
 POINTS_PER_INCH = 72
 
 
-def label_lines(axes: Axes) -> None:
+def label_lines(axes: Axes, *, at_the_edge: bool = False) -> None:
     """Write each named line's label beside its last point, moved up or down as little as keeps labels apart.
 
     Call it last: it goes by the axes' limits as they are now.
+
+    Args:
+        axes: the panel.
+        at_the_edge: labels stand right of the panel, where no other line goes on through them, each with a thin line
+            to its own.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -32,16 +37,22 @@ def label_lines(axes: Axes) -> None:
     for number, place in zip(order, spread_out, strict=True):
         line, end = lines[number], _end(lines[number])
         assert end is not None
-        axes.annotate(
-            str(line.get_label()),
-            end,
-            (_BESIDE, place - places[number]),
-            textcoords="offset points",
-            color=line.get_color(),
-            fontsize=SMALL,
-            va="center",
-            annotation_clip=False,
-        )
+        color = line.get_color()
+        if at_the_edge:
+            leader = {
+                "arrowstyle": "-",
+                "color": color,
+                "linewidth": 0.7,
+                "alpha": 0.7,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 0,
+            }
+            to = {"xytext": (1.05, place / height), "textcoords": "axes fraction", "arrowprops": leader}
+            write(axes, str(line.get_label()), end, color=color, va="center", **to)
+        else:
+            beside = {"xytext": (_BESIDE, place - places[number]), "textcoords": "offset points"}
+            write(axes, str(line.get_label()), end, color=color, va="center", **beside)
 
 
 def spread(places: Sequence[float], gap: float, lowest: float, highest: float) -> list[float]:

@@ -28,7 +28,7 @@ def draw_evaluation(section: Mapping[str, Any], path: Path) -> bool:
 
 def _static(section: Mapping[str, Any]) -> Figure:
     """The loss along each split."""
-    figure, (axes,) = look.panels(title="")
+    figure, (axes,) = look.panels()
     for place, (split, scores) in enumerate(section["splits"].items()):
         losses = scores["blocks"]["losses"]
         middles = [100 * (number + 0.5) / len(losses) for number in range(len(losses))]
@@ -56,29 +56,35 @@ def _dynamic(section: Mapping[str, Any]) -> Figure:
 
 
 def _context(section: Mapping[str, Any]) -> Figure:
-    """The loss over the length of the context."""
+    """What is lost by a shorter context; on a logarithmic axis, so that what the last tokens bring shows, too."""
     figure, (axes,) = look.panels()
-    curve = section["curve"]
-    lengths = [point["length"] for point in curve]
-    bounds = [point["loss_interval"] for point in curve]
-    low, high = ([bound[side] for bound in bounds] if all(bounds) else None for side in (0, 1))
-    look.line(axes, lengths, [point["loss"] for point in curve], ink(0), low=low, high=high)
-    look.log_axis(axes, "x", base=2, ticks=lengths)
-    look.reference(axes, section["full_context_loss"] * (1 + section["tolerance"]))
+    full, curve = section["full_context_loss"], section["curve"]
+    points = [(point["length"], point["loss"] - full, point["loss_interval"]) for point in curve]
+    points = [point for point in points if point[1] > 0]
+    lengths, lost = [length for length, _, _ in points], [more for _, more, _ in points]
+    allowed = full * section["tolerance"]
+    least = min([*lost, allowed]) / 2
+    bounds = [interval for _, _, interval in points]
+    low, high = ([max(bound[side] - full, least) for bound in bounds] if all(bounds) else None for side in (0, 1))
+    look.line(axes, lengths, lost, ink(0), low=low, high=high)
+    look.log_axis(axes, "y")
+    look.log_axis(axes, "x", base=2, ticks=[point["length"] for point in curve])
+    look.reference(axes, allowed, label=f"{section['tolerance']:.0%} of the loss")
     effective = section["effective_context"]
     look.reference(axes, effective, along="x", label=f"effective context: {effective:,}")
-    title = f"context: the line is {section['tolerance']:.0%} above the loss with {section['full_context']:,} tokens"
-    look.describe(axes, title=title, x=f"tokens of context ({section['split']} text)", y=LOSS)
+    title = f"context: loss above {full:.3f} nats, that with {section['full_context']:,} tokens"
+    look.describe(axes, title=title, x=f"tokens of context ({section['split']} text)", y="nats per token more")
     return figure
 
 
 def _sampling(section: Mapping[str, Any]) -> Figure:
-    """The time of a token along the text."""
+    """The time of a token along the text: points, since what moves between them is the machine's doing."""
     figure, (axes,) = look.panels()
     parts = section["parts"]
-    look.line(axes, parts["ends"], parts["token_ms"], ink(0))
+    axes.plot(parts["ends"], parts["token_ms"], color=ink(0).color, marker="o", markersize=5, linestyle="none")
+    look.reference(axes, 1000 / section["tokens_per_second"])
     axes.set_ylim(bottom=0)
-    title = f"sampling: {section['tokens_per_second']:,.0f} tokens per second"
+    title = f"sampling: {section['tokens_per_second']:,.0f} tokens per second, the line"
     look.describe(axes, title=title, x="tokens written", y="ms per token")
     return figure
 

@@ -1,6 +1,8 @@
-"""Every picture of this project has this look: white, few lines, labels at the lines, a stable size in pixels.
+"""Every picture of this project has this look: no background, few lines, labels at the lines, a size that is stable.
 
-Matplotlib's objects without pyplot: no state of the process, no window, and the same on a machine without a display.
+Shown as wide as a page of text is, its letters are as large as the text's, and can be read at half of that. The
+benchmarks draw with it, too. Matplotlib's objects without pyplot: no state of the process, no window, and the same on a
+machine without a display.
 """
 
 import io
@@ -12,15 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from lstm_lm.reports.palette import BLACK, GREY, Ink
+from lstm_lm.reports.palette import GREY, Ink
 from lstm_lm.runs import atomic
 
-DPI = 110
+DPI = 160
 """Pixels per inch of a PNG."""
-PANEL_WIDTH = 6.6
-PANEL_HEIGHT = 3.6
-"""Size of one panel, its labels included, in inches."""
-SMALL, NORMAL = 8, 10
+WIDTH = 7.5
+HEIGHT = 3.6
+"""Size of a picture of one panel, its labels included, in inches; a page of text is about as wide."""
+SMALL, NORMAL = 10, 11
 """Font sizes, points."""
 BAND = 0.15
 """Opacity of a spread around a line."""
@@ -32,8 +34,8 @@ def panels(
     rows: int = 1,
     columns: int = 1,
     *,
-    width: float = PANEL_WIDTH,
-    height: float = PANEL_HEIGHT,
+    width: float = WIDTH,
+    height: float = HEIGHT,
     title: str = "",
     share_x: bool = False,
     share_y: bool = False,
@@ -43,31 +45,33 @@ def panels(
     Args:
         rows: of panels.
         columns: of panels.
-        width: of one panel, its labels included; inches.
-        height: of one panel, its labels included; inches.
+        width: of the picture, whatever the number of panels; inches.
+        height: of the picture; inches.
         title: above all panels.
         share_x: all panels have the same horizontal axis.
         share_y: all panels have the same vertical axis.
     """
-    figure = Figure(figsize=(width * columns, height * rows), dpi=DPI, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="none")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
     found: list[Axes] = list(grid.flat)
     for axes in found:
+        axes.set_facecolor("none")
         axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(GREY)
         axes.grid(axis="y", color=GREY, alpha=0.25)
-        axes.tick_params(labelsize=SMALL)
+        axes.tick_params(labelsize=SMALL, colors=GREY)
         axes.xaxis.set_major_formatter(_plain)
         axes.yaxis.set_major_formatter(_plain)
     if title:
-        figure.suptitle(title, fontsize=NORMAL)
+        figure.suptitle(title, fontsize=NORMAL, color=GREY)
     return figure, found
 
 
 def describe(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> None:
     """Say what a panel shows: `x` and `y` name the axes' quantities, with their units."""
-    axes.set_title(title, fontsize=NORMAL, loc="left")
-    axes.set_xlabel(x, fontsize=NORMAL)
-    axes.set_ylabel(y, fontsize=NORMAL)
+    axes.set_title(title, fontsize=NORMAL, loc="left", color=GREY)
+    axes.set_xlabel(x, fontsize=NORMAL, color=GREY)
+    axes.set_ylabel(y, fontsize=NORMAL, color=GREY)
 
 
 def line(
@@ -79,7 +83,7 @@ def line(
     label: str = "",
     low: Sequence[float] | None = None,
     high: Sequence[float] | None = None,
-    weight: float = 1.6,
+    weight: float = 1.8,
     opacity: float = 1.0,
 ) -> None:
     """Draw a line, with a mark at each point where there are few, and a band from `low` to `high` where given.
@@ -97,14 +101,14 @@ def line(
     """
     marker = "o" if len(x) <= _MARKED else ""
     name = label or "_unnamed"  # an underscore keeps it out of legends
-    axes.plot(x, y, **ink._asdict(), marker=marker, markersize=3, linewidth=weight, alpha=opacity, label=name)
+    axes.plot(x, y, **ink._asdict(), marker=marker, markersize=4, linewidth=weight, alpha=opacity, label=name)
     if low is not None and high is not None:
         axes.fill_between(x, low, high, color=ink.color, alpha=BAND, linewidth=0)
 
 
 def reference(axes: Axes, value: float, *, along: Literal["x", "y"] = "y", label: str = "") -> None:
     """A thin line at `value` of the axis `along`: what others are compared with. `label` is written beside it."""
-    style: dict[str, Any] = {"color": BLACK, "linewidth": 0.8, "zorder": 1}
+    style: dict[str, Any] = {"color": GREY, "linewidth": 1.0, "zorder": 1}
     beside: dict[str, Any]
     if along == "y":
         axes.axhline(value, **style)
@@ -115,7 +119,21 @@ def reference(axes: Axes, value: float, *, along: Literal["x", "y"] = "y", label
         place, across = (value, 1.0), axes.get_xaxis_transform()
         beside = {"xytext": (2, -2), "ha": "left", "va": "top"}
     if label:
-        axes.annotate(label, place, xycoords=across, textcoords="offset points", fontsize=SMALL, **beside)
+        write(axes, label, place, xycoords=across, textcoords="offset points", **beside)
+
+
+def write(axes: Axes, text: str, place: tuple[float, float], **how: Any) -> None:
+    """Text beside or at a place of the panel; `how` goes to matplotlib's `annotate`."""
+    axes.annotate(text, place, **{"fontsize": SMALL, "color": GREY, "annotation_clip": False, **how})
+
+
+def names_from_the_top(axes: Axes, names: Sequence[str]) -> None:
+    """Make the vertical axis a list: one row a name, row 0 at the top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)  # not inverted: panels may share this axis
+    axes.tick_params(axis="y", labelsize=SMALL, length=0)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", color=GREY, alpha=0.25)
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"], *, base: float = 10, ticks: Sequence[float] | None = None) -> None:
@@ -150,7 +168,7 @@ def save(figure: Figure, path: Path, *, new: bool = False) -> None:
     """
     image = io.BytesIO()
     # Without the version of matplotlib in it, the same picture is the same file.
-    figure.savefig(image, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    figure.savefig(image, format="png", dpi=DPI, transparent=True, metadata={"Software": None})
     atomic.write_bytes(path, image.getvalue(), new=new)
 
 

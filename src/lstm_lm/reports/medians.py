@@ -1,12 +1,12 @@
-"""Medians with their extremes, drawn: lines over a setting, bars side by side."""
+"""Medians with their extremes, drawn: lines over a setting, or one row a name."""
 
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 
 from lstm_lm.reports.direct_labels import label_lines
-from lstm_lm.reports.figure import SMALL, line, log_axis
-from lstm_lm.reports.palette import BLACK, GREY, ink
+from lstm_lm.reports.figure import line, log_axis, names_from_the_top, write
+from lstm_lm.reports.palette import BLUE, ink
 from lstm_lm.reports.spread import Measured
 
 
@@ -36,16 +36,17 @@ def draw_lines(axes: Axes, series: Mapping[str, Mapping[float, Measured]], *, lo
     label_lines(axes)
 
 
-def draw_bars(axes: Axes, values: Mapping[str, Measured]) -> None:
-    """One horizontal bar a name, from the top: the median, with a thin line from the lowest to the highest."""
-    names = list(values)
-    found = list(values.values())
-    errors = [[value.median - value.low for value in found], [value.high - value.median for value in found]]
-    colors = [ink(number).color for number in range(len(names))]
-    places = range(len(names))
-    axes.barh(places, [value.median for value in found], xerr=errors, color=colors, ecolor=BLACK, capsize=2, height=0.6)
-    axes.set_yticks(places, names)  # given to barh, the names would get the format of the panel's numbers
-    axes.set_ylim(len(names) - 0.5, -0.5)  # not inverted: panels may share this axis
-    axes.tick_params(axis="y", labelsize=SMALL)
-    axes.grid(axis="y", visible=False)
-    axes.grid(axis="x", color=GREY, alpha=0.25)
+def draw_rows(axes: Axes, values: Mapping[str, Measured], *, pattern: str = "{:,.4g}") -> None:
+    """One row a name, from the top: the median, a line from the lowest to the highest, and the median in figures.
+
+    The axis begins near the lowest value, not at zero: lengths say nothing here, so that differences show.
+    """
+    for place, value in enumerate(values.values()):
+        if value.low < value.high:
+            axes.plot([value.low, value.high], [place, place], color=BLUE, linewidth=1.8)
+        axes.plot([value.median], [place], color=BLUE, marker="o", markersize=6, linestyle="none")
+        above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        write(axes, pattern.format(value.median), (value.median, place), color=BLUE, **above)
+    names_from_the_top(axes, list(values))
+    axes.set_ylim(top=-0.8)  # room for the first figure
+    axes.margins(x=0.12)

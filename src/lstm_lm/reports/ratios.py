@@ -4,9 +4,19 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 
-from lstm_lm.reports.figure import SMALL, log_axis, reference
+from lstm_lm.reports.figure import log_axis, names_from_the_top, reference
 from lstm_lm.reports.palette import BLUE, GREY, VERMILION
 from lstm_lm.reports.spread import Ratio
+
+_MOST_TICKS = 5
+_STEPS = (
+    [0.8, 0.9, 1.0, 1.1, 1.2],
+    [0.6, 0.8, 1.0, 1.2, 1.4, 1.6],
+    [0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 4.0],
+    [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0],
+    [0.01, 0.1, 1.0, 10.0, 100.0],
+)
+"""Ticks of an axis, from the closest together."""
 
 
 def draw_ratios(axes: Axes, ratios: Mapping[str, Ratio | None], *, higher_is_better: bool) -> None:
@@ -23,19 +33,17 @@ def draw_ratios(axes: Axes, ratios: Mapping[str, Ratio | None], *, higher_is_bet
         better = (ratio.median > 1) == higher_is_better
         color = GREY if not ratio.differs else BLUE if better else VERMILION
         if ratio.low is not None and ratio.high is not None:
-            axes.plot([ratio.low, ratio.high], [place, place], color=color, linewidth=1.6)
-        axes.plot([ratio.median], [place], color=color, marker="o", markersize=5, linestyle="none")
-    axes.set_yticks(range(len(ratios)), list(ratios))
-    axes.set_ylim(len(ratios) - 0.5, -0.5)
-    axes.tick_params(axis="y", labelsize=SMALL)
-    axes.grid(axis="y", visible=False)
-    log_axis(axes, "x", ticks=_ticks(*axes.get_xlim()))
+            axes.plot([ratio.low, ratio.high], [place, place], color=color, linewidth=1.8)
+        axes.plot([ratio.median], [place], color=color, marker="o", markersize=6, linestyle="none")
+    names_from_the_top(axes, list(ratios))
+    log_axis(axes, "x", ticks=ratio_ticks(*axes.get_xlim()))
     reference(axes, 1.0, along="x")
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Some round ratios between `low` and `high`, 1 among them."""
-    wide = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
-    close = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6, 2.0]
-    steps = close if low > 0.45 and high < 2.2 else wide
-    return [step for step in steps if low <= step <= high or step == 1.0]
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """A few round ratios between `low` and `high`, 1 among them."""
+    for steps in _STEPS:
+        found = [step for step in steps if low <= step <= high or step == 1.0]
+        if steps[0] <= 1.5 * low and high <= 1.3 * steps[-1] and len(found) <= _MOST_TICKS:
+            break
+    return found

@@ -9,7 +9,7 @@ from lstm_lm.reports import markdown
 from lstm_lm.reports.direct_labels import label_lines
 from lstm_lm.reports.figure import describe, line, log_axis, panels
 from lstm_lm.reports.markdown import Column
-from lstm_lm.reports.medians import draw_bars
+from lstm_lm.reports.medians import draw_rows
 from lstm_lm.reports.palette import ink
 from lstm_lm.sweeps.results import Results
 from lstm_lm.sweeps.rows import Row
@@ -70,27 +70,27 @@ class Architectures:
         return [*blocks, *_samples(results)]
 
     def plots(self, results: Results) -> Mapping[str, Figure]:
-        """Loss and speeds as bars; the loss over the length of the context as lines."""
+        """Loss and speeds, a row a model; the loss over the length of the context as lines."""
         conditions = _by_condition(results)
         if not conditions:
             return {}
-        bars, places = panels(1, len(conditions), width=4.6, height=2.6)
+        losses, places = panels(1, len(conditions), height=2.9, share_y=True)
         order = [_model(row) for row in next(iter(conditions.values()))]  # one place and colour a model, in all panels
         for axes, (condition, rows) in zip(places, conditions.items(), strict=True):
             found = {_model(row): results.measured(row, LOSS) for row in sorted(rows, key=_place_in(order))}
-            describe(axes, title=condition, x="validation loss, nats per token")
-            draw_bars(axes, {name: value for name, value in found.items() if value is not None})
-        pictures = {"architectures_loss": bars}
+            describe(axes, title=condition.replace(", ", ",\n"), x="validation loss, nats per token")
+            draw_rows(axes, {name: value for name, value in found.items() if value is not None}, pattern="{:.2f}")
+        pictures = {"architectures_loss": losses}
         rows = next(iter(conditions.values()))
         speeds = {
             title: {_model(row): value for row in rows if (value := results.measured(row, figure)) is not None}
             for title, figure in (("training, tokens per second", SPEED), ("writing, tokens per second", WRITING))
         }
         if drawn := {title: values for title, values in speeds.items() if values}:
-            pictures["architectures_speed"], places = panels(1, len(drawn), width=4.6, height=2.6)
+            pictures["architectures_speed"], places = panels(1, len(drawn), height=2.7, share_y=True)
             for axes, (title, values) in zip(places, drawn.items(), strict=True):
                 describe(axes, x=title)
-                draw_bars(axes, values)
+                draw_rows(axes, values, pattern="{:,.0f}")
         if curves := {_model(row): curve for row in rows if (curve := _curve(results, row))}:
             pictures["architectures_context"] = _draw_curves(curves)
         return pictures
@@ -102,7 +102,7 @@ def _place_in(order: Sequence[str]) -> Callable[[Row], int]:
 
 
 def _draw_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
-    figure, (axes,) = panels(width=7.6, height=4.2)
+    figure, (axes,) = panels()
     for number, (name, curve) in enumerate(curves.items()):
         lengths = sorted(curve)
         line(axes, lengths, [curve[length] for length in lengths], ink(number), label=name)

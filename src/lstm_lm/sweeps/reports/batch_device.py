@@ -57,8 +57,8 @@ class BatchDevice:
         lines = _lines(results)
         if not lines:
             return {}
-        figure, (axes,) = panels(width=7.6, height=4.4)
-        describe(axes, title="training, tokens per second", x="batch size")
+        figure, (axes,) = panels(height=4.0)
+        describe(axes, x="batch size: streams that are trained at once", y="training, tokens per second")
         draw_lines(axes, {_told(line): points for line, points in lines.items()}, log_y=True)
         return {"batch_device": figure}
 

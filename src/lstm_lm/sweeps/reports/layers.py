@@ -57,22 +57,16 @@ class Layers:
         return blocks
 
     def plots(self, results: Results) -> Mapping[str, Figure]:
-        """Speed-up over one core, and efficiency, over the number of layers."""
+        """Speed-up over one core, over the number of layers."""
         modes = {mode: figure for mode, figure in MODES.items() if _contenders(results, figure)}
         if not modes:
             return {}
-        speedup, places = panels(1, len(modes), width=5.0)
+        picture, places = panels(1, len(modes), share_y=True)
         for axes, (mode, figure) in zip(places, modes.items(), strict=True):
-            found = _series(results, figure, efficiency=False)
-            describe(axes, title=mode, x="layers", y="speed, times that of one core")
-            draw_lines(axes, found, log_y=True)
-            reference(axes, 1.0, label="fused on one core")
-        efficiency, places = panels(1, len(modes), width=5.0)
-        for axes, (mode, figure) in zip(places, modes.items(), strict=True):
-            describe(axes, title=mode, x="layers", y="efficiency: speed-up by threads")
-            draw_lines(axes, _series(results, figure, efficiency=True))
-            reference(axes, 1.0, label="all that cores can bring")
-        return {"layers_speedup": speedup, "layers_efficiency": efficiency}
+            describe(axes, title=mode, x="layers", y="times as fast as fused on one core" if axes is places[0] else "")
+            draw_lines(axes, _series(results, figure), log_y=True)
+            reference(axes, 1.0)
+        return {"layers": picture}
 
     def _sentences(self, results: Results) -> Iterator[str]:
         for mode, figure in MODES.items():
@@ -106,13 +100,12 @@ def _contenders(results: Results, figure: str) -> list[Row]:
     return sorted(rows, key=lambda row: (order[_strategy(row)], _layers(row)))
 
 
-def _series(results: Results, figure: str, *, efficiency: bool) -> dict[str, dict[float, Measured]]:
+def _series(results: Results, figure: str) -> dict[str, dict[float, Measured]]:
     series: dict[str, dict[float, Measured]] = {}
     for row in _contenders(results, figure):
         ratio = results.ratio(row, ONE_CORE, figure)
         if ratio is not None:
-            scale = 1 / _threads(results, row, figure) if efficiency else 1.0
-            series.setdefault(_strategy(row), {})[_layers(row)] = _as_measured(ratio).times(scale)
+            series.setdefault(_strategy(row), {})[_layers(row)] = _as_measured(ratio)
     return series
 
 

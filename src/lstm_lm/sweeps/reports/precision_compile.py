@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from lstm_lm.reports import markdown
 from lstm_lm.reports.figure import describe, panels
 from lstm_lm.reports.markdown import Column
-from lstm_lm.reports.medians import draw_bars
+from lstm_lm.reports.ratios import draw_ratios
 from lstm_lm.sweeps.results import Results
 from lstm_lm.sweeps.rows import Row
 
@@ -67,18 +67,24 @@ class PrecisionCompile:
             yield f"`{row.label}` ends with {loss.median:.4f} times the training loss of float32, not compiled."
 
     def plots(self, results: Results) -> Mapping[str, Figure]:
-        """Milliseconds, memory and loss, side by side."""
-        shown = [self.columns[0], self.columns[2], self.columns[3]]
-        figure, places = panels(1, len(shown), width=4.4, height=0.7 + 0.32 * len(results.plan.rows), share_y=True)
-        drawn = False
-        for axes, column in zip(places, shown, strict=True):
-            found = {row.label: results.measured(row, column.figure) for row in results.plan.rows}
-            values = {label: value.times(column.scale) for label, value in found.items() if value is not None}
-            describe(axes, title=column.title)
-            if values:
-                draw_bars(axes, values)
-                drawn = True
-        return {"precision_compile": figure} if drawn else {}
+        """Speed and memory against float32 that is not compiled, side by side."""
+        rows = [row for row in results.plan.rows if results.ratio(row, BOTH, SPEED) is not None]
+        if not rows:
+            return {}
+        figure, places = panels(1, 2, height=1.2 + 0.4 * len(rows), share_y=True, title=f"against {BOTH}")
+        for axes, title, key, higher in (
+            (places[0], "times as fast", SPEED, True),
+            (places[1], "memory, times as much", "runtime.peak_memory_bytes", False),
+        ):
+            describe(axes, title=title)
+            ratios = {_name(row): results.ratio(row, BOTH, key) for row in rows}
+            draw_ratios(axes, ratios, higher_is_better=higher)
+        return {"precision_compile": figure}
+
+
+def _name(row: Row) -> str:
+    mode = row.settings.get("compile", "none")
+    return str(row.settings.get("precision", "")) + ("" if mode == "none" else f", compile={mode}")
 
 
 REPORT = PrecisionCompile()

@@ -15,7 +15,7 @@ SPEED, LOSS, MEMORY = "train.tokens_per_second", "val.loss", "runtime.peak_memor
 BASELINE = "default"
 ON_GPUS = ("runtime.cudnn_benchmark", "runtime.empty_cache_every_n_batches", "runtime.token_stream")
 """Settings that mean nothing on a CPU."""
-MOST_TOLD = 3
+MOST_TOLD = 2
 """Settings of a row that a picture has room for."""
 ASKED, IN_FORCE = "runtime.", "runtime.settings."
 
@@ -67,11 +67,11 @@ class Tuning:
         rows = [row for row in _contenders(results) if results.ratio(row, BASELINE, SPEED) is not None]
         if not rows:
             return {}
-        figure, places = panels(1, 2, width=5.4, height=1.0 + 0.3 * len(rows), share_y=True)
+        figure, places = panels(1, 2, height=1.0 + 0.32 * len(rows), share_y=True)
         shown = {_name(results, row): row for row in rows}
         for axes, title, key, higher in (
-            (places[0], "speed, times the default's", SPEED, True),
-            (places[1], "validation loss, times the default's", LOSS, False),
+            (places[0], "times as fast as the default", SPEED, True),
+            (places[1], "validation loss, times", LOSS, False),
         ):
             describe(axes, title=title)
             draw_ratios(
@@ -135,8 +135,10 @@ def _sentences(results: Results, row: Row) -> Iterator[str]:
 
 
 def _name(results: Results, row: Row) -> str:
-    """As short as it must be in a picture; a star: no effect by construction."""
-    told = [f"{key.rpartition('.')[2]}={value}" for key, value in row.settings.items() if "hidden" not in key]
+    """What tells it from the default, as short as it must be in a picture; a star: no effect by construction."""
+    other = results.plan.baseline(BASELINE, row)
+    same = other.settings.items() if other is not None else ()
+    told = [f"{key.rpartition('.')[2]}={value}" for key, value in row.settings.items() if (key, value) not in same]
     short = ", ".join(told) if len(told) <= MOST_TOLD else row.arm.replace("_", " ")
     return f"{short} *" if why_no_effect(results, row) else short
 
