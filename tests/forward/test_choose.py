@@ -37,7 +37,7 @@ def test_auto_takes_what_is_estimated_to_be_fastest_of_all_that_can_run() -> Non
     }
     assert len(costs) == len(names("lstm_lm.forward.strategies"))
     assert costs[choice.strategy.name] == min(costs.values())
-    assert "estimated faster than" in choice.reason
+    assert "estimated " in choice.reason
 
 
 def test_a_new_strategy_is_considered_without_being_named_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_a_reason_is_given_once_and_a_lead_only_where_there_is_one(monkeypatch: 
     reason = choose("auto", CUSTOM, CPU, WORKLOAD).reason
     assert "not fused or pipelined: " in reason
     assert reason.count("layer_norm=true") == 1
-    for ratio, told in ((1.04, "faster than stepwise"), (1.5, "faster than stepwise, 1.5 times as fast as stepwise")):
+    for ratio, told in ((1.04, "faster than stepwise"), (1.5, "1.5 times as fast as stepwise")):
         monkeypatch.setattr("lstm_lm.forward.strategies.stepwise.Stepwise.cost", lambda *_, ratio=ratio: ratio)
         monkeypatch.setattr("lstm_lm.forward.strategies.wavefront.Wavefront.cost", lambda *_: 1.0)
         assert choose("auto", CUSTOM, CPU, WORKLOAD).reason.startswith(f"estimated {told}; not")

@@ -92,12 +92,17 @@ def test_an_epochs_tokens_are_those_of_its_windows(
     limits: list[str], steps: int, windows: int, small_config: Config, tmp_path: Path
 ) -> None:
     tokens = windows * 4 * 16  # batch_size, seq_len
-    assert f"an epoch has {steps}, of {tokens} tokens" in told(
-        small_config("trainer.max_steps=1", *limits), tmp_path / "run"
-    )
+    assert f"an epoch: {steps}, {tokens} tokens" in told(small_config("trainer.max_steps=1", *limits), tmp_path / "run")
 
 
 def test_on_a_narrow_terminal_nothing_is_cut_off(small_config: Config, tmp_path: Path) -> None:
     said = told(small_config("trainer.max_steps=1"), tmp_path / "run", width=20)
     assert "…" not in said.partition("step ")[0]
     assert "precision" in said
+
+
+def test_the_plan_of_a_usual_run_is_eight_lines_that_do_not_wrap(small_config: Config, tmp_path: Path) -> None:
+    said = told(small_config("trainer.max_steps=1", "runtime.threads=1"), tmp_path / "run", width=80)
+    starts = [line.split(" ")[0] for line in said.partition("step ")[0].splitlines()]
+    names = ["text", "model", "optimizer", "length", "device", "precision", "forward", "run"]
+    assert [start for start in starts if start] == names

@@ -96,8 +96,9 @@ def _fastest(spec: StackSpec, device: torch.device, workload: Workload) -> Selec
     parts = [details] if details else []
     if others:
         ratio = costs[others[0]] / costs[first]
-        lead = f", {ratio:.1f} times as fast as {others[0]}" if WORTH_SAYING <= ratio < 10 else ""
-        parts.append(f"estimated faster than {_listed(others)}{lead}")
+        by_much = WORTH_SAYING <= ratio < 10
+        lead = f"{ratio:.1f} times as fast as {others[0]}" if by_much else f"faster than {_listed(others)}"
+        parts.append(f"estimated {lead}")
     because: dict[str, list[str]] = {}
     for name, refusal in refusals.items():
         if refusal is not None:

@@ -61,20 +61,14 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     config, data, machine = plan.config, parts.data, parts.hardware
     options, manifest = data.options, data.manifest
     splits = ", ".join(f"{name} {split.tokens:,}" for name, split in manifest.splits.items())
-    yield "text", f"{options.name}: {splits} tokens"
-    yield "tokenizer", f"{data.tokenizer.name}, vocabulary {data.tokenizer.vocabulary_size:,}"
+    yield "text", f"{options.name}: {splits} tokens ({data.tokenizer.name}, {data.tokenizer.vocabulary_size:,})"
     if parts.added_tokens is not None:
         yield "added", _added(parts.added_tokens)
-    yield "model", f"{config.top.model['name']}, {parts.model.num_parameters():,} parameters"
+    memory = limits.gib(memory_advice.estimate(parts))
+    parameters = f"{parts.model.num_parameters():,} parameters"
+    yield "model", f"{config.top.model['name']}, {parameters}, about {memory} with optimizer and one window"
     yield "optimizer", config.optimizer.description(parts.model)
-    many = "" if parts.team.size == 1 else f" x {parts.team.size} processes"
-    windows = config.trainer["accumulate_grad_batches"]
-    accumulated = "" if windows == 1 else f" x {windows} accumulated"
-    beside = "streams" if options.unit == "window" else f"{options.unit}s"
-    yield "batch", f"{options.batch_size} {beside} x {options.seq_len} tokens a window{many}{accumulated}"
-    length = "no limit of steps" if parts.total_steps is None else f"{parts.total_steps:,} steps"
-    tokens = _tokens_per_epoch(plan, parts)
-    yield "length", f"{length}; an epoch has {parts.steps_per_epoch:,}, of {tokens:,} tokens in all"
+    yield "length", _length(plan, parts)
     yield "device", machine.label
     yield "precision", f"{machine.precision} ({machine.precision_reason})"
     compiled = config.compile.mode if config.compile.enabled else "none"
@@ -82,8 +76,6 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     if data.placement.device.type != "cpu":
         where = f"on {data.placement.device}" if data.placement.on_device else "in the host's memory"
         yield "text lies", f"{where} ({data.placement.reason})"
-    estimate = limits.gib(memory_advice.estimate(parts))
-    yield "memory", f"about {estimate} for weights, gradients, optimizer and one window"
     origin = "" if config.top.init_from is None else f", from the weights of {config.top.init_from}"
     yield (
         "run",
@@ -91,6 +83,20 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     )
     if plan.changed:
         yield "changed", "; ".join(plan.changed)
+
+
+def _length(plan: Plan, parts: Parts) -> str:
+    """`409 steps of 32 streams x 32 tokens; an epoch: 409, 418,528 tokens`, and what a step has besides."""
+    options, windows = parts.data.options, plan.config.trainer["accumulate_grad_batches"]
+    beside = "streams" if options.unit == "window" else f"{options.unit}s"
+    many = "" if parts.team.size == 1 else f" x {parts.team.size} processes"
+    accumulated = "" if windows == 1 else f" x {windows} accumulated"
+    steps = "no limit: steps" if parts.total_steps is None else f"{parts.total_steps:,} steps"
+    tokens = _tokens_per_epoch(plan, parts)
+    return (
+        f"{steps} of {options.batch_size} {beside} x {options.seq_len} tokens{many}{accumulated}; "
+        f"an epoch: {parts.steps_per_epoch:,}, {tokens:,} tokens"
+    )
 
 
 def _added(tokens: Sequence[str]) -> str:

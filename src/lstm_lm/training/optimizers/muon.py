@@ -34,7 +34,7 @@ class MuonOptions(AdamW):
         matrices = inner_matrices(model)
         numbers = sum(matrix.numel() for matrix in matrices)
         share = numbers / sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        return f"{super().description(model)}: {len(matrices)} matrices, {share:.0%} of the parameters; adamw: the rest"
+        return f"{super().description(model)}: {len(matrices)} matrices, {share:.0%}; adamw: the rest"
 
     def groups(self, model: nn.Module) -> Groups:
         """The matrices that it takes, then AdamW's groups without them.
