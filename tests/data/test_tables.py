@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,9 +26,6 @@ from lstm_lm.data.text_source import FileText
 from lstm_lm.data.units import Units, UnitText, units_of
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers.interface import ROW_END
-
-pyarrow = pytest.importorskip("pyarrow")
-pytest.importorskip("pyarrow.parquet")
 
 ROWS = ["one", "two\n\nlines", 'she said "no", and left', "", " \t", "tab\there\r\n", "été <|end|> \u2028", "one"] * 3
 CHAR = {"name": "char"}

@@ -103,7 +103,8 @@ def _zstd() -> Unpacker:
         from compression import zstd
 
         return zstd.ZstdDecompressor()
-    return _Zstd()
+    else:  # noqa: RET505  (the type checker follows versions in branches)
+        return _Zstd()
 
 
 _PACKINGS = (
