@@ -12,7 +12,7 @@ from lstm_lm.cli.hydra.conf import groups_of, option_table, options_of
     ("typed", "told"),
     [
         ("model=foo", ["model=foo: no such option", "choose one of: ", "lstm"]),
-        ("data=_windows", ["data=_windows: no such option", "python_docs, text, tinyshakespeare"]),
+        ("data=_windows", ["data=_windows: no such option", "python_docs, python_names, text, tinyshakespeare"]),
         ("precision=32", ["precision=32: no such option", "32-true"]),
         ("compile=off", ["compile=off: no such option", "none"]),
         ("model=null", ["model=null: no such option"]),
@@ -86,7 +86,7 @@ def test_full_error_shows_the_traceback(here: Here, monkeypatch: pytest.MonkeyPa
 
 
 def test_options_are_the_files_that_are_whole_options() -> None:
-    assert options_of("data") == ["python_docs", "text", "tinyshakespeare", "wikitext2"]
+    assert options_of("data") == ["python_docs", "python_names", "text", "tinyshakespeare", "wikitext2"]
     assert groups_of("generate") == ["device", "precision", "forward"]
 
 
