@@ -114,6 +114,25 @@ class TestRows:
         (tmp_path / "notes.txt").write_text("no table")
         assert rows_at(tmp_path) == ["a.parquet", "b.csv", "c.jsonl.gz"]
 
+    def test_a_packed_table_of_nothing_has_no_rows(self, tmp_path: Path) -> None:
+        (tmp_path / "a.csv").write_bytes(separated(["one"]))
+        for name in ("b.csv.gz", "c.tsv.gz", "d.jsonl.gz"):
+            (tmp_path / name).write_bytes(gzip.compress(b""))
+        assert rows_at(tmp_path) == ["one"]
+
+    @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".tsv", ".parquet"])
+    def test_one_that_loses_its_column_or_goes_away_meanwhile_is_refused(self, tmp_path: Path, ending: str) -> None:
+        path = tmp_path / f"a{ending}"
+        path.write_bytes(KINDS[ending](["one"]))
+        text = source(path)
+        text.checksum()
+        path.write_bytes(KINDS[ending](["one"]).replace(b"text", b"body"))
+        with pytest.raises(UserError, match="a\\."):
+            list(text.pieces())
+        path.unlink()
+        with pytest.raises(UserError, match="cannot be read"):
+            list(text.pieces())
+
     def test_another_encoding_is_read(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_bytes(separated(["été"]).decode().encode("utf-16"))
         text = text_at(str(tmp_path / "a.csv"), "utf-16", tmp_path, column="text")

@@ -12,6 +12,7 @@ from lstm_lm import registry
 from lstm_lm.exporting.hugging_face import tokenizer_json
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.tokenizers.byte import ByteTokenizer
+from lstm_lm.tokenizers.interface import ROW_END
 from lstm_lm.tokenizers.whitespace import WhitespaceTokenizer
 
 NAMES = registry.names("lstm_lm.tokenizers")
@@ -33,6 +34,7 @@ PARTS = [
     "²",
     "_",
     ".",
+    ROW_END,
 ]
 TEXTS = st.one_of(
     st.text(KNOWN, max_size=60),
@@ -51,6 +53,7 @@ def both(name: str) -> tuple[Tokenizer, tokenizers.Tokenizer]:
 @pytest.mark.parametrize("name", NAMES)
 @given(text=TEXTS)
 @example(text=TEXT)
+@example(text=f"the cat.{ROW_END}the .{ROW_END}")
 @settings(deadline=None, database=None)
 def test_any_text_has_the_same_ids(name: str, text: str) -> None:
     ours, theirs = both(name)

@@ -56,7 +56,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with ParquetFile(path, buffer_size=PAGE_BYTES, pre_buffer=False) as file:
             yield file
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:  # KeyError: no such column any more
         raise UserError(
             f"{path}: cannot be read as a Parquet file ({' '.join(str(error).split()):.150})\nfetch or write it again"
         ) from None

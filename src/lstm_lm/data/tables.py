@@ -159,7 +159,10 @@ def _rows(kind: Kind, path: Path, pieces: Iterator[str], column: str) -> Iterato
         yield from (Row(f"line {number}", values.get(column)) for number, values in _objects(pieces, label))
     else:
         records = _records(kind, pieces, label)
-        place = next(records)[1].index(column)
+        header = next(records, (0, []))[1]  # none: nothing was packed
+        if header and column not in header:
+            raise UserError(f"{label}: has no column {shown(column)} any more\nstart again once nothing writes to it")
+        place = header.index(column) if header else 0
         yield from (Row(f"line {number}", fields[place]) for number, fields in records)
 
 

@@ -268,8 +268,11 @@ class FileText(TextSource):
     def _rows(self, path: Path, column: str) -> Iterator[str]:
         """The rows of a table; another file by the end of the pass is refused, as of every text."""
         kind = tables.kind_of(path)
-        if kind is None or not path.stat().st_size:
-            return
+        try:
+            if kind is None or not path.stat().st_size:
+                return
+        except OSError as error:
+            raise self._unreadable(path, error) from error
         if kind == "parquet" and path not in self._digests:
             _drain(self._chunks(path))
         yield from tables.rows(kind, path, self.decode(path), column, quiet=path in self._read)

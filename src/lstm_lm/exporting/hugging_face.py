@@ -17,11 +17,11 @@ from lstm_lm.tokenizers.word import UNKNOWN_WORD, WordTokenizer
 FILE = "tokenizer.json"
 IN_A_WORD = r"\p{L}\p{N}_"
 """Python's `\\w`; the libraries' own has accents that stand alone in it, and other numbers."""
-BLANK = "\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""Python's `\\s`; every library has a few others."""
+APART = "\0\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""The end of a row, and Python's `\\s`; every library has a few others."""
 PIECES: Mapping[type[Tokenizer], str] = {
-    WordTokenizer: f" ?[{IN_A_WORD}]+| ?[^{IN_A_WORD}{BLANK}]+|[{BLANK}]",
-    WhitespaceTokenizer: f" ?[^{BLANK}]+| ?\n|[{BLANK}]",
+    WordTokenizer: f" ?[{IN_A_WORD}]+| ?[^{IN_A_WORD}{APART}]+|[{APART}]",
+    WhitespaceTokenizer: f" ?[^{APART}]+| ?\n|[{APART}]",
 }
 """Their `piece`, in what the library's regular expressions have in common with Python's."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cli_commands import Here
 
-from lstm_lm.cli.hydra.conf import keys_of
+from lstm_lm.cli.hydra.conf import conf_dir, keys_of
 from lstm_lm.cli.hydra.meant import _FOREIGN
 
 
@@ -28,11 +28,14 @@ from lstm_lm.cli.hydra.meant import _FOREIGN
         ("train", ["model.hidden_size", "=64"], "model.hidden_size=64"),
         ("generate", ["To be"], 'prompt="To be"'),
         ("generate", ["--prompt", "Hi"], "prompt=Hi"),
+        ("generate", ['say "hi" for $5'], "prompt='say \"hi\" for $5'"),
         ("generate", ["temp=0.3"], "temperature="),
         ("generate", ["length=20"], "max_new_tokens="),
         ("generate", ["n=3"], "num_samples="),
         ("score", ["novel.txt"], "data.path=novel.txt"),
         ("evaluate", ["novel.txt"], "data=text data.path=novel.txt"),
+        ("export", ["--output-dir", "here"], "out=here"),
+        ("export", ["checkpoint=best"], "ckpt_path="),
     ],
 )
 def test_the_key_that_is_meant_is_named(verb: str, typed: list[str], meant: str, here: Here) -> None:
@@ -46,6 +49,20 @@ def test_a_folder_of_a_run_is_one(here: Here, own_folder: Path) -> None:
 
 def test_a_text_may_stand_before_an_equals_sign_of_its_own(here: Here) -> None:
     assert here("generate", "prompt=a = b", "--cfg", "job").status == 0
+
+
+@pytest.mark.parametrize("verb", ["train", "generate", "score"])
+def test_a_word_may_be_longer_than_a_name_of_a_file(verb: str, here: Here) -> None:
+    assert "not of the form KEY=VALUE" in here(verb, "once upon a time " * 400).refused()
+
+
+@pytest.mark.parametrize("verb", ["generate", "export"])
+def test_what_no_command_reads_is_not_advised(verb: str, here: Here) -> None:
+    assert "did you mean" not in here(verb, "data=novel.txt").refused()
+
+
+def test_every_command_is_known() -> None:
+    assert {file.stem for file in conf_dir().glob("*.yaml")} == set(_FOREIGN)
 
 
 def test_evaluate_has_no_sweeps_to_advise(here: Here) -> None:

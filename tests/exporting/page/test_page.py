@@ -61,6 +61,14 @@ def test_the_file_holds_the_model_that_it_says_it_holds(make: Make, tmp_path: Pa
     assert "own writing" in text, "the text is gone: the units were measured on another one, and the page says so"
 
 
+def test_what_no_file_can_hold_is_escaped_in_a_title_and_refused_in_a_prompt(make: Make, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    export(make(), html(weights="float32", title="caf\udce9"), out)
+    assert r"<title>caf\udce9</title>" in out.read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="prompt: "):
+        export(make(), html(weights="float32", prompt="caf\udce9"), tmp_path / "other.html")
+
+
 def test_a_page_keeps_its_data_whatever_that_is() -> None:
     data = {"tokens": ["</script><script>alert(1)</script>", "<!--", "@WEIGHTS@", "\x00\xff"]}
     text = page(Contents("@MODEL@ </title>", "s", "</textarea>", ("<i>",), data, "AAAA"))

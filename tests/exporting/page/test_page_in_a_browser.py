@@ -21,6 +21,7 @@ from lstm_lm.models.build import build_model
 from lstm_lm.models.loading import Loaded
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
 from lstm_lm.tokenizers.char import CharTokenizer
+from lstm_lm.tokenizers.interface import ROW_END
 
 pytestmark = pytest.mark.posix
 ROOT = Path(__file__).parents[3]
@@ -238,6 +239,21 @@ def test_a_model_of_lines_begins_each_one_fresh(
     assert np.allclose(page.evaluate("Array.from(model.scores)"), logits[0, 0].numpy(), atol=1e-4), (
         "and before the next"
     )
+
+
+def test_rows_of_a_table_are_set_apart_by_a_blank_line(
+    opened: Callable[..., Any], small_config: Config, tmp_path: Path
+) -> None:
+    loaded = made(small_config(), CharTokenizer(f"{ROW_END} abcdefg"))
+    loaded.config["data"] = {"column": "text"}
+    with torch.no_grad():
+        loaded.model.get_parameter("head.bias")[0] += 3  # rows are short
+    page = opened(exported(loaded, tmp_path / "page.html"))
+    page.evaluate("$('length').value = 100; $('seed').value = 1; $('write').click()")
+    page.wait(RESTING)
+    written = page.evaluate("$('text').textContent")
+    assert ROW_END not in written
+    assert 0 < written.count("\n\n") == page.evaluate("text.tokens.filter(({ id }) => id === 0).length")
 
 
 @pytest.fixture

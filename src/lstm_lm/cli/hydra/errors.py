@@ -17,7 +17,7 @@ from omegaconf.errors import (
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from lstm_lm import plugins
-from lstm_lm.cli.hydra.conf import composing, groups_of, options_of
+from lstm_lm.cli.hydra.conf import composing, groups_of, keys_of, options_of
 from lstm_lm.cli.hydra.meant import key_meant, looks_like_a_path, word_meant
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.errors import UserError
@@ -77,7 +77,7 @@ def check_overrides(config_name: str, overrides: Sequence[str]) -> None:
         key, _, value = override.partition("=")
         if not value and (blank := _with_blanks(overrides[number : number + 3])):
             raise UserError(f"{shown(override)}: {blank}")
-        if key_of(key) == "data" and looks_like_a_path(value):
+        if key_of(key) == "data" and "data" in keys_of(config_name) and looks_like_a_path(value):
             raise UserError(f"{shown(override)}: no such option\ndid you mean: {word_meant(value, config_name)}")
         if not key_of(key):
             raise UserError(_unreadable(override, config_name))

@@ -1,5 +1,7 @@
 """What people type who come from elsewhere, in this project's keys: `--epochs 10`, `lr=0.1`, `novel.txt`."""
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -42,6 +44,7 @@ _FOREIGN: Mapping[str, Mapping[str, Sequence[str]]] = {
     "evaluate": {"data=text data.path": _PATHS, **_MODEL},
     "score": {"data.path": _PATHS, **_MODEL},
     "embed": {"data.path": _PATHS, **_MODEL},
+    "export": {"out": ("output", "output_dir", "output_file", "file"), **_MODEL},
     "runs": {"runs_dir": ("dir", "path", "logdir"), "limit": ("n", "top", "num")},
 }
 """By command: a key of it, and other people's names for it."""
@@ -59,10 +62,10 @@ def word_meant(word: str, config_name: str) -> str | None:
     """What a bare word should have been: an option's name, a run's folder, a text, a prompt; None: no idea."""
     if groups := [group for group in groups_of(config_name) if word in options_of(group)]:
         return f"{groups[0]}={word}"
-    path = Path(word)
-    if config_name not in ("train", "runs") and (path / "checkpoints").is_dir():
+    # not Path.exists: a prompt may be longer than a name can be
+    if config_name not in ("train", "runs") and os.path.isdir(os.path.join(word, "checkpoints")):
         return f"run={_quoted(word)}"
-    if config_name in _TEXT and (looks_like_a_path(word) or path.exists()):
+    if config_name in _TEXT and (looks_like_a_path(word) or os.path.exists(word)):
         return f"{_TEXT[config_name]}={_quoted(word)}"
     return f"prompt={_quoted(word)}" if config_name == "generate" else None
 
@@ -93,4 +96,6 @@ def looks_like_a_path(option: str) -> bool:
 def _quoted(value: str) -> str:
     """As a shell takes it."""
     text = shown(value)
-    return f'"{text}"' if any(mark.isspace() or mark in "&;|<>()$*?!'" for mark in text) else text
+    if any(mark in text for mark in '"$`!'):  # which mean something between double quotes, too
+        return shlex.quote(text)
+    return f'"{text}"' if any(mark.isspace() or mark in "&;|<>()*?#'" for mark in text) else text

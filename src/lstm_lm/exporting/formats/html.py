@@ -17,11 +17,12 @@ from lstm_lm.exporting.page.document import Contents, page, read_page
 from lstm_lm.exporting.page.held_text import held_text
 from lstm_lm.exporting.page.units import activations, separating
 from lstm_lm.exporting.page.weights import Number, packed, refuse_too_large, rounded, unpacked
-from lstm_lm.generation.prompt import opening
+from lstm_lm.generation.prompt import encode_prompt, opening
 from lstm_lm.generation.text import sample_text
 from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.loading import Loaded
+from lstm_lm.printable import printable
 from lstm_lm.runs import summary
 
 PAGE = "page.html"
@@ -40,6 +41,7 @@ class Html(Format):
     def refuse(self, loaded: Loaded) -> None:
         refuse_unknown(loaded.model, loaded.config["model"]["name"], loaded.tokenizer)
         refuse_too_large(loaded.model.num_parameters(), self.weights)
+        encode_prompt(loaded.tokenizer, self.prompt, "skip")  # a lone surrogate cannot be written into a file
 
     def rounded(self, loaded: Loaded) -> LanguageModel:
         return loaded.model if self.weights == "float32" else rounded(loaded.model)
@@ -72,7 +74,7 @@ class Html(Format):
             " character, and Escape lets go of it.",
         )
         contents = Contents(
-            title=self.title or _title(loaded),
+            title=printable(self.title or _title(loaded)),
             summary=_summary(loaded, description["hidden_sizes"]),
             prompt=self.prompt,
             about=about,

@@ -76,7 +76,7 @@ class Text {
     this.tokens.push({ id, bits, likeliest, units: this.activations() });
     const piece = this.decoder.push(id);
     if (this.separator !== null) this.follow(piece);
-    return piece;
+    return piece.replaceAll("\0", "\n\n"); // a row's end has no shape of its own
   }
 
   /** After a unit's end the next one begins, from a fresh state. */

@@ -1,11 +1,11 @@
 // Text to tokens and back, as src/lstm_lm/tokenizers does it. Tokens come as strings of bytes: one character a byte.
 
-const BLANK = "\\p{White_Space}\\x1c-\\x1f"; // what Python calls a blank
+const APART = "\\p{White_Space}\\x1c-\\x1f\\x00"; // what Python calls a blank, and the end of a row
 const PIECES = {
   // the pattern of the library `tokenizers` for byte-level BPE
   bpe: /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu,
-  word: new RegExp(` ?[\\p{L}\\p{N}_]+| ?[^\\p{L}\\p{N}_${BLANK}]+|[${BLANK}]`, "gu"),
-  whitespace: new RegExp(` ?[^${BLANK}]+| ?\\n|[${BLANK}]`, "gu"),
+  word: new RegExp(` ?[\\p{L}\\p{N}_]+| ?[^\\p{L}\\p{N}_${APART}]+|[${APART}]`, "gu"),
+  whitespace: new RegExp(` ?[^${APART}]+| ?\\n|[${APART}]`, "gu"),
   char: /[^]/gu,
 };
 
