@@ -60,5 +60,5 @@ def fitted(name: str) -> Tokenizer:
 
 def chosen(name: str, **keys: Any) -> Format:
     """A format with its keys as `conf/` has them, but for those given."""
-    section: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "format" / f"{name}.yaml"))
+    section: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "export" / "format" / f"{name}.yaml"))
     return format_of({**section, **keys})

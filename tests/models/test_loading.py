@@ -175,7 +175,7 @@ def damaged(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         (lambda it: it["lstm_lm"].pop("config"), r"no lstm_lm\.config"),
         (lambda it: it["lstm_lm"].update(config=[1, 2]), r"lstm_lm\.config"),
         (lambda it: it["lstm_lm"].pop("tokenizer"), r"no lstm_lm\.tokenizer"),
-        (lambda it: it["lstm_lm"].update(tokenizer={"name": "char", "alphabet": "ba"}), "malformed"),
+        (lambda it: it["lstm_lm"].update(tokenizer={"name": "char", "alphabet": "aa"}), "malformed"),
         (lambda it: it["lstm_lm"].update(tokenizer={"name": "char", "alphabet": "ab"}), r"embedding\.weight \[8, 6\]"),
         (lambda it: it["lstm_lm"].update(tokenizer={"name": "nonesuch"}), "no such option"),
     ],

@@ -28,7 +28,10 @@ OF_THE_RUN = {
     "validation_due": "whether one was to follow",
     "progress": "what the schedule remembers of validations",
 }
-PROVENANCE = {"schema_version", "config", "tokenizer", "data", "code", "tuning", "resolved"}
+PROVENANCE = {"schema_version", "config", "tokenizer", "data", "code", "tuning", "resolved"} | {
+    "training_units",
+    "added_tokens",
+}
 OF_THE_MOMENT = {"within_a_step", "row"}
 """Whether gradients are half summed; the newest row of metrics.csv."""
 

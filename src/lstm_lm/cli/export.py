@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from lstm_lm.cli.hydra.app import run_app
-from lstm_lm.cli.hydra.conf import conf_dir, options_of
+from lstm_lm.cli.hydra.conf import files_of
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.model_choice import RunChoice, which
@@ -48,8 +48,7 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 
 def _keys_of_formats() -> set[str]:
     """What may be typed without `format.` before it: `quantize=int8`."""
-    files = (conf_dir() / "format" / f"{option}.yaml" for option in options_of("format"))
-    return {str(key) for file in files if file.is_file() for key in OmegaConf.load(file)} - {"name"}
+    return {str(key) for file in files_of("format") for key in OmegaConf.load(file)} - {"name"}
 
 
 def _export(config: DictConfig) -> None:

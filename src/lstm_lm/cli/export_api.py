@@ -24,11 +24,11 @@ def export(
 
     Args:
         run: a run directory or its name; None: the newest below `runs_dir`.
-        format: safetensors, onnx, ...: the files of conf/format.
+        format: safetensors, onnx, ...: the files of conf/export/format.
         out: the folder, which is not there yet, or empty; of html the file, which is not there yet.
         ckpt_path: a checkpoint file, or `best` or `last` of the run.
         runs_dir: the folder below which runs are looked for.
-        options: keys of conf/format/FORMAT.yaml; those left out are as there.
+        options: keys of conf/export/format/FORMAT.yaml; those left out are as there.
 
     Raises:
         UserError: no such run, checkpoint or format; the format cannot express this model; `out` is taken; ...

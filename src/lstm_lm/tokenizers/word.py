@@ -55,7 +55,7 @@ class WordTokenizer(Tokenizer):
             UserError: none is frequent enough.
         """
         words = cls._frequent(options, text)
-        if not set(words) - {ROW_END}:
+        if not words:
             raise UserError(
                 f"no word occurs {options.min_frequency} times in the training text\n"
                 "give more text, or a smaller tokenizer.min_frequency"
@@ -71,6 +71,8 @@ class WordTokenizer(Tokenizer):
         counts = Counter[str]()
         for chunk in chunks(text.training()):
             counts.update(cls.piece.findall(chunk))
+        if max(counts.values(), default=0) < options.min_frequency:
+            return []
         frequent = [word for word, count in counts.items() if count >= options.min_frequency or word == ROW_END]
         frequent.sort(key=lambda word: (word != ROW_END, -counts[word], word))
         return frequent[: options.vocabulary_size - 1]

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lstm_lm import __version__, plugins
 from lstm_lm.cli.help import help_of
 from lstm_lm.cli.hydra import resolvers
-from lstm_lm.cli.hydra.conf import conf_dir, keys_of, search_plugins, top_level_names
+from lstm_lm.cli.hydra.conf import conf_dir, keys_of, search_further, top_level_names
 from lstm_lm.cli.hydra.errors import check_overrides, explain
 from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.guard import only_allowed_targets
@@ -102,7 +102,7 @@ def run_app(
 
     for problem in plugins.found().problems:
         print(f"warning: {problem}", file=sys.stderr)
-    search_plugins()
+    search_further(config_name)
     fresh = resolvers.FreshDirectories()
     resolvers.register(fresh)
     hydra.version.setbase("1.3")

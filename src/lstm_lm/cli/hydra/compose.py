@@ -30,7 +30,7 @@ def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:
         return plain_config(hydra_compose(config_name, overrides=list(lines)))
 
     try:
-        with only_allowed_targets(), composing():
+        with only_allowed_targets(), composing(config_name):
             return with_kept_keys(composed(quoted), quoted, composed)
     except Exception as error:
         if (explained := explain(error, config_name, quoted)) is not None:

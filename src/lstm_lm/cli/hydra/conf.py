@@ -38,22 +38,24 @@ def conf_dir(package: Path = _PACKAGE) -> Path:
     )
 
 
-def search_plugins() -> None:
-    """Have Hydra look into these folders, too; where there are none, nothing is done."""
-    if plugins.found().plugins:
-        from lstm_lm.cli.hydra.plugin_conf import join_search_path
+def search_further(config_name: str) -> None:
+    """Have Hydra look into other packages' folders, too, and into that of the groups that only this command has.
 
-        join_search_path()
+    Those lie in `conf/COMMAND/GROUP/`: a folder `conf/format/` would make a group of every command's key `format`.
+    """
+    from lstm_lm.cli.hydra.plugin_conf import join_search_path
+
+    join_search_path(config_name)
 
 
 @contextmanager
-def composing() -> Iterator[None]:
-    """In this block Hydra composes from `conf/`, whatever it did before."""
+def composing(config_name: str) -> Iterator[None]:
+    """In this block Hydra composes a configuration of `conf/`, whatever it did before."""
     from hydra import initialize_config_dir  # --help, which reads names of files, does without Hydra
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
-    search_plugins()
+    search_further(config_name)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         yield
 
@@ -90,9 +92,14 @@ def groups_of(config_name: str) -> list[str]:
 
 def options_of(group: str) -> list[str]:
     """The options of a group: its files, but for those that are only parts of others (`_NAME.yaml`)."""
+    return sorted({file.stem for file in files_of(group)})
+
+
+def files_of(group: str) -> list[Path]:
+    """The files of these options, in no order."""
     folders = [conf_dir(), *(plugin.conf for plugin in plugins.found().plugins)]
-    files = (file for folder in folders for file in (folder / group).glob("*.yaml"))
-    return sorted({file.stem for file in files if not file.name.startswith("_")})
+    roots = [root for folder in folders for root in (folder, *(folder / command for command in top_level_names()))]
+    return [file for root in roots for file in (root / group).glob("*.yaml") if not file.name.startswith("_")]
 
 
 def option_table(config_name: str) -> str:

@@ -183,7 +183,7 @@ def _options_with(key: str, config_name: str) -> Iterator[str]:
     group, dot, _ = key.partition(".")
     if not dot or group not in groups_of(config_name):
         return
-    with composing():
+    with composing(config_name):
         for option in options_of(group):
             with contextlib.suppress(HydraException, OmegaConfBaseException, ValueError):
                 config = compose(config_name, [f"{group}={option}"])
@@ -207,7 +207,7 @@ def _known_keys(config_name: str, overrides: Sequence[str], *, with_hydra: bool)
     """All dotted keys of the configuration, with the groups' options that were asked for where they exist."""
     groups = groups_of(config_name)
     choices = [line for line in overrides if key_of(line) in groups]
-    with composing():
+    with composing(config_name):
         try:
             config = compose(config_name, choices, return_hydra_config=with_hydra)
         except (HydraException, OmegaConfBaseException, ValueError):  # several things are wrong: this is about one

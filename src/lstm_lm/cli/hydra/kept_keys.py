@@ -34,7 +34,7 @@ def job_config(config: DictConfig) -> dict[str, Any]:
     name = str(job.job.config_name)
 
     def compose(lines: Sequence[str]) -> dict[str, Any]:
-        with nullcontext() if GlobalHydra.instance().is_initialized() else composing():
+        with nullcontext() if GlobalHydra.instance().is_initialized() else composing(name):
             return plain_config(hydra_compose(name, overrides=list(lines)))
 
     return with_kept_keys(plain_config(config), [str(line) for line in job.overrides.task], compose)
