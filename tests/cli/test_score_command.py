@@ -97,7 +97,9 @@ def test_an_odd_line_of_a_log_comes_first(own_folder: Path, corpus: list[str], h
     assert main(["train", *TINY, "data.batch_size=8", "data.seq_len=16", "model.hidden_size=24", *trained]) == 0
     lines[123] = "b 3 is odd now jrk"
     (own_folder / "today.txt").write_text("\n".join(lines) + "\n")
+    assert "trained on most of this text" in here("score", "data.path=log.txt", "device=cpu").err
     said = here("score", "data.path=today.txt", "sort=surprise", "top=3", "device=cpu")
+    assert "trained on most of this text" not in said.err
     assert said.status == 0, said.err
     first, *others = table(said.out)
     assert first["line"] == "124"

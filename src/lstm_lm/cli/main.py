@@ -31,7 +31,7 @@ VERBS = {
     "score": Verb("lstm_lm.cli.score", "say how likely a text is: each line, token, or all of it", answers=True),
     "runs": Verb("lstm_lm.cli.runs", "list runs, compare them, draw their curves", answers=True),
     "embed": Verb("lstm_lm.cli.embed", "write a vector for each line of a text with a trained model"),
-    "export": Verb("lstm_lm.cli.export", "take a trained model elsewhere: safetensors, ONNX"),
+    "export": Verb("lstm_lm.cli.export", "take a trained model elsewhere: a page that writes, safetensors, ONNX"),
 }
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lstm_lm.data.text_source import FileText
     from lstm_lm.evaluation.scoring.rows import Row
     from lstm_lm.evaluation.scoring.totals import Totals
+    from lstm_lm.models.loading import Loaded
 
 NO_SWEEP = "score scores one text, and has no sweeps (-m)\nrun it once for each text"
 ROWS_OF_A_TABLE = 20
@@ -94,6 +95,10 @@ def _score(config: DictConfig) -> None:
     loaded = command.load()
     note(str(loaded.checkpoint))
     _claim(command, [*source.paths, loaded.checkpoint])
+    if _is_its_own(loaded, source.paths):
+        note(
+            "this run trained on most of this text: what it has learnt by heart surprises less than what it validates on"
+        )
     shown: list[Row] = []
     with ExitStack() as stack:
         page = None
@@ -127,6 +132,13 @@ def _score(config: DictConfig) -> None:
     if page is not None:
         note(f"{command.html}{': the beginning of the text, as much as a page has' if page.full else ''}")
     note_lost_characters()
+
+
+def _is_its_own(loaded: "Loaded", paths: "Iterable[Path]") -> bool:
+    """Whether the run's own `data.path` names one of these files; a copy elsewhere is not known."""
+    data = loaded.config.get("data")
+    own = data.get("path") if isinstance(data, dict) else None
+    return isinstance(own, str) and any(path.resolve() == _path(own).resolve() for path in paths)
 
 
 def _at_a_terminal() -> bool:
@@ -172,7 +184,7 @@ def _told(totals: "Totals", options: ScoreOptions) -> Iterator[str]:
     if totals.unknown.count:
         yield f"{totals.unknown.pieces:,} unknown pieces of text were left out or replaced, in {totals.unknown.where}"
     if totals.longer:
-        yield f"longer than the {totals.longest:,} tokens of any line in training: {_lines(totals.longer, totals.noun)}"
+        yield f"longer than the {totals.longest:,} tokens that training reads of a line: {_lines(totals.longer, totals.noun)}"
     if totals.returns:
         yield rf"ended by \r\n, whose \r was scored as a part of the line: {_lines(totals.returns, totals.noun)}"
 
