@@ -96,9 +96,7 @@ def _score(config: DictConfig) -> None:
     note(str(loaded.checkpoint))
     _claim(command, [*source.paths, loaded.checkpoint])
     if _is_its_own(loaded, source.paths):
-        note(
-            "this run trained on most of this text: what it has learnt by heart surprises less than what it validates on"
-        )
+        note("this run trained on most of this text: what it knows by heart surprises less than what it validates on")
     shown: list[Row] = []
     with ExitStack() as stack:
         page = None
@@ -184,7 +182,8 @@ def _told(totals: "Totals", options: ScoreOptions) -> Iterator[str]:
     if totals.unknown.count:
         yield f"{totals.unknown.pieces:,} unknown pieces of text were left out or replaced, in {totals.unknown.where}"
     if totals.longer:
-        yield f"longer than the {totals.longest:,} tokens that training reads of a line: {_lines(totals.longer, totals.noun)}"
+        longer = _lines(totals.longer, totals.noun)
+        yield f"longer than the {totals.longest:,} tokens that training reads of a line: {longer}"
     if totals.returns:
         yield rf"ended by \r\n, whose \r was scored as a part of the line: {_lines(totals.returns, totals.noun)}"
 
