@@ -171,7 +171,8 @@ def _no_such_key(key: str, config_name: str, overrides: Sequence[str]) -> str:
         choice = " or ".join(homes[:MOST_SUGGESTED])
         return f"{key}: only with {choice}\nadd that, or leave {key} away"
     if meant := key_meant(key, config_name):
-        return f"{shown(key)}: no such key\ndid you mean: {meant}="
+        values = (value for typed, _, value in (override.partition("=") for override in overrides) if typed == key)
+        return f"{shown(key)}: no such key\ndid you mean: {meant}={shown(next(values, 'VALUE'))}"
     known = _known_keys(config_name, overrides, with_hydra=key.startswith("hydra"))
     near = _nearest(key, [name for name in known if name != key])  # which --config-name's may lack
     hint = f"did you mean: {', '.join(near)}\n" if near else ""
