@@ -43,9 +43,12 @@ def search_further(config_name: str) -> None:
 
     Those lie in `conf/COMMAND/GROUP/`: a folder `conf/format/` would make a group of every command's key `format`.
     """
-    from lstm_lm.cli.hydra.plugin_conf import join_search_path
+    from lstm_lm.cli.hydra.search_path import join_search_path
 
-    join_search_path(config_name)
+    others = [(plugin.distribution, plugin.conf) for plugin in plugins.found().plugins]
+    folders = [("lstm-lm", conf_dir() / config_name)]
+    folders += [(whose, folder) for whose, conf in others for folder in (conf, conf / config_name)]
+    join_search_path([each for each in folders if each[1].is_dir()])  # Hydra warns of a folder that is not there
 
 
 @contextmanager
