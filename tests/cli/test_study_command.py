@@ -38,7 +38,7 @@ ARMS: dict[str, Any] = {
     "wrong": {"settings": {"precision": "32-true", "optimizer.lr": -1.0}, "sweep": {}},
 }
 """A row that runs, one that this machine cannot run, one that is slow, and one that fails."""
-BASELINES = {"float32": {"model.num_layers": None}}
+BASELINES = {name: {"model.num_layers": None} for name in ("float32", "float32, not compiled")}
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, arms: dict[str, Any] = ARMS) -> None:
