@@ -44,7 +44,9 @@ def main(order: dict[str, Any], outcomes: Path, training: Callable[[], Any]) -> 
         try:
             _listen(process.rank)
             outcome: Outcome = _work(order, process.rank, training)
+            _listen_no_more(process.rank)
         except BaseException as error:
+            _listen_no_more(process.rank)
             outcome, status = error, getattr(error, "exit_status", 1)
         leave(outcome, outcomes / str(process.rank))
         sys.stdout.flush()
@@ -73,9 +75,20 @@ def _listen(rank: int) -> None:
         if sys.exc_info()[0] is None:  # else it is ending already: when one process ends, the agent signals the others
             raise Interrupted(number)
 
-    warning = requeue.warning_signal()
-    for number in (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,))):
+    for number in _heard():
         signal.signal(number, signal.SIG_DFL if rank else stop)
+
+
+def _listen_no_more(rank: int) -> None:
+    """Rank 0 knows how it ended: the agent's signal, now that another has ended, must not keep it from leaving that."""
+    if rank == 0:
+        for number in _heard():
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _heard() -> tuple[int, ...]:
+    warning = requeue.warning_signal()
+    return (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
 
 
 def leave(outcome: Outcome, path: Path) -> None:
