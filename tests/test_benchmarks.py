@@ -80,6 +80,10 @@ def test_the_readme_quotes_the_figures() -> None:
     loss = figures("whole_process")["runs"]["shakespeare_quick"]["val"]["loss"]
     assert f"validation loss {loss:.2f} nats per character" in readme
     assert f"| {' | '.join(speed(kind) for kind in both)} |" in readme
+    best = figures("recipes/shakespeare_best-1")
+    minutes, words = best["whole_process_seconds"] / 60, readme.replace("\n  ", " ")
+    assert f"{minutes:.0f} minutes on one core (`experiment=shakespeare_best`, one seed, with bfloat16)" in words
+    assert f"reach {best['summary']['val']['loss']:.3f} nats" in words
 
 
 def test_the_guide_quotes_the_figures() -> None:

@@ -16,7 +16,7 @@ from lstm_lm.exporting.formats.interface import Format, refuse_missing
 from lstm_lm.models.loading import Loaded
 from lstm_lm.renaming import remove, rename
 from lstm_lm.runs import atomic
-from lstm_lm.runs.outputs import claim_output
+from lstm_lm.runs.outputs import check_folder_of, claim_output
 
 ELSEWHERE = "another folder: out=DIR"
 
@@ -50,11 +50,7 @@ def claim(out: Path, chosen: Format) -> None:
         raise UserError(f"out={out}: a link, and is not replaced\nname another folder: out=DIR")
     if os.path.isdir(out) and os.listdir(out):
         raise UserError(f"out={out}: is there already, and not empty\nempty it, or name another folder: out=DIR")
-    folder = Path(os.path.abspath(out)).parent
-    if not os.path.isdir(folder):
-        raise UserError(f"out={out}: there is no folder {folder}\nmake it, or name another one")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"out={out}: the folder {folder} cannot be written\nallow it, or name another one")
+    check_folder_of(out, f"out={out}")
 
 
 def export(loaded: Loaded, chosen: Format, out: Path) -> Exported:

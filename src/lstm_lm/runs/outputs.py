@@ -27,11 +27,7 @@ def claim_output(path: Path, key: str, *endings: str, overwrite: bool, inputs: I
         raise UserError(f"{said}: a folder\nname a file in it: {key}={path / f'NAME{endings[0]}'}")
     if path.suffix.lower() not in endings:
         raise UserError(f"{said}: must end in {' or '.join(endings)}")
-    folder = Path(os.path.abspath(path)).parent
-    if not os.path.isdir(folder):
-        raise UserError(f"{said}: there is no folder {folder}\nmake it, or name another file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"{said}: the folder {folder} cannot be written\nallow it, or name another file")
+    check_folder_of(path, said)
     try:
         there = os.lstat(path)
     except FileNotFoundError:
@@ -45,6 +41,19 @@ def claim_output(path: Path, key: str, *endings: str, overwrite: bool, inputs: I
         raise UserError(f"{said}: is what this command reads\nname another file")
     if not overwrite:
         raise UserError(f"{said}: is there already\nname another file, or have it replaced with overwrite=true")
+
+
+def check_folder_of(path: Path, said: str) -> None:
+    """Refuse a place for an output, a file or a folder, where nothing can be made; `said`: `out=PATH`.
+
+    Raises:
+        UserError: its folder is not there, or not ours to write to.
+    """
+    folder = Path(os.path.abspath(path)).parent
+    if not os.path.isdir(folder):
+        raise UserError(f"{said}: there is no folder {folder}\nmake it, or name another place")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{said}: the folder {folder} cannot be written\nallow it, or name another place")
 
 
 def _is(source: Path, there: os.stat_result) -> bool:
