@@ -50,6 +50,13 @@ def test_what_computes_something_else_leaves_nothing(tmp_path: Path, off: str) -
     assert not list(tmp_path.iterdir())
 
 
+def test_the_current_folder_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="that this runs in"):
+        export(drawn(), MadeUp(), Path("."))
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_empty_folder_is_taken_and_any_other_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     export(drawn(), MadeUp(), tmp_path / "empty")

@@ -50,6 +50,8 @@ def claim(out: Path, chosen: Format) -> None:
         raise UserError(f"out={out}: a link, and is not replaced\nname another folder: out=DIR")
     if os.path.isdir(out) and os.listdir(out):
         raise UserError(f"out={out}: is there already, and not empty\nempty it, or name another folder: out=DIR")
+    if Path(os.path.abspath(out)) == Path.cwd():  # which cannot be taken away, for the finished one to have its name
+        raise UserError(f"out={out}: the folder that this runs in\nname another folder: out=DIR")
     check_folder_of(out, f"out={out}")
 
 
