@@ -44,7 +44,7 @@ def test_a_vector_for_every_line(run: Path, here: Here) -> None:
     assert "4 lines, 3 numbers each" in said.err
     assert "1 of them without text" in said.err
     assert "3 unknown pieces of text were left out" in said.err
-    assert "tensorboard --logdir 'vec = [1]-projector'" in said.err
+    assert 'tensorboard --logdir "vec = [1]-projector"' in said.err
     assert len((run / "vec = [1]-projector" / "labels.tsv").read_text().splitlines()) == 4
     again = here("embed", "data.path=lines.txt", "out=w.npy", "unit=window", "unknown=replace", "device=cpu")
     assert np.load(run / "w.npy").shape == (-(-len((run / "lines.txt").read_text()) // 8), 3), again.err

@@ -1,6 +1,5 @@
 """`embed`: vectors of lines, windows or rows of tables into a .npy file; what was done, on standard error."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +14,7 @@ from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.options import Options
+from lstm_lm.shell_words import shell_word
 
 if TYPE_CHECKING:
     from lstm_lm.embedding.embed import Embedded
@@ -108,5 +108,5 @@ def _told(done: "Embedded", out: Path, noun: str) -> list[str]:
     if done.replaced:
         lines.append(f"{done.replaced:,} unknown pieces of text were left out or replaced")
     if done.projector is not None:
-        lines.append(f"tensorboard --logdir {shlex.quote(str(done.projector))}   # the tab Projector")
+        lines.append(f"tensorboard --logdir {shell_word(str(done.projector))}   # the tab Projector")
     return lines
