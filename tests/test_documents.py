@@ -1,12 +1,16 @@
 """The documents lead where they say they lead, and nothing in them is still to be filled in."""
 
 import re
+import tomllib
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
+
+import lstm_lm
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -53,6 +57,19 @@ def test_every_relative_link_leads_to_something_in_the_project(document: Path) -
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_no_placeholder_is_left(document: Path) -> None:
     assert PLACEHOLDER.findall(document.read_text(encoding="utf-8")) == []
+
+
+def test_it_is_cited_as_what_it_is() -> None:
+    """By the keys of CFF 1.2.0 that it needs, and what else the project says of itself."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["message"]
+    assert [list(author) for author in cited["authors"]] == [["name"]], "an entity, and nobody by name"
+    assert cited["title"] == project["name"]
+    assert cited["version"] == project["version"] == lstm_lm.__version__
+    assert cited["license"] == project["license"]
+    assert cited["keywords"] == project["keywords"]
 
 
 @cache
