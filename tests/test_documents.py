@@ -17,7 +17,10 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
-FILE = re.compile(r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b|(?<![\w./*-])conf/[\w/*-]+\.yaml\b")
+FILE = re.compile(
+    r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b|(?<![\w./*-])(?:src|conf|tests|benchmarks|docs)/(?:[\w*-]+[/.])*[\w*-]+\.\w+\b"
+)
+"""A program by the last parts of its path; any other file from the project's root on."""
 MADE_UP = re.compile(r"lstm_lm_dna/\S*|conf/tokenizer/dna\.yaml")
 """The package that docs/plugins.md makes."""
 FOLDER = re.compile(r"`((?:[\w-]+/)+)`")
@@ -90,9 +93,10 @@ def named(text: str) -> set[str]:
 
 def test_named_files_are_found() -> None:
     text = (
-        "`training/train.py`, conf/data/NAME.yaml and `tests/forward/`, but not `outputs/sweeps/` or https://x.org/a.py"
+        "`training/train.py`, conf/data/NAME.yaml, `benchmarks/results/x-1.csv` and `tests/forward/`, but not "
+        "`outputs/sweeps/` or https://x.org/docs/a.md"
     )
-    assert named(text) == {"training/train.py", "conf/data/*.yaml", "tests/forward"}
+    assert named(text) == {"training/train.py", "conf/data/*.yaml", "benchmarks/results/x-1.csv", "tests/forward"}
     assert {"training/state.py", "cells/*.py"} <= named((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
 
 
