@@ -18,7 +18,8 @@ LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
 FILE = re.compile(
-    r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b|(?<![\w./*-])(?:src|conf|tests|benchmarks|docs)/(?:[\w*-]+[/.])*[\w*-]+\.\w+\b"
+    r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b"
+    r"|(?<![\w./*-])(?:src|conf|tests|benchmarks|docs)/(?:[\w*-]+[/.])*[\w*-]+\.\w+\b"
 )
 """A program by the last parts of its path; any other file from the project's root on."""
 MADE_UP = re.compile(r"lstm_lm_dna/\S*|conf/tokenizer/dna\.yaml")
