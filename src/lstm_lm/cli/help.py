@@ -65,7 +65,6 @@ with a trained model: of the newest run below outputs/, or run=DIR, or
 ckpt_path=FILE.
 
   {program} data.path=lines.txt out=vectors.npy
-  {program} data.path=my_novel.txt unit=window out=windows.npy
   {program} data.path=lines.txt out=vectors.npy projector=true
   {program} data.path=rows.jsonl data.column=text out=rows.npy
 
