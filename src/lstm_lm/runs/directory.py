@@ -9,6 +9,9 @@ from pathlib import Path
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic, summary
 
+STUDY_ROWS = "rows"
+"""The folder, in a study's own, whose folders are the study's rows, with a run for each repetition."""
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -64,6 +67,11 @@ class RunDirectory:
     def profiler(self) -> Path:
         """The folder of what `trainer.profiler` has written."""
         return self.path / "profiler"
+
+    @property
+    def is_of_a_study(self) -> bool:
+        """Whether a study made it, to compare it with others: `STUDY/rows/ROW/1`, with a record `1.json` beside it."""
+        return self.path.parent.parent.name == STUDY_ROWS and self.path.with_name(f"{self.path.name}.json").is_file()
 
     @property
     def config(self) -> Path:
