@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lstm_lm.runs import metrics_file
 
-OF_THE_MACHINE = ("seconds", "step_ms", "tokens_per_second", "system/")
+OF_THE_MACHINE = ("seconds", "step_ms", "tokens_per_second", "usage/")
 """Parts of the names of what is not compared."""
 
 
@@ -32,7 +32,7 @@ class Outcome:
     def of(cls, run: Path) -> "Outcome":
         """Read with what anybody would use."""
         rows = metrics_file.read(run / "metrics.csv")
-        board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+        board = EventAccumulator(str(run), size_guidance={"scalars": 0})
         board.Reload()
         checkpoints = {
             path.stem: torch.load(path, weights_only=True) for path in sorted((run / "checkpoints").glob("*.ckpt"))

@@ -150,10 +150,10 @@ def test_what_is_recorded_at_the_end_is_recorded_once_though_it_ended_twice(tmp_
     for resumed, end in [(None, 4), (4, 6)]:
         events = opened(tmp_path, resumed)
         train(events, resumed or 1, end)
-        events.write(lambda file, end=end: file.add_scalar("final/val/loss", end / 4, 0))  # type: ignore[misc]
+        events.write(lambda file, end=end: file.add_scalar("with_best/val/loss", end / 4, 0))  # type: ignore[misc]
         events.write(lambda file, end=end: file.add_text("sample/final", "", end))  # type: ignore[misc]
         events.close()
-    assert points(tmp_path, "final/val/loss") == [(0, 1.5)]
+    assert points(tmp_path, "with_best/val/loss") == [(0, 1.5)]
     assert [event.step for event in shown(tmp_path).Tensors("sample/final/text_summary")] == [6]
 
 
@@ -244,7 +244,7 @@ def test_while_the_disk_is_full_events_wait(tmp_path: Path, monkeypatch: pytest.
     train(events, 3, 4)
     events.flush()
     assert points(tmp_path) == expected(1, 2)
-    assert str(reported[0]).startswith(f"{tmp_path}: cannot be written: No space left on device\n")
+    assert str(reported[0]).startswith(f"{tmp_path / 'events.out.tfevents'}: cannot be written: No space left on device\n")
     there_is_space()
     train(events, 5, 5)
     events.close()

@@ -60,8 +60,8 @@ class RunDirectory:
 
     @property
     def tensorboard(self) -> Path:
-        """The folder of the event files."""
-        return self.path / "tensorboard"
+        """The folder of the event files: the run's own, so that TensorBoard calls the run as its folder is called."""
+        return self.path
 
     @property
     def profiler(self) -> Path:
@@ -84,7 +84,7 @@ class RunDirectory:
         Raises:
             UserError: a folder cannot be made or written.
         """
-        for folder in (self.path, self.checkpoints, self.tensorboard):
+        for folder in (self.path, self.checkpoints):
             make_writable(folder, "hydra.run.dir")
 
     def is_empty(self) -> bool:
@@ -101,9 +101,9 @@ class RunDirectory:
         return not any(self.checkpoints.glob("*.ckpt")) and not self.event_files()
 
     def event_files(self) -> list[Path]:
-        """TensorBoard's files: in its folder, and in the folder below that the hyperparameters have."""
+        """TensorBoard's files."""
         try:
-            return [*self.tensorboard.glob("*tfevents*"), *self.tensorboard.glob("*/*tfevents*")]
+            return [*self.tensorboard.glob("*tfevents*")]
         except OSError:  # it is no folder of ours
             return []
 
