@@ -46,8 +46,11 @@ _OVERRIDE = re.compile(r"^- '?[+~]*([\w.]+)=", re.MULTILINE)
 
 
 def as_markdown(text: str) -> str:
-    """A quotation that wraps, with its own lines and indents, in which nothing is taken for Markdown."""
-    return "\n".join(f"> {_line(line)}  " for line in spelled_out(text).splitlines())
+    """A quotation that wraps, with its own lines and indents, in which nothing is taken for Markdown.
+
+    TensorBoard keeps the ends of lines by itself; Markdown's own, two spaces, would double them.
+    """
+    return "\n".join(f"> {_line(line)}" for line in spelled_out(text).splitlines())
 
 
 def typed_keys(overrides: str) -> set[str]:
