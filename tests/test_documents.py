@@ -1,19 +1,27 @@
 """The documents lead where they say they lead, and nothing in them is still to be filled in."""
 
 import re
+import tomllib
 from functools import cache
 from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
+
+import lstm_lm
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)")
 ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"@[A-Z][A-Z0-9_]*@")
-FILE = re.compile(r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b|(?<![\w./*-])conf/[\w/*-]+\.yaml\b")
+FILE = re.compile(
+    r"(?<![\w./*-])(?:[\w.*-]+/)*[\w*-]+\.py\b"
+    r"|(?<![\w./*-])(?:src|conf|tests|benchmarks|docs)/(?:[\w*-]+[/.])*[\w*-]+\.\w+\b"
+)
+"""A program by the last parts of its path; any other file from the project's root on."""
 MADE_UP = re.compile(r"lstm_lm_dna/\S*|conf/tokenizer/dna\.yaml")
 """The package that docs/plugins.md makes."""
 FOLDER = re.compile(r"`((?:[\w-]+/)+)`")
@@ -55,6 +63,19 @@ def test_no_placeholder_is_left(document: Path) -> None:
     assert PLACEHOLDER.findall(document.read_text(encoding="utf-8")) == []
 
 
+def test_it_is_cited_as_what_it_is() -> None:
+    """By the keys of CFF 1.2.0 that it needs, and what else the project says of itself."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["message"]
+    assert [list(author) for author in cited["authors"]] == [["name"]], "an entity, and nobody by name"
+    assert cited["title"] == project["name"]
+    assert cited["version"] == project["version"] == lstm_lm.__version__
+    assert cited["license"] == project["license"]
+    assert cited["keywords"] == project["keywords"]
+
+
 @cache
 def there() -> list[Path]:
     """All files and folders of the project that documents name, relative to it."""
@@ -73,9 +94,10 @@ def named(text: str) -> set[str]:
 
 def test_named_files_are_found() -> None:
     text = (
-        "`training/train.py`, conf/data/NAME.yaml and `tests/forward/`, but not `outputs/sweeps/` or https://x.org/a.py"
+        "`training/train.py`, conf/data/NAME.yaml, `benchmarks/results/x-1.csv` and `tests/forward/`, but not "
+        "`outputs/sweeps/` or https://x.org/docs/a.md"
     )
-    assert named(text) == {"training/train.py", "conf/data/*.yaml", "tests/forward"}
+    assert named(text) == {"training/train.py", "conf/data/*.yaml", "benchmarks/results/x-1.csv", "tests/forward"}
     assert {"training/state.py", "cells/*.py"} <= named((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
 
 

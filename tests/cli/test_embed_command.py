@@ -1,5 +1,6 @@
 """`embed` from the command line: files, what is said, and what is refused."""
 
+import json
 import shutil
 from contextlib import redirect_stdout
 from io import StringIO
@@ -43,10 +44,28 @@ def test_a_vector_for_every_line(run: Path, here: Here) -> None:
     assert "4 lines, 3 numbers each" in said.err
     assert "1 of them without text" in said.err
     assert "3 unknown pieces of text were left out" in said.err
-    assert "tensorboard --logdir 'vec = [1]-projector'" in said.err
+    assert 'tensorboard --logdir "vec = [1]-projector"' in said.err
     assert len((run / "vec = [1]-projector" / "labels.tsv").read_text().splitlines()) == 4
     again = here("embed", "data.path=lines.txt", "out=w.npy", "unit=window", "unknown=replace", "device=cpu")
     assert np.load(run / "w.npy").shape == (-(-len((run / "lines.txt").read_text()) // 8), 3), again.err
+
+
+def test_a_vector_for_every_row_of_a_table(run: Path, here: Here) -> None:
+    rows = ["the fox", "the lazy dog\njumps over", None, "fox"]
+    (run / "rows.jsonl").write_text("".join(json.dumps({"body": row}) + "\n" for row in rows))
+    of_rows = ["data.path=rows.jsonl", "data.column=body", "device=cpu", "projector=true"]
+    said = here("embed", *of_rows, "out=rows.npy")
+    assert said.status == 0, said.err
+    assert "4 rows, 3 numbers each" in said.err
+    found = np.load(run / "rows.npy")
+    assert found.shape == (4, 3)
+    assert [bool(row.any()) for row in found] == [True, True, False, True]
+    assert len((run / "rows-projector" / "labels.tsv").read_text().splitlines()) == 4, "a newline in a row is none here"
+    (run / "fox.txt").write_text("the fox\nfox\n")
+    assert here("embed", "data.path=fox.txt", "out=lines.npy", "device=cpu").status == 0
+    np.testing.assert_allclose(found[[0, 3]], np.load(run / "lines.npy"), rtol=1e-5, atol=1e-6)
+    assert "no column of that name" in here("embed", "data.path=rows.jsonl", "data.column=text", "out=v.npy").refused()
+    assert "unit=line" in here("embed", *of_rows, "out=v.npy", "unit=window").refused()
 
 
 def test_what_is_wrong_is_said_before_any_work(run: Path, here: Here) -> None:

@@ -133,6 +133,13 @@ class TestRows:
         with pytest.raises(UserError, match="cannot be read"):
             list(text.pieces())
 
+    def test_json_lines_may_have_the_column_from_some_later_row_on(self, tmp_path: Path) -> None:
+        late = [{"id": number} for number in range(3 * tables.LOOKED_AT)]
+        path = tmp_path / "a.jsonl"
+        path.write_text("".join(json.dumps(values) + "\n" for values in [*late, {"text": "one"}, {"text": "two"}]))
+        assert rows_at(path) == ["" for _ in late] + ["one", "two"]
+        assert "no column" in refusal(path, "body")
+
     def test_another_encoding_is_read(self, tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_bytes(separated(["été"]).decode().encode("utf-16"))
         text = text_at(str(tmp_path / "a.csv"), "utf-16", tmp_path, column="text")

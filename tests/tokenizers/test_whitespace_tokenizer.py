@@ -4,7 +4,7 @@ from hypothesis import given
 from tokenizer_texts import ANY_TEXT
 
 from lstm_lm.tokenizers import tokenizer_from_json
-from lstm_lm.tokenizers.whitespace import PIECE
+from lstm_lm.tokenizers.whitespace import WhitespaceTokenizer
 
 TOKENIZED = " \n = Heading = \n \n The <unk> n't , 1 @,@ 000 . \n"
 
@@ -21,7 +21,7 @@ def test_tokens_of_a_tokenized_text_are_those_between_blanks_and_the_ends_of_lin
 
 @given(ANY_TEXT)
 def test_the_pieces_joined_are_the_text(text):
-    assert "".join(PIECE.findall(text)) == text
+    assert "".join(WhitespaceTokenizer.piece.findall(text)) == text
 
 
 def test_it_comes_back_from_its_json_as_itself(fit):

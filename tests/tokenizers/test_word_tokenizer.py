@@ -6,16 +6,26 @@ from tokenizer_texts import ANY_TEXT, SOME_TEXT, Corpus
 
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import tokenizer_from_json
-from lstm_lm.tokenizers.word import PIECE, WordOptions
+from lstm_lm.tokenizers.word import WordOptions, WordTokenizer
 
 
 def test_words_carry_the_blank_before_them():
-    assert PIECE.findall("Don't  stop,\n now...") == ["Don", "'", "t", " ", " stop", ",", "\n", " now", "..."]
+    assert WordTokenizer.piece.findall("Don't  stop,\n now...") == [
+        "Don",
+        "'",
+        "t",
+        " ",
+        " stop",
+        ",",
+        "\n",
+        " now",
+        "...",
+    ]
 
 
 @given(ANY_TEXT)
 def test_the_pieces_joined_are_the_text(text):
-    assert "".join(PIECE.findall(text)) == text
+    assert "".join(WordTokenizer.piece.findall(text)) == text
 
 
 def test_the_most_frequent_pieces_are_known_those_equally_frequent_in_order_of_code_points(fit):

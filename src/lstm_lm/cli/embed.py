@@ -1,6 +1,5 @@
-"""`embed`: vectors of a text's lines or windows into a .npy file; what was done, on standard error."""
+"""`embed`: vectors of lines, windows or rows of tables into a .npy file; what was done, on standard error."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +14,7 @@ from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.options import Options
+from lstm_lm.shell_words import shell_word
 
 if TYPE_CHECKING:
     from lstm_lm.embedding.embed import Embedded
@@ -27,6 +27,7 @@ class TextOptions(Options):
 
     path: str | list[str] | None
     encoding: str
+    column: str | None
 
 
 class CommandOptions(ModelChoice):
@@ -61,6 +62,11 @@ def _embed(config: DictConfig) -> None:
     text = TextOptions.parse(options.data, "data")
     if text.path is None:
         raise UserError("data.path=null: name the text whose lines get vectors: data.path=FILE")
+    if text.column is not None and options.unit == "window":
+        raise UserError(
+            "unit=window: cuts running text, and with data.column each row is a text by itself\n"
+            "use unit=line, a vector for each row of the table"
+        )
     if options.out is None:
         raise UserError("out=null: name the file for the vectors: out=FILE.npy")
     out = Path(options.out).expanduser()
@@ -71,7 +77,7 @@ def _embed(config: DictConfig) -> None:
         from lstm_lm.embedding.embed import claim, embed
 
     try:
-        source = text_at(text.path, text.encoding, cache_folder(None))
+        source = text_at(text.path, text.encoding, cache_folder(None), column=text.column)
     except LookupError:
         raise UserError(f"data.encoding={text.encoding}: no text encoding that Python knows") from None
     claim(out, source, projector=options.projector, overwrite=options.overwrite)
@@ -87,13 +93,14 @@ def _embed(config: DictConfig) -> None:
         projector=options.projector,
         overwrite=options.overwrite,
         forward=options.forward,
+        rows=text.column is not None,
     )
-    for line in _told(done, out, options.unit):
+    for line in _told(done, out, options.unit if text.column is None else "row"):
         note(line)
 
 
-def _told(done: "Embedded", out: Path, unit: str) -> list[str]:
-    lines = [f"{out}: {done.rows:,} {unit}s, {done.size} numbers each: {done.how}"]
+def _told(done: "Embedded", out: Path, noun: str) -> list[str]:
+    lines = [f"{out}: {done.rows:,} {noun}s, {done.size} numbers each: {done.how}"]
     if done.blank:
         lines.append(f"{done.blank:,} of them without text: their rows are zero")
     if done.longer:
@@ -101,5 +108,5 @@ def _told(done: "Embedded", out: Path, unit: str) -> list[str]:
     if done.replaced:
         lines.append(f"{done.replaced:,} unknown pieces of text were left out or replaced")
     if done.projector is not None:
-        lines.append(f"tensorboard --logdir {shlex.quote(str(done.projector))}   # the tab Projector")
+        lines.append(f"tensorboard --logdir {shell_word(str(done.projector))}   # the tab Projector")
     return lines

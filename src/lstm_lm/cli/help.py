@@ -60,12 +60,14 @@ limit, format; diff; plot, metric, over, log, title.
 _EMBED = """\
 usage: {program} data.path=TEXT out=FILE.npy [KEY=VALUE ...]
 
-Write a vector of each line of a text, or of each window, with a trained model:
-of the newest run below outputs/, or run=DIR, or ckpt_path=FILE.
+Write a vector of each line of a text, of each window, or of each row of tables,
+with a trained model: of the newest run below outputs/, or run=DIR, or
+ckpt_path=FILE.
 
   {program} data.path=lines.txt out=vectors.npy
   {program} data.path=my_novel.txt unit=window out=windows.npy
   {program} data.path=lines.txt out=vectors.npy projector=true
+  {program} data.path=rows.jsonl data.column=text out=rows.npy
 
 {options}"""
 

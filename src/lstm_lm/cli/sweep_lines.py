@@ -1,6 +1,5 @@
 """A sweep on the terminal: a line before each job, what went wrong, a table at the end."""
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from rich.text import Text
 from lstm_lm.cli.hydra.resolvers import key_of, readable_name
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
+from lstm_lm.shell_words import shell_word
 
 if TYPE_CHECKING:
     from lstm_lm.sweeps.sweep import Outcome
@@ -70,8 +70,7 @@ class SweepLines:
         self._print_table(found)
         self._console.print(
             Text(
-                f"\nthe sweep lies in {plan.directory}\n"
-                f"compare: tensorboard --logdir {shlex.quote(str(plan.directory))}"
+                f"\nthe sweep lies in {plan.directory}\ncompare: tensorboard --logdir {shell_word(str(plan.directory))}"
             )
         )
         return sweep.exit_status(found)

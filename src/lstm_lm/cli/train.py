@@ -30,6 +30,7 @@ from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.printable import shown
+from lstm_lm.shell_words import shell_word
 from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _of_launcher(error: Exception, plan: sweep_plan.SweepPlan) -> RunError:
     cause = next(iter(str(error).splitlines()), "")
     return RunError(
         f"hydra/launcher={plan.launcher} has ended the sweep: {type(error).__name__}: {shown(cause)}\n"
-        f"the same command with hydra.sweep.dir={shlex.quote(str(plan.directory))} does what is missing\n"
+        f"the same command with hydra.sweep.dir={shell_word(str(plan.directory))} does what is missing\n"
         "HYDRA_FULL_ERROR=1 shows where it happened"
     )
 

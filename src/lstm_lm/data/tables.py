@@ -32,7 +32,7 @@ SUFFIXES = tuple(_KINDS)
 MOST_CHARACTERS = 1 << 26
 """Of a line or a field, which is held in memory."""
 LOOKED_AT = 100
-"""Rows of JSON lines whose keys are the columns, as far as these can be known."""
+"""Rows of JSON lines whose keys are the columns that a message names."""
 _NAMED = 8
 """Columns, and rows without a text, that a message names."""
 _HALF = re.compile(r"[\ud800-\udfff]")
@@ -66,13 +66,14 @@ def kind_of(path: Path) -> Kind | None:
     return _KINDS.get(packed.unpacked_name(path).suffix.lower())
 
 
-def columns(kind: Kind, path: Path, pieces: Iterator[str]) -> Columns:
+def columns(kind: Kind, path: Path, pieces: Iterator[str], wanted: str | None = None) -> Columns:
     """The columns of a table, by its first rows or its schema.
 
     Args:
         kind: of table.
         path: the file; of Parquet it is read, and then `pieces` are not.
         pieces: its text.
+        wanted: of JSON lines, a key that is looked for behind the first rows, too, up to a row that has it.
 
     Raises:
         UserError: it cannot be read as such a table.
@@ -86,19 +87,22 @@ def columns(kind: Kind, path: Path, pieces: Iterator[str]) -> Columns:
         header = next(_records(kind, pieces, label), (0, []))[1]
         return Columns(header, header)
     names: dict[str, bool] = {}
-    for _, values in islice(_objects(pieces, label), LOOKED_AT):
+    objects = (values for _, values in _objects(pieces, label))
+    for values in islice(objects, LOOKED_AT):
         for name, value in values.items():
             names[name] = names.get(name, False) or isinstance(value, str)
+    if wanted is not None and wanted not in names and any(wanted in values for values in objects):
+        names[wanted] = True
     return Columns(list(names), [name for name, is_text in names.items() if is_text])
 
 
 def check_column(kind: Kind, path: Path, pieces: Iterator[str], column: str) -> None:
-    """Refuse a column that a table does not have, as far as its beginning tells.
+    """Refuse a column that a table does not have: no header or schema, or of JSON lines no row, names it.
 
     Raises:
         UserError: there is none of that name, or several; the table cannot be read.
     """
-    found = columns(kind, path, pieces)
+    found = columns(kind, path, pieces, column)
     if found.all.count(column) == 1:
         return
     what = "several columns" if column in found.all else "no column"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from lstm_lm.data.text_source import TextSource
+from lstm_lm.data.units import LINE_END, separator_of
 from lstm_lm.embedding import texts
 from lstm_lm.embedding.npy_file import npy_rows
 from lstm_lm.embedding.projector import claim_tables, projector_tables
@@ -56,8 +57,9 @@ def embed(
     projector: bool = False,
     overwrite: bool = False,
     forward: str | Mapping[str, Any] = "auto",
+    rows: bool = False,
 ) -> Embedded:
-    """Write a float32 array `[N, D]` to `out`: row i is line i of `source`, or its i-th window.
+    """Write a float32 array `[N, D]` to `out`: row i is line i of `source`, its i-th window, or its tables' row i.
 
     Args:
         loaded: what `lstm_lm.load` gave.
@@ -69,6 +71,7 @@ def embed(
         projector: write the tables for TensorBoard's projector, too, beside `out`.
         overwrite: replace what is there, unless it is something that is read here, or no regular file.
         forward: the forward strategy, or auto; or a whole `forward` section.
+        rows: the text is that of tables' rows, each of which has a vector as a line has.
 
     Raises:
         UserError: no vectors can be made with this model, or of this text, or written there.
@@ -80,7 +83,10 @@ def embed(
     like = next(loaded.model.parameters())
     work = Workload(batch_size, steps, loaded.autocast or like.dtype, training=False)
     loaded.model.use_forward(forward, like.device, work)
-    if unit == "line":
+    if rows:
+        end = separator_of(loaded.config["data"]) or LINE_END
+        pieces = texts.rows(source, loaded.tokenizer, unknown, end)
+    elif unit == "line":
         pieces = texts.lines(source, loaded.tokenizer, unknown)
     else:
         pieces = texts.windows(source, loaded.tokenizer, unknown, steps)
@@ -90,10 +96,10 @@ def embed(
         with npy_rows(out, overwrite=overwrite) as file, contextlib.ExitStack() as stack:
             tables = None if folder is None else stack.enter_context(projector_tables(folder, overwrite=overwrite))
             for batch in _batches(pieces, batch_size):
-                rows = _rows(embedder, batch, loaded.autocast)
-                file.append(rows)
+                found = _vectors(embedder, batch, loaded.autocast)
+                file.append(found)
                 if tables is not None:
-                    tables.append(rows, [piece.text for piece in batch])
+                    tables.append(found, [piece.text for piece in batch])
                 blank += sum(not len(piece.ids) for piece in batch)
                 longer += sum(len(piece.ids) > steps for piece in batch)
                 replaced += sum(piece.replaced for piece in batch)
@@ -143,7 +149,7 @@ def _batches(pieces: Iterator[Piece], most: int) -> Iterator[list[Piece]]:
 
 
 @torch.inference_mode()
-def _rows(embedder: Embedder, batch: list[Piece], autocast: torch.dtype | None) -> Rows:
+def _vectors(embedder: Embedder, batch: list[Piece], autocast: torch.dtype | None) -> Rows:
     """float32 `[n, D]`; zero where there is no text."""
     written = [number for number, piece in enumerate(batch) if len(piece.ids)]
     kind = embedder.device.type

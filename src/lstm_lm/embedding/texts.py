@@ -1,4 +1,4 @@
-"""A text, read as a stream, as the pieces that get a vector each: its lines, or windows of its tokens."""
+"""A text, read as a stream, as the pieces that get a vector each: its lines or rows, or windows of its tokens."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,16 +6,17 @@ from typing import NamedTuple
 import numpy as np
 
 from lstm_lm.data.text_source import TextSource
+from lstm_lm.data.units import LINE_END
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, Unknown
-from lstm_lm.tokenizers.interface import Ids
+from lstm_lm.tokenizers.interface import ROW_END, Ids
 
 
 class Piece(NamedTuple):
     """What gets one vector."""
 
     text: str
-    """For people to read; a line without its end."""
+    """For people to read; a line or row without its end."""
     ids: Ids
     """int64[n]; none where there is nothing to make a vector of: a blank line, or one that is all unknown."""
     replaced: int
@@ -31,9 +32,24 @@ def lines(source: TextSource, tokenizer: Tokenizer, unknown: Unknown) -> Iterato
     Raises:
         UserError: the text cannot be read, or has what the tokenizer does not know and `unknown` is "error".
     """
-    end = "\n" if len(tokenizer.encode("\n", "skip").ids) else ""
+    return _pieces(source, LINE_END, LINE_END, tokenizer, unknown, "line")
+
+
+def rows(source: TextSource, tokenizer: Tokenizer, unknown: Unknown, end: str) -> Iterator[Piece]:
+    """Every row of tables, blank ones too, likewise, but with `end` behind it: what ends the run's own units.
+
+    Raises:
+        UserError: as `lines`.
+    """
+    return _pieces(source, ROW_END, end, tokenizer, unknown, "row")
+
+
+def _pieces(
+    source: TextSource, between: str, end: str, tokenizer: Tokenizer, unknown: Unknown, noun: str
+) -> Iterator[Piece]:
+    end = end if len(tokenizer.encode(end, "skip").ids) else ""
     nothing = np.empty(0, np.int64)
-    for number, line in enumerate(_split(source), 1):
+    for number, line in enumerate(_split(source, between), 1):
         if not line.strip():
             yield Piece("", nothing, 0)
             continue
@@ -44,13 +60,13 @@ def lines(source: TextSource, tokenizer: Tokenizer, unknown: Unknown) -> Iterato
             else:
                 yield Piece(line, tokenizer.encode(line + end, unknown).ids, replaced)
         except UserError as error:
-            raise UserError(f"{source.label}, line {number}: {error}") from None
+            raise UserError(f"{source.label}, {noun} {number}: {error}") from None
 
 
-def _split(source: TextSource) -> Iterator[str]:
+def _split(source: TextSource, between: str) -> Iterator[str]:
     begun: list[str] = []
     for piece in source.pieces():
-        first, *others = piece.split("\n")
+        first, *others = piece.split(between)
         begun.append(first)
         for following in others:
             yield "".join(begun)

@@ -7,6 +7,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
+from lstm_lm.text_pieces import elsewhere
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.tokenizers.bpe import BYTES, BpeTokenizer
 from lstm_lm.tokenizers.byte import ByteTokenizer
@@ -15,15 +16,6 @@ from lstm_lm.tokenizers.whitespace import WhitespaceTokenizer
 from lstm_lm.tokenizers.word import UNKNOWN_WORD, WordTokenizer
 
 FILE = "tokenizer.json"
-IN_A_WORD = r"\p{L}\p{N}_"
-"""Python's `\\w`; the libraries' own has accents that stand alone in it, and other numbers."""
-APART = "\0\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""The end of a row, and Python's `\\s`; every library has a few others."""
-PIECES: Mapping[type[Tokenizer], str] = {
-    WordTokenizer: f" ?[{IN_A_WORD}]+| ?[^{IN_A_WORD}{APART}]+|[{APART}]",
-    WhitespaceTokenizer: f" ?[^{APART}]+| ?\n|[{APART}]",
-}
-"""Their `piece`, in what the library's regular expressions have in common with Python's."""
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> list[str]:
@@ -65,13 +57,14 @@ def _char(tokenizer: Tokenizer) -> str:
 
 
 def _word(tokenizer: Tokenizer) -> str:
+    assert isinstance(tokenizer, WordTokenizer)
     words = tokenizer.to_json()["words"]
     unknown = UNKNOWN_WORD
     while unknown in words:  # a text may hold it as a word of its own
         unknown = f"<{unknown}>"
     vocabulary = {word: token for token, word in enumerate([unknown, *words])}
     made = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
-    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(PIECES[type(tokenizer)]), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(elsewhere(tokenizer.form)), "isolated")
     made.decoder = decoders.Fuse()
     return str(made.to_str(pretty=True))
 

@@ -12,10 +12,9 @@ is zero wherever the token stands in the window, else scaled by 1 / (1 - p). Tie
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lstm_lm.cells.interface import Cell, StepMasks
@@ -24,7 +23,8 @@ from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
 from lstm_lm.models.interface import LanguageModel, Outputs
 from lstm_lm.models.masked_layers import MaskedEmbedding, MaskedLinear
 from lstm_lm.models.recurrent_stack import RecurrentStack
-from lstm_lm.options import Options, Probability, Width
+from lstm_lm.models.widths import TiedWidths
+from lstm_lm.options import Probability
 
 KEPT_BY_RECURRENT_DROPOUT = 2
 """Numbers that a step keeps for its backward pass, for each of the layer's H: the mask, and what it multiplies."""
@@ -40,13 +40,10 @@ class Inside(NamedTuple):
     recurrent_dropout: float = 0.0
 
 
-class RecurrentOptions(Options):
+class RecurrentOptions(TiedWidths):
     """The `model` section of a recurrent model."""
 
     name: str
-    embedding_size: Width
-    hidden_size: Width | Annotated[list[Width], Field(min_length=1)]
-    num_layers: Annotated[int, Field(ge=1, le=1024)]
     dropout: Probability
     embedding_dropout: Probability
     embedding_word_dropout: Probability
@@ -55,32 +52,12 @@ class RecurrentOptions(Options):
     locked_dropout: bool
     weight_drop: Probability
     zoneout_hidden: Probability
-    tie_weights: bool
     init: Literal["orthogonal", "uniform"]
-
-    @property
-    def hidden_sizes(self) -> list[int]:
-        """H_l of every layer."""
-        return [self.hidden_size] * self.num_layers if isinstance(self.hidden_size, int) else self.hidden_size
 
     @property
     def inside(self) -> Inside:
         """What acts inside a step of this model's cell."""
         return Inside(zoneout_hidden=self.zoneout_hidden)
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if isinstance(self.hidden_size, list) and len(self.hidden_size) != self.num_layers:
-            raise ValueError(
-                f"hidden_size={self.hidden_size} has {len(self.hidden_size)} widths for num_layers={self.num_layers}: "
-                "give one width, or one a layer"
-            )
-        if self.tie_weights and self.hidden_sizes[-1] != self.embedding_size:
-            raise ValueError(
-                f"tie_weights=true needs embedding_size={self.embedding_size} to equal "
-                f"the last layer's hidden_size={self.hidden_sizes[-1]}"
-            )
-        return self
 
 
 class RecurrentLanguageModel(LanguageModel):

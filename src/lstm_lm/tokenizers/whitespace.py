@@ -7,16 +7,16 @@ tokens. On such a text the tokens are those of the papers, one for one, the end 
 import re
 from typing import ClassVar
 
+from lstm_lm.text_pieces import BETWEEN_BLANKS, in_python
 from lstm_lm.tokenizers.word import WordTokenizer
-
-PIECE = re.compile(r" ?[^\s\0]+| ?\n|\s|\0")
 
 
 class WhitespaceTokenizer(WordTokenizer):
     """A word tokenizer that splits at blanks alone: punctuation and brackets stay with their words."""
 
     name: ClassVar[str] = "whitespace"
-    piece: ClassVar[re.Pattern[str]] = PIECE
+    form: ClassVar[str] = BETWEEN_BLANKS
+    piece: ClassVar[re.Pattern[str]] = in_python(BETWEEN_BLANKS)
 
 
 TOKENIZER = WhitespaceTokenizer

@@ -12,10 +12,9 @@ from pydantic import Field
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 from lstm_lm.text_chunks import chunks
+from lstm_lm.text_pieces import WORDS, in_python
 from lstm_lm.tokenizers.interface import ROW_END, UNKNOWN, FitText, Ids, Tokenizer, fields, malformed, utf8
 
-# Pieces carry the blank before them, so that all of them joined are the text again, to the character. ROW_END is one.
-PIECE = re.compile(r" ?\w+| ?[^\w\s\0]+|\s|\0")
 UNKNOWN_WORD = "<unk>"  # what the unknown token, id 0, decodes to
 
 
@@ -34,8 +33,10 @@ class WordTokenizer(Tokenizer):
     OptionsType: ClassVar[type[Options]] = WordOptions
     always_replaces = True
     grows = True
-    piece: ClassVar[re.Pattern[str]] = PIECE
-    """What a word is. No match reaches across a border of chunks (`text_chunks.py`); all of them are the whole text."""
+    form: ClassVar[str] = WORDS
+    """What a word is, of `text_pieces.py`."""
+    piece: ClassVar[re.Pattern[str]] = in_python(WORDS)
+    """The same. No match reaches across a border of chunks (`text_chunks.py`); all of them are the whole text."""
 
     def __init__(self, words: Sequence[str]) -> None:
         """Take the known pieces, distinct, in the order of their ids, which count from 1."""

@@ -14,6 +14,7 @@ from lstm_lm.models.build import model_class
 from lstm_lm.printable import shortened
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import RuntimeSummary, SplitSummary, Summary
+from lstm_lm.shell_words import shell_word
 from lstm_lm.training.build import Parts
 from lstm_lm.training.length import windows_per_epoch
 from lstm_lm.training.observers.samples import sample_panel
@@ -144,8 +145,8 @@ def show_results(
     for line in (
         *profile,
         f"run  {shown}",
-        f"next {_next_in_python(summary, shown) if console.is_jupyter else _next(summary, shlex.quote(shown))}",
-        f"     tensorboard --logdir {shlex.quote(_relative(run.path.parent))}",
+        f"next {_next_in_python(summary, shown) if console.is_jupyter else _next(summary, shell_word(shown))}",
+        f"     tensorboard --logdir {shell_word(_relative(run.path.parent))}",
     ):
         console.print(Text(line), soft_wrap=True)  # to be copied: never broken in the middle
 
@@ -189,7 +190,7 @@ def show_interrupted(console: Console, summary: Summary | None, run: RunDirector
     if run.last.exists() and console.is_jupyter:
         console.print(Text(f'continue: the same call with compose(..., "resume=auto") and {shown!r}'), soft_wrap=True)
     elif run.last.exists():
-        again = f"{shlex.quote(f'hydra.run.dir={shown}')} resume=auto"
+        again = f"{shell_word(f'hydra.run.dir={shown}')} resume=auto"
         sweep = {"-m", "--multirun"} & set(shlex.split(summary.command))
         command = "this job's settings, without -m, and" if sweep else "the same command with"
         console.print(Text(f"continue: {command} {again}"), soft_wrap=True)
@@ -206,7 +207,7 @@ def _next(summary: Summary, run: str) -> str:
 
 def _next_in_python(summary: Summary, run: str) -> str:
     if model_class(str(summary.model.name)).objective == "reconstruction":
-        return _next(summary, shlex.quote(run))
+        return _next(summary, shell_word(run))
     return f'lstm_lm.generate({run!r}, prompt="...")'
 
 

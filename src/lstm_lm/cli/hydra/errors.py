@@ -22,6 +22,7 @@ from lstm_lm.cli.hydra.meant import key_meant, looks_like_a_path, word_meant
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.errors import UserError
 from lstm_lm.printable import shown
+from lstm_lm.shell_words import shell_word
 
 MOST_LINES = 4
 MOST_SUGGESTED = 3
@@ -102,7 +103,7 @@ def _with_blanks(words: Sequence[str]) -> str | None:
     joined = key + "".join(rest[: 2 if rest[:1] == ["="] else 1])
     if not rest or joined.count("=") != 1 or not re.fullmatch(r"[\w.]+=[^=]+", joined):
         return None
-    return f"no blanks around =\nwrite {shown(joined)}"
+    return f"no blanks around =\nwrite {shell_word(shown(joined))}"
 
 
 def _unreadable(override: str, config_name: str) -> str:
@@ -115,9 +116,10 @@ def _unreadable(override: str, config_name: str) -> str:
         return f"{shown(override)}: not of the form KEY=VALUE\n{hint}"
     if not re.fullmatch(r"[+~]*[\w.$/@-]+", key):
         return f"{shown(override)}: {shown(key)!r} cannot be a key\nall keys: --cfg job"
+    example = "{}='{}'".format(shown(key), shown(value.replace("'", "")))
     return (
         f"{shown(override)}: the value cannot be read\n"
-        f"""text with special characters goes between quotes, as in "{shown(key)}='{shown(value.replace("'", ""))}'\""""
+        f"text with special characters goes between quotes, as in {shell_word(example)}"
     )
 
 
@@ -172,7 +174,7 @@ def _no_such_key(key: str, config_name: str, overrides: Sequence[str]) -> str:
         return f"{key}: only with {choice}\nadd that, or leave {key} away"
     if meant := key_meant(key, config_name):
         values = (value for typed, _, value in (override.partition("=") for override in overrides) if typed == key)
-        return f"{shown(key)}: no such key\ndid you mean: {meant}={shown(next(values, 'VALUE'))}"
+        return f"{shown(key)}: no such key\ndid you mean: {meant}={shell_word(shown(next(values, 'VALUE')))}"
     known = _known_keys(config_name, overrides, with_hydra=key.startswith("hydra"))
     near = _nearest(key, [name for name in known if name != key])  # which --config-name's may lack
     hint = f"did you mean: {', '.join(near)}\n" if near else ""

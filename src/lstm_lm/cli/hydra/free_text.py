@@ -96,6 +96,7 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
     },
     "embed": {
         "data.path": FreeText.PATH,
+        "data.column": FreeText.TEXTS,
         "out": FreeText.PATH,
         **_MODEL,
     },

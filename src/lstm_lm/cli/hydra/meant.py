@@ -1,12 +1,12 @@
 """What people type who come from elsewhere, in this project's keys: `--epochs 10`, `lr=0.1`, `novel.txt`."""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lstm_lm.cli.hydra.conf import groups_of, keys_of, options_of
 from lstm_lm.printable import shown
+from lstm_lm.shell_words import shell_word
 
 _TRAIN = {
     "optimizer.lr": ("lr", "learning_rate", "max_lr", "step_size"),
@@ -64,10 +64,10 @@ def word_meant(word: str, config_name: str) -> str | None:
         return f"{groups[0]}={word}"
     # not Path.exists: a prompt may be longer than a name can be
     if config_name not in ("train", "runs") and os.path.isdir(os.path.join(word, "checkpoints")):
-        return f"run={_quoted(word)}"
+        return f"run={shell_word(shown(word))}"
     if config_name in _TEXT and (looks_like_a_path(word) or os.path.exists(word)):
-        return f"{_TEXT[config_name]}={_quoted(word)}"
-    return f"prompt={_quoted(word)}" if config_name == "generate" else None
+        return f"{_TEXT[config_name]}={shell_word(shown(word))}"
+    return f"prompt={shell_word(shown(word))}" if config_name == "generate" else None
 
 
 def flag_meant(argv: Sequence[str], config_name: str) -> str | None:
@@ -79,7 +79,7 @@ def flag_meant(argv: Sequence[str], config_name: str) -> str | None:
         following = argv[number + 1 : number + 2]
         if not equals and following and not following[0].startswith("-") and "=" not in following[0]:
             value = following[0]
-        return f"{shown(flag)}: no such flag\ndid you mean: {key}={_quoted(value) if value else 'VALUE'}"
+        return f"{shown(flag)}: no such flag\ndid you mean: {key}={shell_word(shown(value)) if value else 'VALUE'}"
     return None
 
 
@@ -91,11 +91,3 @@ def _key_of_flag(name: str, config_name: str) -> str | None:
 def looks_like_a_path(option: str) -> bool:
     """Whether no option of a group is called so."""
     return "/" in option or "\\" in option or bool(Path(option).suffix[1:].isalpha())
-
-
-def _quoted(value: str) -> str:
-    """As a shell takes it."""
-    text = shown(value)
-    if any(mark in text for mark in '"$`!'):  # which mean something between double quotes, too
-        return shlex.quote(text)
-    return f'"{text}"' if any(mark.isspace() or mark in "&;|<>()*?#'" for mark in text) else text

@@ -91,6 +91,16 @@ class CorpusOptions(Options):
         return None if separator is None or self.split == "end" else Units(separator, self.split_seed)
 
 
+class NoPathOptions(CorpusOptions):
+    """Those of a corpus whose text comes with Python."""
+
+    @field_validator("path")
+    @classmethod
+    def _no_path(cls, path: str | list[str] | None) -> None:
+        if path is not None:
+            raise ValueError("must be null, for this text comes with Python; to train on one of your own add data=text")
+
+
 @dataclass(frozen=True)
 class CorpusText:
     """A corpus before it is cut.

@@ -2,29 +2,15 @@
 
 from typing import ClassVar
 
-from pydantic import field_validator
-
-from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText
+from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText, NoPathOptions
 from lstm_lm.data.text_source import StringText
 from lstm_lm.errors import UserError
-
-
-class PythonDocsOptions(CorpusOptions):
-    """Options of `data=python_docs`."""
-
-    @field_validator("path")
-    @classmethod
-    def _no_path(cls, path: str | list[str] | None) -> None:
-        if path is not None:
-            raise ValueError(
-                "must be null, for this text comes with Python; to train on a text of your own add data=text"
-            )
 
 
 class PythonDocs(Corpus):
     """English prose: 465,000 characters in Python 3.11, more in each version since (599,000 in 3.14)."""
 
-    OptionsType: ClassVar[type[CorpusOptions]] = PythonDocsOptions
+    OptionsType: ClassVar[type[CorpusOptions]] = NoPathOptions
 
     def load(self) -> CorpusText:
         """The topics of `help()`, in alphabetical order, a blank line between two.

@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import field_validator
-
 from lstm_lm import unfinished
 from lstm_lm.data.cache_folder import writing_below
-from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText
+from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText, NoPathOptions
 from lstm_lm.data.text_source import StringText
 from lstm_lm.errors import UserError
 from lstm_lm.renaming import rename
@@ -25,22 +23,10 @@ VERSION = "1"
 """Of the rule by which names are found: part of what a kept list is known by."""
 
 
-class PythonNamesOptions(CorpusOptions):
-    """Options of `data=python_names`."""
-
-    @field_validator("path")
-    @classmethod
-    def _no_path(cls, path: str | list[str] | None) -> None:
-        if path is not None:
-            raise ValueError(
-                "must be null, for these names come with Python; to train on lines of your own add data=text"
-            )
-
-
 class PythonNames(Corpus):
     """7,000 functions, classes, methods and constants (Python 3.11), in alphabetical order, each once."""
 
-    OptionsType: ClassVar[type[CorpusOptions]] = PythonNamesOptions
+    OptionsType: ClassVar[type[CorpusOptions]] = NoPathOptions
 
     def load(self) -> CorpusText:
         """The names that the library's sources define; of sources that were read before, as they were kept then.

@@ -8,6 +8,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.backbones.lstm import LSTMOptions
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
+from lstm_lm.text_pieces import BYTE_LEVEL, elsewhere
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.tokenizers.bpe import BpeTokenizer
 from lstm_lm.tokenizers.byte import ByteTokenizer
@@ -69,13 +70,16 @@ def model_description(model: LanguageModel) -> dict[str, Any]:
 def tokenizer_description(tokenizer: Tokenizer) -> dict[str, Any]:
     """What `source/tokenizers.js` reads and writes by: each token's bytes as characters U+0000 to U+00FF."""
     merges: list[int] = []
+    pieces = elsewhere(tokenizer.form) if isinstance(tokenizer, WordTokenizer) else None
     if isinstance(tokenizer, BpeTokenizer):
+        pieces = BYTE_LEVEL
         model = tokenizer.to_json()["tokenizer"]["model"]
         for left, right in model["merges"]:
             merges += [model["vocab"][token] for token in (left, right, left + right)]
     return {
         "name": tokenizer.name,
         "tokens": [tokenizer.token_bytes(token).decode("latin-1") for token in range(tokenizer.vocabulary_size)],
+        "pieces": pieces,
         "merges": merges,
         "unknown": tokenizer.stand_in() if tokenizer.always_replaces else None,
     }

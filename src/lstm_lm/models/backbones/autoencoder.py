@@ -15,10 +15,10 @@ directions: so every forward strategy runs them. docs/decisions/0019 says more.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from lstm_lm.cells.lstm import LSTM
@@ -27,38 +27,22 @@ from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.masked_layers import MaskedEmbedding, MaskedLinear
 from lstm_lm.models.recurrent_stack import RecurrentStack
-from lstm_lm.options import Options, Probability, Width
+from lstm_lm.models.widths import LayerWidths
+from lstm_lm.options import Probability, Width
 
 DecoderState = tuple[Tensor, StackState]
 """The vector [B, Z], and the state of the decoder's layers."""
 
 
-class AutoencoderOptions(Options):
+class AutoencoderOptions(LayerWidths):
     """The `model` section of `model=autoencoder`."""
 
     name: str
-    embedding_size: Width
-    hidden_size: Width | Annotated[list[Width], Field(min_length=1)]
-    num_layers: Annotated[int, Field(ge=1, le=1024)]
     latent_size: Width
     bidirectional: bool
     dropout: Probability
     word_dropout: Annotated[float, Field(ge=0, le=1)]
     forget_bias: Annotated[float, Field(ge=-10, le=10)]
-
-    @property
-    def hidden_sizes(self) -> list[int]:
-        """H_l of the encoder's layers, from the input upwards."""
-        return [self.hidden_size] * self.num_layers if isinstance(self.hidden_size, int) else self.hidden_size
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if len(self.hidden_sizes) != self.num_layers:
-            raise ValueError(
-                f"hidden_size={self.hidden_size} has {len(self.hidden_sizes)} widths for num_layers={self.num_layers}: "
-                "give one width, or one a layer"
-            )
-        return self
 
 
 class Autoencoder(LanguageModel):

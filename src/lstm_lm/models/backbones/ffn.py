@@ -9,29 +9,27 @@ a text is cut into calls; what lies before the text has a vector of its own, whi
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lstm_lm.models.direct import DirectLanguageModel
 from lstm_lm.models.masked_layers import MaskedLinear
-from lstm_lm.options import Options, Probability, Width
+from lstm_lm.models.widths import TiedWidths
+from lstm_lm.options import Probability
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "gelu": F.gelu}
 BEFORE = 0
 """In the state and in windows: no token yet. Token i is i + 1 there, so that a state of zeros is that before a text."""
 
 
-class FFNOptions(Options):
+class FFNOptions(TiedWidths):
     """The `model` section of `model=ffn`."""
 
     name: str
-    embedding_size: Width
-    hidden_size: Width | Annotated[list[Width], Field(min_length=1)]
-    num_layers: Annotated[int, Field(ge=1, le=1024)]
     context_size: Annotated[int, Field(ge=1, le=65536)]
     activation: Literal["tanh", "relu", "gelu"]
     direct_connections: bool
@@ -39,26 +37,6 @@ class FFNOptions(Options):
     embedding_dropout: Probability
     layer_dropout: Probability
     output_dropout: Probability
-    tie_weights: bool
-
-    @property
-    def hidden_sizes(self) -> list[int]:
-        """H_l of every layer."""
-        return [self.hidden_size] * self.num_layers if isinstance(self.hidden_size, int) else self.hidden_size
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if len(self.hidden_sizes) != self.num_layers:
-            raise ValueError(
-                f"hidden_size={self.hidden_size} has {len(self.hidden_sizes)} widths for num_layers={self.num_layers}: "
-                "give one width, or one a layer"
-            )
-        if self.tie_weights and self.hidden_sizes[-1] != self.embedding_size:
-            raise ValueError(
-                f"tie_weights=true needs embedding_size={self.embedding_size} to equal "
-                f"the last layer's hidden_size={self.hidden_sizes[-1]}"
-            )
-        return self
 
 
 class FFNLanguageModel(DirectLanguageModel):

@@ -6,15 +6,14 @@ from typing import ClassVar
 
 from lightning.pytorch.loggers import CometLogger, Logger
 
-from lstm_lm.training.loggers.interface import LoggerOptions
+from lstm_lm.training.loggers.interface import ServiceOptions
 
 
-class Comet(LoggerOptions):
+class Comet(ServiceOptions):
     """Lightning's CometLogger, which records nothing where it is told to do without a network."""
 
     project: str
     workspace: str | None
-    run_name: str | None
     package: ClassVar[str] = "comet_ml"
     kind: ClassVar[str] = CometLogger.__name__
 
@@ -34,7 +33,7 @@ class Comet(LoggerOptions):
             project=self.project,
             experiment_key=version,
             mode="create" if version is None else "get",
-            name=self.run_name or folder.resolve().name,
+            name=self.name_of(folder),
         )
 
     def close(self, logger: Logger, *, failed: bool) -> None:  # noqa: ARG002

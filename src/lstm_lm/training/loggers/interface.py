@@ -33,3 +33,13 @@ class LoggerOptions(Options):
 
     def close(self, logger: Logger, *, failed: bool) -> None:
         """The run has ended. Lightning has told the logger; this is for a service that waits for more."""
+
+
+class ServiceOptions(LoggerOptions):
+    """Of a service that calls each run by a name."""
+
+    run_name: str | None
+
+    def name_of(self, folder: Path) -> str:
+        """What the service calls the run in `folder`."""
+        return self.run_name or folder.resolve().name

@@ -6,14 +6,13 @@ from typing import ClassVar
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
-from lstm_lm.training.loggers.interface import LoggerOptions
+from lstm_lm.training.loggers.interface import ServiceOptions
 
 
-class MLflow(LoggerOptions):
+class MLflow(ServiceOptions):
     """Lightning's MLFlowLogger."""
 
     experiment: str
-    run_name: str | None
     tracking_uri: str | None
     package: ClassVar[str] = "mlflow"
     kind: ClassVar[str] = MLFlowLogger.__name__
@@ -22,7 +21,7 @@ class MLflow(LoggerOptions):
         """Without an address, all runs of a folder share one database file."""
         file = folder.resolve().parent / "mlflow.db"
         uri = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{file.as_posix()}"
-        return MLFlowLogger(self.experiment, self.run_name or folder.resolve().name, uri, run_id=version)
+        return MLFlowLogger(self.experiment, self.name_of(folder), uri, run_id=version)
 
 
 LOGGER = MLflow

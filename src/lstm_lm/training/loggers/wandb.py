@@ -6,18 +6,17 @@ from typing import ClassVar
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
-from lstm_lm.training.loggers.interface import LoggerOptions
+from lstm_lm.training.loggers.interface import ServiceOptions
 
 NEEDS_NO_KEY = ("offline", "dryrun", "disabled")
 """Values of WANDB_MODE."""
 
 
-class WeightsAndBiases(LoggerOptions):
+class WeightsAndBiases(ServiceOptions):
     """Lightning's WandbLogger."""
 
     project: str
     entity: str | None
-    run_name: str | None
     offline: bool
     package: ClassVar[str] = "wandb"
     kind: ClassVar[str] = WandbLogger.__name__
@@ -35,7 +34,7 @@ class WeightsAndBiases(LoggerOptions):
 
     def make(self, folder: Path, version: str | None) -> Logger:
         """Its files lie in the run directory, below `wandb/`."""
-        name = self.run_name or folder.resolve().name
+        name = self.name_of(folder)
         return WandbLogger(name, folder, version, self.offline, project=self.project, entity=self.entity)
 
     def close(self, logger: Logger, *, failed: bool) -> None:

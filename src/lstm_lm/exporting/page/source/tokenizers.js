@@ -1,20 +1,15 @@
 // Text to tokens and back, as src/lstm_lm/tokenizers does it. Tokens come as strings of bytes: one character a byte.
 
-const APART = "\\p{White_Space}\\x1c-\\x1f\\x00"; // what Python calls a blank, and the end of a row
-const PIECES = {
-  // the pattern of the library `tokenizers` for byte-level BPE
-  bpe: /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu,
-  word: new RegExp(` ?[\\p{L}\\p{N}_]+| ?[^\\p{L}\\p{N}_${APART}]+|[${APART}]`, "gu"),
-  whitespace: new RegExp(` ?[^${APART}]+| ?\\n|[${APART}]`, "gu"),
-  char: /[^]/gu,
-};
-
 class Tokenizer {
-  /** `about`: name, tokens; for BPE merges as [left, right, both, ...]; `unknown`, the id for words not known, or null. */
+  /**
+   * `about`: name, tokens; `pieces`, what text is cut by, null: into characters; for BPE merges as [left, right, both,
+   * ...]; `unknown`, the id for words not known, or null.
+   */
   constructor(about) {
     this.name = about.name;
     this.bytes = about.tokens.map((token) => Uint8Array.from(token, (byte) => byte.charCodeAt(0)));
     this.unknown = about.unknown;
+    this.pieces = about.pieces === null ? null : new RegExp(about.pieces, "gu");
     this.merges = new Map();
     const size = this.bytes.length;
     for (let i = 0; i < about.merges.length; i += 3) {
@@ -34,7 +29,7 @@ class Tokenizer {
     const ids = [];
     const missing = new Set();
     if (this.name === "byte") return { ids: [...new TextEncoder().encode(text)], missing: [] };
-    for (const [piece] of text.matchAll(PIECES[this.name])) {
+    for (const piece of this.pieces === null ? text : text.match(this.pieces) ?? []) {
       if (this.name === "bpe") {
         ids.push(...this.merged(piece));
         continue;

@@ -1,0 +1,15 @@
+"""What somebody may copy from a message into a shell."""
+
+import re
+import shlex
+
+_PLAIN = re.compile(r"[\w@%+=:,./-]+")
+_NOT_BETWEEN_DOUBLE_QUOTES = re.compile(r'["$`!]|\\\\|\\\Z')
+"""What means something between them, too."""
+
+
+def shell_word(text: str) -> str:
+    """`text` as one word of a command: between double quotes, which every shell takes, where these are enough."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return shlex.quote(text) if _NOT_BETWEEN_DOUBLE_QUOTES.search(text) else f'"{text}"'
