@@ -280,7 +280,7 @@ def test_a_job_whose_text_is_missing_leaves_why(
         assert failed.reason is not None
         assert "gone.txt" in failed.reason
         assert not run.checkpoints.exists()
-        assert not run.event_files()
+        assert not run.tensorboard.exists()
 
 
 def test_a_text_from_standard_input_is_every_jobs(

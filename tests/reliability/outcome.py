@@ -32,7 +32,7 @@ class Outcome:
     def of(cls, run: Path) -> "Outcome":
         """Read with what anybody would use."""
         rows = metrics_file.read(run / "metrics.csv")
-        board = EventAccumulator(str(run), size_guidance={"scalars": 0})
+        board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
         board.Reload()
         checkpoints = {
             path.stem: torch.load(path, weights_only=True) for path in sorted((run / "checkpoints").glob("*.ckpt"))

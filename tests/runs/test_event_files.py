@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.runs import event_files
-from lstm_lm.runs.event_files import NAME, EventFiles
+from lstm_lm.runs.event_files import EventFiles
 
 Points = list[tuple[int, float]]
 
@@ -244,8 +244,7 @@ def test_while_the_disk_is_full_events_wait(tmp_path: Path, monkeypatch: pytest.
     train(events, 3, 4)
     events.flush()
     assert points(tmp_path) == expected(1, 2)
-    began = f"{tmp_path / NAME}: cannot be written: No space left on device\n"
-    assert str(reported[0]).startswith(began)
+    assert str(reported[0]).startswith(f"{tmp_path}: cannot be written: No space left on device\n")
     there_is_space()
     train(events, 5, 5)
     events.close()

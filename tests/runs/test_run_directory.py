@@ -24,7 +24,7 @@ def test_paths_are_those_of_the_contract() -> None:
         "r/metrics.csv",
         "r/summary.json",
         "r/evaluation.json",
-        "r",
+        "r/tensorboard",
         "r/.hydra/config.yaml",
     ]
 
@@ -32,7 +32,7 @@ def test_paths_are_those_of_the_contract() -> None:
 def test_create_makes_the_folders_and_leaves_no_probe_behind(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "deep" / "run")
     run.create()
-    assert sorted(run.path.rglob("*")) == [run.checkpoints]
+    assert sorted(run.path.rglob("*")) == [run.checkpoints, run.tensorboard]
 
 
 def test_create_keeps_what_is_there(tmp_path: Path) -> None:
@@ -81,7 +81,8 @@ def test_a_new_directory_is_empty_even_with_hydras_files(tmp_path: Path) -> None
         "metrics.csv",
         "summary.json",
         "evaluation.json",
-        "events.out.tfevents.1",
+        "tensorboard/events.out.tfevents.1",
+        "tensorboard/version_0/events.out.tfevents.1",
     ],
 )
 def test_any_result_makes_a_directory_not_empty(tmp_path: Path, result: str) -> None:

@@ -21,7 +21,9 @@ Config = Callable[..., dict[str, Any]]
 
 
 def events(run: Path) -> EventAccumulator:
-    accumulator = EventAccumulator(str(run), size_guidance={"scalars": 0, "tensors": 0, "histograms": 0})
+    accumulator = EventAccumulator(
+        str(run / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0, "histograms": 0}
+    )
     accumulator.Reload()
     return accumulator
 

@@ -127,10 +127,7 @@ def test_events_wait_until_there_is_space(
     told = StringIO()
     run = RunDirectory(tmp_path / "run")
     lstm_lm.train(small_config(*EVERY), run.path, console=Console(file=told, width=300))
-    assert (
-        told.getvalue().count("events.out.tfevents: cannot be written: No space left on device; training continues")
-        == 1
-    )
+    assert told.getvalue().count("tensorboard: cannot be written: No space left on device; training continues") == 1
     assert len(tries) > 2
     board = EventAccumulator(str(run.tensorboard), size_guidance={"scalars": 0})
     board.Reload()
@@ -164,7 +161,7 @@ def test_a_limit_that_is_met_for_real(small_config: Config, tmp_path: Path) -> N
     order = {"config": config, "run_dir": str(tmp_path / "run"), "bytes": 6000}
     done = subprocess.run([sys.executable, "-c", LIMITED, json.dumps(order)], capture_output=True, text=True)
     assert done.returncode == 1
-    for file in ("last.ckpt", "metrics.csv", "events.out.tfevents"):
+    for file in ("last.ckpt", "metrics.csv", "tensorboard"):
         assert f"{file}: cannot be written: File too large; training continues" in done.stdout, file
     assert done.stdout.count("metrics.csv: cannot be written") == 1
     assert done.stdout.count("tensorboard: cannot be written") == 1

@@ -60,8 +60,8 @@ class RunDirectory:
 
     @property
     def tensorboard(self) -> Path:
-        """The folder of the event files: the run's own, so that TensorBoard calls the run as its folder is called."""
-        return self.path
+        """The folder of the event files."""
+        return self.path / "tensorboard"
 
     @property
     def profiler(self) -> Path:
@@ -84,7 +84,7 @@ class RunDirectory:
         Raises:
             UserError: a folder cannot be made or written.
         """
-        for folder in (self.path, self.checkpoints):
+        for folder in (self.path, self.checkpoints, self.tensorboard):
             make_writable(folder, "hydra.run.dir")
 
     def is_empty(self) -> bool:

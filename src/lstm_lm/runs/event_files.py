@@ -29,8 +29,6 @@ BEFORE_TRAINING = ("tune/",)
 AT_THE_END = (board.BEST, "sample/final", "_hparams_/")
 """Names of what is recorded whenever a run ends."""
 
-NAME = "events.out.tfevents"
-"""What the names of all files begin with."""
 _NAME = re.compile(r"events\.out\.tfevents\.(?P<stamp>\d{10})\..*")
 
 
@@ -128,7 +126,7 @@ class EventFiles:
                 self._append(bytes(self._events.waiting))
                 self._events.waiting.clear()
         except OSError as error:
-            self._report(atomic.write_error(self._folder / NAME, error))
+            self._report(atomic.write_error(self._folder, error))
         except RunError as error:
             self._report(error)
         if len(self._events.waiting) > MOST_WAITING:

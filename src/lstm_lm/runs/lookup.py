@@ -40,7 +40,7 @@ def all_runs(runs_dir: Path) -> list[RunDirectory]:
         run = RunDirectory(Path(folder))
         if run.checkpoints.name in folders or run.summary.name in files:
             dated.append((_modified(run), folder, run))
-        folders[:] = [name for name in folders if name not in (run.checkpoints.name, ".hydra")]
+        folders[:] = [name for name in folders if name not in (run.checkpoints.name, run.tensorboard.name, ".hydra")]
     return [run for _, _, run in sorted(dated, key=lambda entry: entry[:2], reverse=True)]
 
 

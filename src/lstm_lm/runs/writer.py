@@ -20,7 +20,7 @@ from lstm_lm.errors import RunError
 from lstm_lm.flat_keys import flat_keys
 from lstm_lm.runs import atomic, board, checkpoint_file, rotation
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.event_files import NAME, EventFiles, Events, Record
+from lstm_lm.runs.event_files import EventFiles, Events, Record
 from lstm_lm.runs.metrics_file import STEP, MetricsFile, Row
 from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import Status, Summary
@@ -75,7 +75,7 @@ class RunWriter(NoWriter):
         self._keep, self._warn = keep, warn
         self._events = EventFiles(run.tensorboard, self._events_failed) if tensorboard else None
         self._metrics = MetricsFile(run.metrics)
-        self._made = [folder for folder in (run.checkpoints,) if not folder.exists()]
+        self._made = [folder for folder in (run.checkpoints, run.tensorboard) if not folder.exists()]
         try:
             run.create()
         except BaseException:
@@ -250,7 +250,7 @@ class RunWriter(NoWriter):
             self._events.write(record)
 
     def _events_failed(self, error: RunError) -> None:
-        self._notify_once(self.run.tensorboard / NAME, error)
+        self._notify_once(self.run.tensorboard, error)
 
     @contextmanager
     def _patient(self, path: Path) -> Iterator[None]:

@@ -75,7 +75,7 @@ def of_metrics_csv(run: Path) -> Series:
 def of_tensorboard(run: Path) -> Series:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run))
+    events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
     keys = [key for key in events.Tags()["scalars"] if not key.startswith("with_best/")]
     return {key: [(point.step, point.value) for point in events.Scalars(key)] for key in keys}

@@ -218,7 +218,7 @@ def test_tensorboard_lists_the_settings(small_config: Config, tmp_path: Path) ->
     from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 
     lstm_lm.train(small_config("trainer.max_steps=1", "runtime.threads=1"), tmp_path / "run")
-    (events,) = (tmp_path / "run").glob("events.out.tfevents.*")
+    (events,) = (tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*")
     content = b"".join(RawEventFileLoader(str(events)).Load())
     assert b"runtime.threads" in content
     assert b"runtime.token_stream" in content
