@@ -33,7 +33,7 @@ CAPTIONS = {
     "precision_compile": "Speed and memory, times those of float32: medians and 95 % intervals; grey: no difference.",
     "layers": "Speed over the number of layers; shaded: 95 % intervals.",
     "batch_device": "Tokens per second over the batch size; shaded: from the lowest to the highest.",
-    "architectures": "Validation loss: medians, from the lowest to the highest.",
+    "architectures": "Validation loss: medians, from the lowest to the highest; hollow: barely trained.",
     "tuning": "Speed and loss, times the default's: medians and 95 % intervals; grey: no difference.",
 }
 INTRODUCTION = """# Studies

@@ -148,7 +148,7 @@ def test_runs_without_curves_are_left_out_and_named(runs: Callable[..., Said]) -
         (["diff=[novel,nowhere]"], ["diff=nowhere"]),
         (["diff=[novel,failed]"], ["failed", "config.yaml"]),
         (["diff=[novel,1_h=32]", "plot=a.png"], ["one at a time"]),
-        (["plot=a.pdf"], ["plot=a.pdf", ".png"]),
+        (["plot=a.pptx"], ["plot=a.pptx", ".png or .pdf or .svg"]),
         (["plot=nowhere/a.png"], ["nowhere"]),
         (["plot=a.png", "status=skipped"], ["no run to draw"]),
         (["plot=a.png", "metric=nothing"], ["train/nothing", "3 more"]),

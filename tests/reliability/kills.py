@@ -23,7 +23,7 @@ PLACES = {
     "validation": "in a validation",
     "start": "at start-up",
 }
-NOT_COMPARED = ("seconds", "step_ms", "tokens_per_second", "system/")
+NOT_COMPARED = ("seconds", "step_ms", "tokens_per_second", "usage/")
 """Columns that tell of the machine, not of the training."""
 
 EVERY_DROPOUT = (

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lstm_lm.runs import metrics_file
 
-OF_THE_MACHINE = ("seconds", "step_ms", "tokens_per_second", "system/")
+OF_THE_MACHINE = ("seconds", "step_ms", "tokens_per_second", "usage/")
 """Parts of the names of what is not compared."""
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 from matplotlib.colors import to_hex
 
-from lstm_lm.reports.curves import LONGEST_LABEL, draw_curves, short_labels
-from lstm_lm.reports.palette import MOST, ink
+from lstm_lm.reports.curves import LONGEST_LABEL, MOST_ALL_NAMED, MOST_NAMED, draw_curves
+from lstm_lm.reports.palette import GREY, ink
 from lstm_lm.runs.curves import Curve
 
 FALLING = Curve([1.0, 50.0, 100.0], [9.0, 2.0, 1.5])
@@ -42,13 +42,25 @@ def test_logarithmic_axes() -> None:
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
-def test_as_many_runs_as_can_be_told_apart() -> None:
-    figure = draw_curves({f"run {number}": {"val": SCORED} for number in range(MOST)})
+def test_of_many_runs_the_best_are_named_and_the_rest_are_grey() -> None:
+    """All labels stay in the picture, beside their lines."""
+    many = {f"run {number}": {"val": Curve([50.0, 100.0], [2.1, 1.0 + number / 100])} for number in range(19)}
+    figure = draw_curves(many)
     figure.draw_without_rendering()
-    boxes = sorted(text.get_window_extent().y0 for text in figure.axes[0].texts)
-    assert len(boxes) == MOST
-    assert boxes[0] >= 0
-    assert figure.axes[0].texts[-1].get_window_extent().y1 <= figure.bbox.y1
+    [axes] = figure.axes
+    note, *labels = axes.texts
+    assert note.get_text().startswith(f"grey: {19 - MOST_NAMED} others")
+    assert {label.get_text() for label in labels} == {f"run {number}" for number in range(MOST_NAMED)}
+    assert sum(to_hex(line.get_color()).upper() == GREY for line in axes.get_lines()) >= 19 - MOST_NAMED
+    assert min(label.get_window_extent().y0 for label in labels) >= 0
+    assert max(label.get_window_extent().y1 for label in labels) <= figure.bbox.y1
+
+
+def test_of_speeds_the_highest_are_the_best() -> None:
+    many = {f"run {number}": {"train": Curve([50.0], [float(number)])} for number in range(MOST_ALL_NAMED + 1)}
+    names = {text.get_text() for text in draw_curves(many, metric="tokens_per_second").axes[0].texts}
+    assert "run 0" not in names
+    assert f"run {MOST_ALL_NAMED}" in names
 
 
 @pytest.mark.parametrize("label", ["_hidden", "a $x^2$ b $", "x" * 300, "\x1b[2J"])
@@ -57,10 +69,3 @@ def test_any_name_can_be_a_label(label: str) -> None:
     figure.draw_without_rendering()
     [text] = figure.axes[0].texts
     assert 0 < len(text.get_text()) <= LONGEST_LABEL + 2
-
-
-def test_labels_leave_out_what_all_paths_share() -> None:
-    assert short_labels(["sweeps/x/1_a", "sweeps/x/2_b"]) == ["1_a", "2_b"]
-    assert short_labels(["sweeps/x/1", "2026"]) == ["sweeps/x/1", "2026"]
-    assert short_labels(["sweeps/x/1"]) == ["1"]
-    assert short_labels(["a/b", "a/b/c"]) == ["b", "b/c"]

@@ -27,6 +27,19 @@ def drawing(label: str) -> Figure:
     return figure
 
 
+@pytest.mark.parametrize(
+    ("ending", "begins"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml"), (".SVG", b"<?xml")]
+)
+def test_a_picture_is_what_its_name_ends_in_and_the_same_one_the_same_file(
+    ending: str, begins: bytes, tmp_path: Path
+) -> None:
+    one, other = tmp_path / f"one{ending}", tmp_path / f"other{ending}"
+    save(drawing("a"), one)
+    save(drawing("a"), other)
+    assert one.read_bytes().startswith(begins)
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_the_size_in_pixels_does_not_depend_on_what_is_drawn(tmp_path: Path) -> None:
     for label in ("a", "a label that is far longer than the panel has room for, beside the line's end"):
         save(drawing(label), tmp_path / "out.png")

@@ -150,10 +150,10 @@ def test_what_is_recorded_at_the_end_is_recorded_once_though_it_ended_twice(tmp_
     for resumed, end in [(None, 4), (4, 6)]:
         events = opened(tmp_path, resumed)
         train(events, resumed or 1, end)
-        events.write(lambda file, end=end: file.add_scalar("final/val/loss", end / 4, 0))  # type: ignore[misc]
+        events.write(lambda file, end=end: file.add_scalar("with_best/val/loss", end / 4, 0))  # type: ignore[misc]
         events.write(lambda file, end=end: file.add_text("sample/final", "", end))  # type: ignore[misc]
         events.close()
-    assert points(tmp_path, "final/val/loss") == [(0, 1.5)]
+    assert points(tmp_path, "with_best/val/loss") == [(0, 1.5)]
     assert [event.step for event in shown(tmp_path).Tensors("sample/final/text_summary")] == [6]
 
 

@@ -11,9 +11,9 @@ from lstm_lm.runs.directory import RunDirectory
 
 METRICS = {
     10: {"train/loss": 3.0, "epoch": 0.5},
-    20: {"train/loss": 2.5, "epoch": 1.0, "train/step_ms": 100.0},
+    20: {"train/loss": 2.5, "epoch": 0.75, "train/step_ms": 100.0},
     30: {"val/loss": 2.0, "val/bits_per_byte": 1.0},
-    40: {"train/loss": 1.5, "epoch": 2.0, "train/step_ms": 50.0},
+    40: {"train/loss": 1.5, "epoch": 1.5, "train/step_ms": 50.0},
     50: {"val/loss": 1.8},
 }
 
@@ -32,10 +32,23 @@ def test_over_steps(run: RunDirectory) -> None:
 
 
 def test_over_tokens(run: RunDirectory) -> None:
-    """Twenty steps read the text once: 50 tokens a step."""
+    """Forty steps read the text one and a half times: 37.5 tokens a step."""
     found = read_curves(run, "loss", "tokens")
-    assert found["train"].x == [500, 1000, 2000]
-    assert found["val"].x == [1500, 2500]
+    assert found["train"].x == [375, 750, 1500]
+    assert found["val"].x == [1125, 1875]
+
+
+def test_the_window_that_is_left_at_the_end_of_an_epoch_is_not_in_the_curve(tmp_path: Path) -> None:
+    rows = {
+        10: {"train/loss": 3.0, "epoch": 0.5},
+        20: {"train/loss": 0.1, "epoch": 1.0, "train/step_ms": 9.0, "val/loss": 2.0},
+        30: {"train/loss": 2.5, "epoch": 1.5},
+    }
+    run = make_run(tmp_path / "ragged", metrics=rows)
+    assert read_curves(run, "loss", "steps") == {"train": Curve([10, 30], [3.0, 2.5]), "val": Curve([20], [2.0])}
+    assert read_curves(run, "step_ms", "steps") == {"train": Curve([20], [9.0])}
+    only = make_run(tmp_path / "ends", metrics={20: {"train/loss": 3.0, "epoch": 1.0}})
+    assert read_curves(only, "loss", "steps")["train"].x == [20]
 
 
 def test_over_seconds(tmp_path: Path) -> None:

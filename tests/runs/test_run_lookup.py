@@ -77,6 +77,20 @@ def outputs(tmp_path: Path, checkpoint_bytes: bytes) -> Outputs:
 # The newest run.
 
 
+def test_a_row_of_a_study_is_not_the_newest_run_but_can_be_named(outputs: Outputs) -> None:
+    own = outputs.run("mine", best=1)
+    row = outputs.run("studies/architectures/small/rows/model-gru_0123456789ab/1", best=2)
+    (row.path.parent / "1.json").write_text("{}")
+    assert outputs.find() == own
+    assert found(outputs.resolve("model-gru_0123456789ab/1")) == row
+
+
+def test_where_there_are_only_rows_of_studies_one_is_to_be_named(outputs: Outputs) -> None:
+    row = outputs.run("studies/layers/small/rows/fused_0123456789ab/1", best=2)
+    (row.path.parent / "1.json").write_text("{}")
+    assert f"run={row.path}" in outputs.refusal()
+
+
 def test_the_newest_is_told_by_its_newest_checkpoint_not_by_its_name(outputs: Outputs) -> None:
     outputs.run("2030-01-01/a", best=100, last=200)
     newest = outputs.run("2020-01-01/b", best=50, last=300)

@@ -12,6 +12,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 import lstm_lm
 from lstm_lm.runs import checkpoint_file, metrics_file, rotation
+from lstm_lm.runs.board import as_markdown
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import Summary
 from lstm_lm.runs.writer import Resumed, RunWriter
@@ -62,14 +63,14 @@ def test_tensorboard_and_the_table_have_the_same_scalars_under_the_same_names(ru
         "train/seconds",
         "train/tokens_per_second",
         "train/epoch_seconds",
-        "system/cpu_percent",
-        "system/ram_bytes",
+        "usage/cpu_percent",
+        "usage/ram_bytes",
         "val/loss",
         "val/perplexity",
         "val/bits_per_character",
         "val/bits_per_byte",
     } <= names
-    for name in names:
+    for name in names - {"epoch"}:  # a straight line
         table = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
         board = [(event.step, event.value) for event in seen.Scalars(name)]
         assert [step for step, _ in table] == [step for step, _ in board], name
@@ -97,9 +98,9 @@ def test_samples_are_texts(run: Path) -> None:
 
 def test_the_strategy_that_runs_and_why_is_a_text(run: Path) -> None:
     reason = json.loads((run / "summary.json").read_text())["runtime"]["forward_reason"]
-    (event,) = events(run).Tensors("runtime/forward/text_summary")
+    (event,) = events(run).Tensors("settings/forward/text_summary")
     assert reason
-    assert event.tensor_proto.string_val[0].decode().endswith(f": {reason}")
+    assert event.tensor_proto.string_val[0].decode().endswith(as_markdown(f": {reason}").removeprefix("> "))
 
 
 def test_histograms_of_weights_and_gradients_where_asked_for(run: Path) -> None:
@@ -122,7 +123,7 @@ def test_the_hparams_tab_has_the_choices_and_several_metrics(run: Path) -> None:
     assert session.hparams["forward"].string_value == "auto"
     (experiment,) = [content.experiment for content in contents if content.HasField("experiment")]
     metrics = {info.name.tag for info in experiment.metric_infos}
-    assert {"final/val/loss", "final/val/bits_per_byte", "final/train/tokens_per_second"} <= metrics
+    assert {"with_best/val/loss", "with_best/val/bits_per_byte", "with_best/train/tokens_per_second"} <= metrics
 
 
 def writer_of(folder: Path, resumed: Resumed | None = None) -> RunWriter:

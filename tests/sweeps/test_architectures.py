@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import lstm_lm
+from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.sweeps.options import StudyOptions
 from lstm_lm.sweeps.rows import Plan, make_plan
@@ -46,3 +47,19 @@ def test_each_half_ends_by_its_own_limit_and_is_compared_within_itself(size: str
         assert other is not None
         assert other.config["model"]["name"] == "lstm"
         assert other.config["trainer"] == trainer
+
+
+def test_it_can_be_cut_to_some_models() -> None:
+    section = lstm_lm.compose("study=architectures", "study.models=[rnn,lstm]")["study"]
+    found = make_plan(StudyOptions.read(section), {}, lambda lines, config_name="train": lstm_lm.compose(*lines))
+    assert {row.config["model"]["name"] for row in found.rows} == {"lstm", "rnn"}
+    assert len(found.rows) == 4
+    whole = {row.key for row in plan("small").rows}
+    assert {row.key for row in found.rows} < whole, "a row is the same one, whatever it is compared with"
+    assert all(found.baseline("LSTM", row) is not None for row in found.rows)
+
+
+def test_a_model_that_no_row_is_of_is_refused_with_those_that_there_are() -> None:
+    section = lstm_lm.compose("study=architectures", "study.models=[mamba]")["study"]
+    with pytest.raises(UserError, match=r"mamba.*\n.*lstm, gru, rnn, transformer, ffn"):
+        make_plan(StudyOptions.read(section), {}, lambda lines, config_name="train": lstm_lm.compose(*lines))

@@ -19,6 +19,7 @@ def study(**changed: object) -> StudyOptions:
         "timeout_minutes": 1.0,
         "order_seed": 1,
         "settings": {"trainer.max_steps": 10},
+        "models": None,
         "arms": {
             "one_core": {"settings": {"runtime.threads": 1}, "sweep": {"model.num_layers": [1, 2]}},
             "plain": {"settings": {"model": "gru"}, "sweep": {}},

@@ -8,6 +8,7 @@ from made_up_study import results
 from tiers import smallest
 
 from lstm_lm.errors import UserError
+from lstm_lm.sweeps.barely_trained import FEWEST_STEPS, MARK, NOTE
 from lstm_lm.sweeps.page import claim_folder, find_report, write_report
 from lstm_lm.sweeps.rows import Row
 
@@ -27,7 +28,7 @@ def test_batch_device_says_where_the_lines_cross(tmp_path: Path) -> None:
         return {"train": {"tokens_per_second": 32 * batch(row) / step}}
 
     found = results("batch_device", tmp_path, speed, arms=["vendor"])
-    text = "\n".join(find_report("batch_device").findings(found))
+    text = "\n".join(find_report("batch_device").meaning(found))
     assert "GPU, vendor kernel is faster at batch size 16, 64, 256, 1,024 (1.63 to 104.45 times)" in text
     assert "CPU, vendor kernel is faster at batch size 1, 4 (2.45 to 9.80 times)" in text
     assert "The lines cross near batch size 10." in text
@@ -44,8 +45,8 @@ def test_batch_device_says_what_was_skipped_and_concludes_nothing_of_it(tmp_path
     found = results("batch_device", tmp_path, speed)
     blocks = find_report("batch_device").findings(found)
     assert blocks[0] == f"**Skipped: GPU, vendor kernel** (6 batch sizes): {NO_GPU}. Nothing is said of it here."
-    text = "\n".join(blocks)
-    assert "GPU" not in text.replace(blocks[0], "").replace(blocks[1], "")
+    text = "\n".join(find_report("batch_device").meaning(found))
+    assert "GPU" not in text
     assert "CPU, vendor kernel is faster at batch size 1, 4, 16, 64, 256, 1,024 (3.00 times)" in text
     assert "cross" not in text
 
@@ -59,7 +60,7 @@ def tuned(row: Row, repetition: int) -> dict[str, Any] | str:
     threads = runtime["threads"] or 2
     loss = 1.1 if not row.config["data"]["carry_state"] else 1.0
     return {
-        "train": {"tokens_per_second": 1000 * threads * (1 + noise), "seconds": 5.0, "steps": 10},
+        "train": {"tokens_per_second": 1000 * threads * (1 + noise), "seconds": 5.0, "steps": 1000},
         "val": {"loss": (1.5 + 0.1 * repetition) * loss},
         "runtime": {
             "device": "cpu (a CPU)",
@@ -81,6 +82,9 @@ def test_tuning_tells_what_differs_what_does_not_and_what_cannot(tmp_path: Path)
     assert "- `data.carry_state=false`: 1.100 times the validation loss (1.100 to 1.100)." in text
     assert "| data.batch_size=16 | no difference measured (1.00..1.00) | no difference measured (1.00..1.00) |" in text
     assert "Not measured, because this machine cannot run them: `device=gpu runtime.cudnn_benchmark=true`." in text
+    meaning = "\n".join(find_report("tuning").meaning(found))
+    assert "worse in neither" not in meaning
+    assert "better in neither: `runtime.threads=1`, `data.carry_state=false`" in meaning
     idle = text.partition("No effect by construction")[2]
     assert "`runtime.allocator`: asked for false, in force False, as by default" in idle
 
@@ -100,7 +104,7 @@ def trained(row: Row, repetition: int) -> dict[str, Any]:
     curve = [{"length": length, "loss": loss * (1 + 1 / length)} for length in (1, 2, 4, 8)]
     return {
         "model": {"parameters": 1000},
-        "train": {"tokens_per_second": speed, "seconds": 5.0, "steps": 10},
+        "train": {"tokens_per_second": speed, "seconds": 5.0, "steps": 1000},
         "val": {"loss": loss, "perplexity": 4.0, "bits_per_byte": 2.0},
         "evaluation": {
             "context": {"effective_context": 4, "curve": curve},
@@ -125,6 +129,48 @@ def test_architectures_compares_with_the_lstm_under_both_conditions(tmp_path: Pa
         names = [line.split("|")[1].strip() for line in part.splitlines() if line.startswith("| ")][2:]
         assert names[0] == "Transformer", "the best first"
     assert "RNN: no sample: prompt: unknown character 'T'" in text
+
+
+def test_architectures_says_what_it_means_under_each_condition(tmp_path: Path) -> None:
+    tokens, time, scope = find_report("architectures").meaning(results("architectures", tmp_path, trained))
+    for sentence in (tokens, time):
+        assert "end below the LSTM's loss: Transformer" in sentence
+        assert "no difference measured: GRU" in sentence
+    assert "does not tell" in scope
+
+
+def test_nothing_is_concluded_of_the_loss_of_rows_of_a_few_steps(tmp_path: Path) -> None:
+    """In equal time the Transformer took 20 steps."""
+
+    def few(row: Row, repetition: int) -> dict[str, Any]:
+        slow = row.config["model"]["name"] == "transformer" and row.config["trainer"]["max_time"] is not None
+        figures = trained(row, repetition)
+        return {**figures, "train": {**figures["train"], "steps": 20 if slow else FEWEST_STEPS}}
+
+    found = results("architectures", tmp_path, few)
+    _, time, left_out, _ = find_report("architectures").meaning(found)
+    assert "below" not in time
+    assert "Transformer" in left_out
+    text = "\n\n".join(find_report("architectures").findings(found))
+    tokens, _, rest = text.partition("### At equal parameters, equal time")
+    assert "Transformer ends with **0.900 times** the LSTM's loss" in tokens
+    assert "Transformer ends with" not in rest
+    assert f"Transformer {MARK} |" in rest
+    assert MARK not in tokens
+    page = write_report("architectures", "small", found).read_text(encoding="utf-8")
+    assert NOTE in page
+
+
+def test_tuning_concludes_nothing_of_losses_after_a_few_steps(tmp_path: Path) -> None:
+    def few(row: Row, repetition: int) -> dict[str, Any] | str:
+        figures = tuned(row, repetition)
+        return figures if isinstance(figures, str) else {**figures, "train": {**figures["train"], "steps": 10}}
+
+    found = results("tuning", tmp_path, few, arms=["default", "threads", "fresh_state"])
+    text = "\n".join(find_report("tuning").findings(found))
+    assert "**0.50 times** the speed" in text
+    assert "times the validation loss" not in text.partition("| ---")[0]
+    assert "data.carry_state=false" not in "\n".join(find_report("tuning").meaning(found))
 
 
 def test_nothing_that_a_model_writes_is_read_as_markdown(tmp_path: Path) -> None:

@@ -19,15 +19,19 @@ from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 from lstm_lm.reports import run_list
 from lstm_lm.reports.run_list import Format
+from lstm_lm.runs import evaluation_file
+from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.listing import DAMAGED, DIED, UNKNOWN, Entry, entry_of, list_runs
 from lstm_lm.runs.lookup import named_run
-from lstm_lm.runs.outputs import claim_output
+from lstm_lm.runs.outputs import PICTURES, claim_output
 from lstm_lm.runs.selection import Where, select
 from lstm_lm.runs.summary import Status
 from lstm_lm.terminal import Terminal
 
 NO_SWEEP = "runs only looks at runs, and has no sweeps (-m)"
 ROWS_OF_A_TABLE = 30
+CONTEXT = "context"
+"""The `metric` that is no curve of training."""
 
 
 def _listed(value: object) -> object:
@@ -153,11 +157,12 @@ def _show_differences(options: RunsOptions) -> None:
 
 
 def _draw(options: RunsOptions, target: Path) -> None:
-    from lstm_lm.reports.curves import draw_curves, short_labels
+    from lstm_lm.reports.curves import draw_curves
+    from lstm_lm.reports.evaluation_picture import draw_contexts
     from lstm_lm.reports.figure import save
     from lstm_lm.reports.palette import MOST
+    from lstm_lm.reports.run_labels import run_labels
     from lstm_lm.runs.curves import read_curves
-    from lstm_lm.runs.directory import RunDirectory
 
     everything, chosen = _chosen(options)
     if options.limit != "auto":
@@ -170,10 +175,13 @@ def _draw(options: RunsOptions, target: Path) -> None:
             f"plot: {len(chosen):,} runs, and no more than {MOST} lines can be told apart\n"
             "choose some: runs=[A,B], limit=10, folder=sweeps/NAME, match=TEXT, ..."
         )
-    found, problems = {}, []
-    for label, entry in zip(short_labels([entry.run for entry in chosen]), chosen, strict=True):
+    found: dict[str, Any] = {}
+    problems = []
+    is_context = options.metric == CONTEXT
+    for label, entry in zip(run_labels([entry.run for entry in chosen]), chosen, strict=True):
+        run = RunDirectory(entry.path)
         try:
-            found[label] = read_curves(RunDirectory(entry.path), options.metric, options.over)
+            found[label] = _context_of(run) if is_context else read_curves(run, options.metric, options.over)
         except UserError as error:
             problems.append(str(error))
     if not found or (options.runs and problems):  # of runs that were named, each is wanted
@@ -181,12 +189,24 @@ def _draw(options: RunsOptions, target: Path) -> None:
     for problem in problems:
         note(f"left out: {problem.splitlines()[0]}")
     title = options.title or ""
-    save(
-        draw_curves(found, metric=options.metric, over=options.over, log=options.log, title=title),
-        target,
-        new=not options.overwrite,
-    )
+    if is_context:
+        figure = draw_contexts(found, title=title)
+    else:
+        figure = draw_curves(found, metric=options.metric, over=options.over, log=options.log, title=title)
+    save(figure, target, new=not options.overwrite)
     note(f"{target}: {len(found)} {'run' if len(found) == 1 else 'runs'}")
+
+
+def _context_of(run: RunDirectory) -> dict[str, Any]:
+    """What `evaluate method=context` has found of it.
+
+    Raises:
+        UserError: it has not been run, or its file cannot be read.
+    """
+    section = evaluation_file.read(run.evaluation).get(CONTEXT)
+    if section is None:
+        raise UserError(f"{run.path}: not evaluated: python -m lstm_lm evaluate run={run.path} method=context")
+    return dict(section)
 
 
 def _chosen(options: RunsOptions) -> tuple[int, list[Entry]]:
@@ -203,7 +223,7 @@ def _chosen(options: RunsOptions) -> tuple[int, list[Entry]]:
 
 def _target(plot: str, *, overwrite: bool) -> Path:
     target = Path(os.path.expanduser(plot))
-    claim_output(target, "plot", ".png", overwrite=overwrite)
+    claim_output(target, "plot", *PICTURES, overwrite=overwrite)
     return target
 
 

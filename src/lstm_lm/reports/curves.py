@@ -1,21 +1,24 @@
 """Curves of several runs in one picture: a color a run, validation bold, training pale."""
 
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from matplotlib.figure import Figure
 
 from lstm_lm.printable import printable
 from lstm_lm.reports.direct_labels import GAP, POINTS_PER_INCH, label_lines
-from lstm_lm.reports.figure import HEIGHT, describe, line, log_axis, panels
-from lstm_lm.reports.palette import ink
+from lstm_lm.reports.figure import HEIGHT, describe, line, log_axis, panels, write
+from lstm_lm.reports.palette import GREY, Ink, ink
 from lstm_lm.runs.curves import Curve
 
 Log = Literal["none", "x", "y", "both"]
 
 LONGEST_LABEL = 40
+MOST_ALL_NAMED, MOST_NAMED = 8, 6
+"""Up to so many runs have a colour and a label each; of more, so many of the best."""
+HIGHER_IS_BETTER = ("tokens_per_second",)
+_OTHERS = Ink(GREY, "solid")
 UNITS = {
     "loss": "loss, nats per token",
     "bits_per_byte": "bits per byte",
@@ -50,15 +53,23 @@ def draw_curves(
         log: axes that are logarithmic.
         title: above the picture.
     """
-    height = max(1.1 * HEIGHT, GAP * (len(runs) + _LINES_BELOW) / POINTS_PER_INCH)
+    named = _named(runs, highest=metric in HIGHER_IS_BETTER)
+    height = max(1.1 * HEIGHT, GAP * (len(named) + _LINES_BELOW) / POINTS_PER_INCH)
     figure, [axes] = panels(height=height)
     splits = {split for curves in runs.values() for split in curves}
-    for number, (label, curves) in enumerate(runs.items()):
-        named = "val" if "val" in curves else "train"
-        for split, curve in curves.items():
+    if len(named) < len(runs):
+        splits = {_told_by(curves) for curves in runs.values()}
+    for label, curves in runs.items():
+        if label not in named:
+            curve = curves[_told_by(curves)]
+            line(axes, curve.x, curve.y, _OTHERS, marked=False, weight=_LINES["train"][0], opacity=0.5)
+    for number, label in enumerate(named):
+        curves = runs[label]
+        shown = curves if len(named) == len(runs) else {_told_by(curves): curves[_told_by(curves)]}
+        for split, curve in shown.items():
             weight, opacity = _LINES[split] if len(splits) > 1 else _LINES["val"]
-            name = _shortened(printable(label)) if split == named else ""
-            line(axes, curve.x, curve.y, ink(number), label=name, weight=weight, opacity=opacity)
+            name = _shortened(printable(label)) if split == _told_by(curves) else ""
+            line(axes, curve.x, curve.y, ink(number), label=name, marked=opacity == 1, weight=weight, opacity=opacity)
     for which in ("x", "y"):
         if log in (which, "both"):
             log_axis(axes, which)
@@ -67,16 +78,29 @@ def draw_curves(
     both = "validation bold, training pale" if len(splits) > 1 else {"val": "validation", "train": "training"}
     said = both if isinstance(both, str) else both[min(splits)]
     describe(axes, title=title, x=PLACES[over], y=f"{UNITS.get(metric, metric.replace('_', ' '))}\n({said})")
+    if others := len(runs) - len(named):
+        note = f"grey: {others} others, which end {'lower' if metric in HIGHER_IS_BETTER else 'higher'}"
+        write(axes, note, (1, 1), xycoords="axes fraction", ha="right", va="bottom")
     label_lines(axes, at_the_edge=True)
     return figure
 
 
-def short_labels(paths: Sequence[str]) -> list[str]:
-    """`paths` without the folders that all of them begin with; one alone is its last part."""
-    parts = [os.path.normpath(path).split(os.sep) for path in paths]
-    while all(len(path) > 1 for path in parts) and len({path[0] for path in parts}) == 1:
-        parts = [path[1:] for path in parts]
-    return [os.sep.join(path) for path in parts]
+def _named(runs: Mapping[str, Mapping[str, Curve]], *, highest: bool) -> list[str]:
+    """The runs that are told apart, in their own order: all, or where they are many, those that end best."""
+    if len(runs) <= MOST_ALL_NAMED:
+        return list(runs)
+
+    def end(label: str) -> float:
+        values = [y for y in runs[label][_told_by(runs[label])].y if math.isfinite(y)]
+        return (-values[-1] if highest else values[-1]) if values else math.inf
+
+    best = sorted(runs, key=end)[:MOST_NAMED]
+    return [label for label in runs if label in best]
+
+
+def _told_by(curves: Mapping[str, Curve]) -> str:
+    """The split that stands for a run."""
+    return "val" if "val" in curves else "train"
 
 
 def _shortened(label: str) -> str:

@@ -1,14 +1,18 @@
 """A section of evaluation.json as a picture."""
 
+import math
+import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lstm_lm.reports import figure as look
-from lstm_lm.reports.direct_labels import label_lines
-from lstm_lm.reports.palette import ink
+from lstm_lm.reports.direct_labels import GAP, POINTS_PER_INCH, label_lines
+from lstm_lm.reports.palette import GREY, Ink, ink
+from lstm_lm.reports.spread import student_quantile
 
 LOSS = "loss, nats per token"
 
@@ -55,18 +59,41 @@ def _dynamic(section: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def draw_contexts(sections: Mapping[str, Mapping[str, Any]], *, title: str = "") -> Figure:
+    """What each of several runs loses by a shorter context, a line a run.
+
+    Args:
+        sections: by each run's label, its section of `method=context`.
+        title: above the picture.
+    """
+    height = max(1.1 * look.HEIGHT, GAP * (len(sections) + 7) / POINTS_PER_INCH)
+    figure, (axes,) = look.panels(height=height)
+    for number, (label, section) in enumerate(sections.items()):
+        _draw_excess(axes, section, ink(number), label)
+    lengths = sorted({point["length"] for section in sections.values() for point in section["curve"]})
+    look.log_axis(axes, "y")
+    look.log_axis(axes, "x", base=2, ticks=lengths)
+    look.describe(axes, title=title, x="tokens of context", y="nats per token above\neach run's full context")
+    label_lines(axes, at_the_edge=True)
+    return figure
+
+
+def _draw_excess(axes: Axes, section: Mapping[str, Any], ink: Ink, label: str = "") -> None:
+    """The loss above that of the full context, by length, as far as it is above; the interval is of that difference."""
+    points = [point for point in section["curve"] if point["excess"] > 0]
+    least = min([point["excess"] for point in points], default=0.0) / 3
+    lengths, lost = [point["length"] for point in points], [point["excess"] for point in points]
+    bounds = [point["excess_interval"] for point in points]
+    low, high = ([max(bound[side], least) for bound in bounds] if all(bounds) else None for side in (0, 1))
+    look.line(axes, lengths, lost, ink, label=label, low=low, high=high)
+
+
 def _context(section: Mapping[str, Any]) -> Figure:
     """What is lost by a shorter context; on a logarithmic axis, so that what the last tokens bring shows, too."""
     figure, (axes,) = look.panels()
     full, curve = section["full_context_loss"], section["curve"]
-    points = [(point["length"], point["loss"] - full, point["loss_interval"]) for point in curve]
-    points = [point for point in points if point[1] > 0]
-    lengths, lost = [length for length, _, _ in points], [more for _, more, _ in points]
     allowed = full * section["tolerance"]
-    least = min([*lost, allowed]) / 2
-    bounds = [interval for _, _, interval in points]
-    low, high = ([max(bound[side] - full, least) for bound in bounds] if all(bounds) else None for side in (0, 1))
-    look.line(axes, lengths, lost, ink(0), low=low, high=high)
+    _draw_excess(axes, section, ink(0))
     look.log_axis(axes, "y")
     look.log_axis(axes, "x", base=2, ticks=[point["length"] for point in curve])
     look.reference(axes, allowed, label=f"{section['tolerance']:.0%} of the loss")
@@ -78,13 +105,18 @@ def _context(section: Mapping[str, Any]) -> Figure:
 
 
 def _sampling(section: Mapping[str, Any]) -> Figure:
-    """The time of a token along the text: points, since what moves between them is the machine's doing."""
+    """The time of a token along the text: points, since what moves between them is the machine's doing, and their mean
+    with its interval."""
     figure, (axes,) = look.panels()
     parts = section["parts"]
     axes.plot(parts["ends"], parts["token_ms"], color=ink(0).color, marker="o", markersize=5, linestyle="none")
-    look.reference(axes, 1000 / section["tokens_per_second"])
+    mean, count = 1000 / section["tokens_per_second"], len(parts["token_ms"])
+    look.reference(axes, mean)
+    if count > 1:
+        half = student_quantile(count - 1) * statistics.stdev(parts["token_ms"]) / math.sqrt(count)
+        axes.axhspan(mean - half, mean + half, color=GREY, alpha=look.BAND, linewidth=0)
     axes.set_ylim(bottom=0)
-    title = f"sampling: {section['tokens_per_second']:,.0f} tokens per second, the line"
+    title = f"sampling: {section['tokens_per_second']:,.0f} tokens per second, the line; shaded: 95 % of the mean"
     look.describe(axes, title=title, x="tokens written", y="ms per token")
     return figure
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
@@ -26,6 +27,11 @@ SMALL, NORMAL = 10, 11
 """Font sizes, points."""
 BAND = 0.15
 """Opacity of a spread around a line."""
+_UNTOLD: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    "svg": {"Creator": None, "Date": None},
+}
 _MARKED = 40
 """Lines of at most this many points show each."""
 
@@ -85,6 +91,7 @@ def line(
     high: Sequence[float] | None = None,
     weight: float = 1.8,
     opacity: float = 1.0,
+    marked: bool = True,
 ) -> None:
     """Draw a line, with a mark at each point where there are few, and a band from `low` to `high` where given.
 
@@ -98,8 +105,9 @@ def line(
         high: upper end of the spread at each point.
         weight: the line's width; points.
         opacity: of the line; 0 to 1.
+        marked: False: no marks, however few points there are.
     """
-    marker = "o" if len(x) <= _MARKED else ""
+    marker = "o" if marked and len(x) <= _MARKED else ""
     name = label or "_unnamed"  # an underscore keeps it out of legends
     axes.plot(x, y, **ink._asdict(), marker=marker, markersize=4, linewidth=weight, alpha=opacity, label=name)
     if low is not None and high is not None:
@@ -159,16 +167,18 @@ def log_axis(axes: Axes, which: Literal["x", "y"], *, base: float = 10, ticks: S
 
 
 def save(figure: Figure, path: Path, *, new: bool = False) -> None:
-    """Write the PNG, all or nothing; its size in pixels follows from the panels alone, not from what is drawn.
+    """Write the picture, all or nothing: a PNG, or a PDF or SVG where the path ends so.
 
-    `new`: nothing may be there yet.
+    Its size follows from the panels alone, not from what is drawn. `new`: nothing may be there yet.
 
     Raises:
         RunError: the file cannot be written.
     """
     image = io.BytesIO()
-    # Without the version of matplotlib in it, the same picture is the same file.
-    figure.savefig(image, format="png", dpi=DPI, transparent=True, metadata={"Software": None})
+    # Without the date and the version of matplotlib in it, the same picture is the same file.
+    kind = path.suffix.lower().lstrip(".") or "png"
+    with rc_context({"svg.hashsalt": "lstm-lm"}):
+        figure.savefig(image, format=kind, dpi=DPI, transparent=True, metadata=_UNTOLD[kind])
     atomic.write_bytes(path, image.getvalue(), new=new)
 
 

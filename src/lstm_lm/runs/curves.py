@@ -16,6 +16,8 @@ Over = Literal["steps", "tokens", "seconds"]
 """Optimizer steps; tokens trained on; wall time of training in seconds, as `train.seconds` of a summary."""
 
 SPLITS = ("train", "val")
+_OF_ONE_STEP = ("loss", "perplexity", "gradient_norm")
+"""What is logged in training of one optimizer step alone."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,21 @@ def read_curves(run: RunDirectory, metric: str, over: Over) -> dict[str, Curve]:
             f"{run.metrics}: nothing called {' or '.join(columns)} there\n"
             + (f"known: {', '.join(sorted(known))}" if known else "the run has logged nothing yet")
         )
+    if metric in _OF_ONE_STEP and "train" in found:
+        own, column = found["train"]
+        found["train"] = (_of_whole_windows(own), column)
     return {
         split: Curve(_places(own, rows, over, run), [float(row[column]) for row in own])
         for split, (own, column) in found.items()
     }
+
+
+def _of_whole_windows(rows: list[Row]) -> list[Row]:
+    """Without the last step of each epoch, whose window may be of a few tokens: there a curve jumps, and means nothing.
+
+    Where nothing else was logged, all stay.
+    """
+    return [row for row in rows if not float(row.get("epoch", 0.5)).is_integer()] or rows
 
 
 def _places(own: Sequence[Row], rows: Sequence[Row], over: Over, run: RunDirectory) -> list[float]:

@@ -9,6 +9,9 @@ from pathlib import Path
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic, summary
 
+STUDY_ROWS = "rows"
+"""The folder, in a study's own, whose folders are the study's rows, with a run for each repetition."""
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -66,6 +69,11 @@ class RunDirectory:
         return self.path / "profiler"
 
     @property
+    def is_of_a_study(self) -> bool:
+        """Whether a study made it, to compare it with others: `STUDY/rows/ROW/1`, with a record `1.json` beside it."""
+        return self.path.parent.parent.name == STUDY_ROWS and self.path.with_name(f"{self.path.name}.json").is_file()
+
+    @property
     def config(self) -> Path:
         """The composed configuration, written by Hydra."""
         return self.path / ".hydra" / "config.yaml"
@@ -93,9 +101,9 @@ class RunDirectory:
         return not any(self.checkpoints.glob("*.ckpt")) and not self.event_files()
 
     def event_files(self) -> list[Path]:
-        """TensorBoard's files: in its folder, and in the folder below that the hyperparameters have."""
+        """TensorBoard's files."""
         try:
-            return [*self.tensorboard.glob("*tfevents*"), *self.tensorboard.glob("*/*tfevents*")]
+            return [*self.tensorboard.glob("*tfevents*")]
         except OSError:  # it is no folder of ours
             return []
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lstm_lm.display import spelled_out
 from lstm_lm.errors import RunError, UserError
-from lstm_lm.runs import atomic
+from lstm_lm.runs import atomic, board
 from lstm_lm.runs.regular_file import NotRegular, open_regular
 
 if TYPE_CHECKING:  # TensorBoard is slow to import, and much in this folder works without
@@ -26,7 +26,7 @@ MOST_WAITING = 64 * 2**20
 """Bytes that wait in memory while the disk is full; beyond them, all that waits is dropped."""
 BEFORE_TRAINING = ("tune/",)
 """Names of what is recorded once, by steps of its own."""
-AT_THE_END = ("final/", "sample/final", "_hparams_/")
+AT_THE_END = (board.BEST, "sample/final", "_hparams_/")
 """Names of what is recorded whenever a run ends."""
 
 _NAME = re.compile(r"events\.out\.tfevents\.(?P<stamp>\d{10})\..*")
@@ -38,11 +38,14 @@ class Events:
     def __init__(self) -> None:
         self.waiting = bytearray()
 
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Record a number."""
+    def add_scalar(self, name: str, value: float, step: int, description: str = "") -> None:
+        """Record a number; `description`: of all of its name, in Markdown."""
         from torch.utils.tensorboard.summary import scalar
 
-        self.add_summary(scalar(name, value), step)  # type: ignore[no-untyped-call]
+        summary = scalar(name, value)  # type: ignore[no-untyped-call]
+        if description:
+            summary.value[0].metadata.summary_description = description
+        self.add_summary(summary, step)
 
     def add_text(self, name: str, text: str, step: int) -> None:
         """Record a text, in Markdown."""

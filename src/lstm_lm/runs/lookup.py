@@ -51,7 +51,7 @@ def resolve(
 
     Args:
         run: a run directory; or its name, or the last parts of its path, where that is unique below `runs_dir`;
-            None: the newest one that has what is asked for.
+            None: the newest one that has what is asked for, and is no row of a study.
         ckpt_path: "best" or "last" of the run directory, or a checkpoint file; None: best, or last where best is
             missing or damaged.
         runs_dir: the folder below which all runs lie.
@@ -114,7 +114,8 @@ def newest_usable(run: RunDirectory) -> Usable | None:
 
 
 def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> tuple[Path, RunDirectory]:
-    runs = all_runs(runs_dir)
+    found = all_runs(runs_dir)
+    runs = [run for run in found if not run.is_of_a_study]
     for run in runs:
         checkpoint, problems = _usable(run, names, warn)
         if checkpoint is not None:
@@ -122,6 +123,11 @@ def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> tuple[Path, R
         missing = " or ".join(f"{name}.ckpt" for name in names)
         warn(f"{'; '.join(problems) or f'{run.path}: no {missing}'}; this run is passed over")
     remedy = "train first: python train.py\nor name a checkpoint: run=DIR or ckpt_path=FILE"
+    if found and not runs:
+        named = f"or name one of these: run={found[0].path}"
+        raise UserError(
+            f"{runs_dir}: no runs there yet but the {len(found)} of studies\ntrain: python train.py\n{named}"
+        )
     if not runs:
         raise UserError(f"{runs_dir}: no runs there yet\n{remedy}")
     raise UserError(f"{runs_dir}: none of the {len(runs)} runs there has a usable checkpoint\n{remedy}")

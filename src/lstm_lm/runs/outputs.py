@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lstm_lm.errors import UserError
 
+PICTURES = (".png", ".pdf", ".svg")
+"""What the name of a picture's file may end in."""
+
 
 def claim_output(path: Path, key: str, *endings: str, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
     """Refuse, before any work, to write to `path`, which `key` of the command line names.

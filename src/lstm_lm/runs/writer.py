@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lstm_lm.display import spelled_out
 from lstm_lm.errors import RunError
 from lstm_lm.flat_keys import flat_keys
-from lstm_lm.runs import atomic, checkpoint_file, rotation
+from lstm_lm.runs import atomic, board, checkpoint_file, rotation
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.event_files import EventFiles, Events, Record
 from lstm_lm.runs.metrics_file import STEP, MetricsFile, Row
@@ -81,6 +81,7 @@ class RunWriter(NoWriter):
         except BaseException:
             self.leave()
             raise
+        self._typed = board.typed_keys(record.get("overrides.yaml", ""))
         self._files = {run.config.parent / name: text for name, text in record.items()}
         self._waiting: list[tuple[int, Mapping[str, float]]] = []
         self._notified: set[Path] = set()
@@ -136,9 +137,8 @@ class RunWriter(NoWriter):
         self._scalars(step, new)
 
     def text(self, name: str, text: str, step: int) -> None:
-        """TensorBoard reads Markdown, so a text becomes a code block."""
-        fence = "\n".join(f"    {line}" for line in spelled_out(text).splitlines())
-        self._record(lambda events: events.add_text(name, fence, step))
+        """As a quotation in Markdown, which is what TensorBoard reads."""
+        self._record(lambda events: events.add_text(name, board.as_markdown(text), step))
 
     def histogram(self, name: str, values: "Tensor", step: int) -> None:
         """Left out where a value is not finite."""
@@ -152,16 +152,14 @@ class RunWriter(NoWriter):
                 self._scalars(step, {name: value})
 
     def outcome(self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float | None]) -> None:
-        """With several metrics, each a curve `final/...` of one point."""
-        from torch.utils.tensorboard.summary import hparams
-
+        """With several metrics, each a curve of one point."""
         known = {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
-        final = {f"final/{name}": value for name, value in known.items()}
+        final = {f"{board.BEST}{name}": value for name, value in known.items()}
         plain = {
             key: value if isinstance(value, (bool, int, float)) else spelled_out(str(value))
             for key, value in flat_keys(hyperparameters).items()
         }
-        for summary in hparams(plain, final):  # type: ignore[no-untyped-call]
+        for summary in board.hparams(plain, final, self._typed):
             self._record(partial(Events.add_summary, summary=summary))
         self._scalars(0, final)
 
@@ -242,7 +240,8 @@ class RunWriter(NoWriter):
     def _scalars(self, step: int, values: Mapping[str, float]) -> None:
         def write(events: Events) -> None:
             for name, value in values.items():
-                events.add_scalar(name, value, step)
+                if name not in board.NOT_SHOWN:
+                    events.add_scalar(name, value, step, board.DESCRIPTIONS.get(name, ""))
 
         self._record(write)
 

@@ -43,6 +43,7 @@ class StudyOptions(Options):
     timeout_minutes: Annotated[float, Field(gt=0)]
     order_seed: Annotated[int, Field(ge=0)]
     settings: Settings
+    models: Annotated[list[str], Field(min_length=1)] | None
     arms: dict[str, ArmOptions]
     baselines: dict[str, Settings]
     steps: dict[str, StepOptions]

@@ -13,6 +13,7 @@ from lstm_lm.registry import find
 from lstm_lm.reports import figure, markdown
 from lstm_lm.runs import atomic
 from lstm_lm.runs.regular_file import read_regular
+from lstm_lm.sweeps.barely_trained import NOTE, is_barely_trained, marked
 from lstm_lm.sweeps.reports.interface import StudyReport
 from lstm_lm.sweeps.results import NOT_DONE, Outcome, Results
 from lstm_lm.sweeps.rows import Row
@@ -73,11 +74,14 @@ def write_report(name: str, size: str, results: Results) -> Path:
         f"# {report.title} ({size})",
         report.question,
         *_circumstances(results),
+        *_meaning(report, results),
         "## What came out",
         *(report.findings(results) or [NOTHING]),
         *(f"![{stem.replace('_', ' ')}]({stem}.png)" for stem in pictures),
+        *([_caption(results.study.repetitions)] if pictures else []),
         "## All rows",
         _rows(report, results),
+        *([NOTE] if any(is_barely_trained(results, row) for row in results.plan.rows) else []),
         _METHOD,
         *_missing(results),
         "## Run a row again",
@@ -145,6 +149,21 @@ def _trained(results: Results) -> str:
     return ", ".join(common)
 
 
+def _meaning(report: StudyReport, results: Results) -> Iterator[str]:
+    if sentences := list(report.meaning(results)):
+        yield "## What it means"
+        yield "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _caption(repetitions: int) -> str:
+    if repetitions == 1:
+        return "*One repetition: there are no intervals, and nothing is concluded.*"
+    return (
+        f"*Medians of {repetitions} repetitions. Bars and bands: from the lowest to the highest; of ratios, the "
+        "interval that holds them with 95 % confidence.*"
+    )
+
+
 def _kinds(results: Results) -> list[str]:
     return list(dict.fromkeys(sorted(outcome.status for outcome in results.outcomes)))
 
@@ -165,7 +184,11 @@ def _rows(report: StudyReport, results: Results) -> str:
     ]
     header = ["row", "repetitions", *(column.title for column in shown)]
     lines = [
-        [row.label, _repetitions(results, row), *(markdown.spread(results.measured(row, c.figure), c) for c in shown)]
+        [
+            marked(results, row, row.label),
+            _repetitions(results, row),
+            *(markdown.spread(results.measured(row, c.figure), c) for c in shown),
+        ]
         for row in results.plan.rows
     ]
     return markdown.table(header, lines)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from lstm_lm.errors import UserError
 from lstm_lm.evaluation.text import data_section, with_fractions
 from lstm_lm.runs.code_version import code_version, is_edited
 from lstm_lm.sweeps.arms import Lines, expand, laid_over
@@ -17,6 +18,8 @@ from lstm_lm.sweeps.options import StudyOptions
 from lstm_lm.training.identity import is_below, is_incidental
 
 KEY_LENGTH = 12
+_Composed = tuple[str, Lines, Mapping[str, Any]]
+"""Arm, overrides and configuration of a row."""
 PLACES = {
     "text train": ("data.path", "data.validation_path", "data.test_path"),
     "init_from": ("init_from",),
@@ -116,16 +119,15 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
         compose: makes a row's configuration from its overrides, and a step's from its own.
 
     Raises:
-        UserError: what `arms.expand` or `compose` refuses.
+        UserError: what `arms.expand` or `compose` refuses; `study.models` names one that no row is of.
     """
-    found = list(expand(study, typed))
+    found = _of_models(study, [(arm, lines, compose(list(lines.values()))) for arm, lines in expand(study, typed)])
     compared = frozenset(key for arm in study.arms.values() for key in (*arm.settings, *arm.sweep))
-    keys = dict.fromkeys(key for _, lines in found for key in lines)
-    varied = [key for key in keys if len({lines.get(key) for _, lines in found}) > 1]
+    keys = dict.fromkeys(key for _, lines, _ in found for key in lines)
+    varied = [key for key in keys if len({lines.get(key) for _, lines, _ in found}) > 1]
     rows: dict[str, Row] = {}
     digests = InputDigests()
-    for arm, lines in found:
-        config = compose(list(lines.values()))
+    for arm, lines, config in found:
         inputs = digests.of(config)
         key = row_key(config, inputs, compared)
         if key not in rows:  # two arms may meet in a row
@@ -144,6 +146,22 @@ def make_plan(study: StudyOptions, typed: Mapping[str, Sequence[str]], compose: 
             if (found_key := by_overrides.get(frozenset(other.items()))) is not None:
                 baselines[name][row.key] = found_key
     return Plan(list(rows.values()), baselines)
+
+
+def _of_models(study: StudyOptions, found: list[_Composed]) -> list[_Composed]:
+    """Those of `study.models` alone, where that names any."""
+    if study.models is None:
+        return found
+    known = dict.fromkeys(_model(config) for _, _, config in found)
+    if unknown := [name for name in study.models if name not in known]:
+        raise UserError(
+            f"study.models: {unknown[0]}: study={study.name} has no row of this model\nits own are: {', '.join(known)}"
+        )
+    return [row for row in found if _model(row[2]) in study.models]
+
+
+def _model(config: Mapping[str, Any]) -> str:
+    return str(config["model"]["name"])
 
 
 def row_key(config: Mapping[str, Any], inputs: Inputs, compared: Set[str] = frozenset()) -> str:

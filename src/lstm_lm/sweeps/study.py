@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lstm_lm.errors import RunError
-from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.directory import STUDY_ROWS, RunDirectory
 from lstm_lm.runs.lock import refuse_where_held
 from lstm_lm.sweeps import records
 from lstm_lm.sweeps.fresh_process import Ended
@@ -86,7 +86,7 @@ class Study:
 
     def run_directory(self, turn: Turn) -> RunDirectory:
         """Where its run lies."""
-        return RunDirectory(folder_of(turn.row, self.folder / "rows") / str(turn.repetition))
+        return RunDirectory(folder_of(turn.row, self.folder / STUDY_ROWS) / str(turn.repetition))
 
     def commands(self, turn: Turn, run: Path | str) -> dict[str, list[str]]:
         """By stage, what is typed after the program's name to run it in the directory `run`."""
@@ -96,13 +96,13 @@ class Study:
 
     def other_rows(self) -> int:
         """How many rows lie in the folder that this study, as it is asked for now, does not have."""
-        rows = self.folder / "rows"
+        rows = self.folder / STUDY_ROWS
         own = {folder_of(row, rows) for row in self.rows}
         return sum(path.is_dir() and path not in own for path in rows.glob("*"))
 
     def changed(self) -> list[str]:
         """In what the newest rows of the same names in the folder were others, each once: `KEY: A then, B now`."""
-        rows = self.folder / "rows"
+        rows = self.folder / STUDY_ROWS
         found: dict[str, None] = {}
         for row in self.rows:
             if folder_of(row, rows).exists():

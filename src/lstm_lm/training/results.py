@@ -47,7 +47,7 @@ class Results:
     def before(self) -> None:
         """Record for TensorBoard and tuning.json what is known before the first step."""
         plan, choice, step = self.plan, self.parts.choice, self.plan.resumed.step if self.plan.resumed else 0
-        self.writer.text("runtime/forward", f"{choice.name}: {choice.reason}", step)
+        self.writer.text("settings/forward", f"{choice.name}: {choice.reason}", step)
         if plan.changed:
             self.writer.text("resume/changed", "\n".join(plan.changed), step)
         if plan.config.tuned is not None:
@@ -98,7 +98,9 @@ class Results:
                     f"{split}/bits_per_byte": scores.bits_per_byte,
                 }
         settings = summary.runtime.settings or {}
-        self.writer.outcome({**self.plan.config.hyperparameters(), "runtime": settings}, outcome)
+        choices = self.plan.config.hyperparameters()
+        choices["data"] = {key: value for key, value in choices["data"].items() if key != "cache_dir"}
+        self.writer.outcome({**choices, "runtime": settings}, outcome)
 
     def hints(self) -> list[str]:
         """What a person may want to change, now that training has ended."""

@@ -77,7 +77,7 @@ def of_tensorboard(run: Path) -> Series:
 
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
-    keys = [key for key in events.Tags()["scalars"] if not key.startswith("final/")]
+    keys = [key for key in events.Tags()["scalars"] if not key.startswith("with_best/")]
     return {key: [(point.step, point.value) for point in events.Scalars(key)] for key in keys}
 
 

@@ -64,16 +64,16 @@ def test_a_figure_of_a_gpu_that_cannot_be_had_is_left_out_and_said_once(
     monkeypatch.setattr(torch.cuda, "utilization", utilization)
     for _ in range(3):
         values = metrics._machine(GPU)
-        assert values["system/gpu_memory_bytes"] == 1000
-        assert "system/gpu_percent" not in values
-    assert texts.lines == [("system/gpu_percent", f"cannot be had here: {type(error).__name__}: {error}")]
+        assert values["usage/gpu_memory_bytes"] == 1000
+        assert "usage/gpu_percent" not in values
+    assert texts.lines == [("usage/gpu_percent", f"cannot be had here: {type(error).__name__}: {error}")]
     assert metrics.idle_gpu_percent is None
 
 
 def test_what_is_no_number_is_left_out(metrics: Metrics, texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
     """amdsmi says "N/A" where a card does not count something."""
     monkeypatch.setattr(torch.cuda, "utilization", lambda _: "N/A")
-    assert "system/gpu_percent" not in metrics._machine(GPU)
+    assert "usage/gpu_percent" not in metrics._machine(GPU)
     assert "N/A" in texts.lines[0][1]
 
 
@@ -86,10 +86,10 @@ def test_a_figure_that_can_be_had_is_recorded(metrics: Metrics, texts: Texts, mo
     for use in (lost, lambda _: 20, lambda _: 40):
         monkeypatch.setattr(torch.cuda, "utilization", use)
         values = metrics._machine(GPU)
-    assert values["system/gpu_percent"] == 40
+    assert values["usage/gpu_percent"] == 40
     assert metrics.idle_gpu_percent == 30
     assert len(texts.lines) == 1
 
 
 def test_a_cpu_has_no_such_figures(metrics: Metrics) -> None:
-    assert set(metrics._machine(torch.device("cpu"))) == {"system/cpu_percent", "system/ram_bytes"}
+    assert set(metrics._machine(torch.device("cpu"))) == {"usage/cpu_percent", "usage/ram_bytes"}

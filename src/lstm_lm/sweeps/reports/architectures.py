@@ -1,7 +1,7 @@
 """`study=architectures`: kinds of language models at equal parameters, on the same tokens and in equal time."""
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -9,8 +9,12 @@ from lstm_lm.reports import markdown
 from lstm_lm.reports.direct_labels import label_lines
 from lstm_lm.reports.figure import describe, line, log_axis, panels
 from lstm_lm.reports.markdown import Column
-from lstm_lm.reports.medians import draw_rows
+from lstm_lm.reports.medians import draw_line, draw_rows
 from lstm_lm.reports.palette import ink
+from lstm_lm.reports.spread import Measured
+from lstm_lm.runs.curves import Over
+from lstm_lm.sweeps.barely_trained import FEWEST_STEPS, MARK, compares, is_barely_trained, marked
+from lstm_lm.sweeps.learning_curves import learning_curve
 from lstm_lm.sweeps.results import Results
 from lstm_lm.sweeps.rows import Row
 
@@ -23,6 +27,10 @@ CONTEXT_NOTE = (
     "Effective context: the least length from which on all longer ones stay within 1 % of the longest one's loss, at "
     "{:,} positions of the validation text beyond a model's longest context. Models differ in that, so the curves' "
     "shapes compare; their heights and the table's losses do not."
+)
+SCOPE = (
+    "This is of models of this size on this text after so few minutes: which architecture is best with more of "
+    "parameters, text or time, it does not tell."
 )
 SHOWN = 400
 """Characters of a sample."""
@@ -52,6 +60,15 @@ class Architectures:
         Column("runtime.peak_memory_bytes", "peak memory, MiB", "{:,.0f}", 2**-20),
     )
 
+    def meaning(self, results: Results) -> Sequence[str]:
+        """Who ends below the LSTM's loss, under each condition."""
+        sentences: list[str] = []
+        for condition, rows in _by_condition(results).items():
+            sentences += _ranking(results, condition, rows)
+        if any(not is_barely_trained(results, row) for rows in _by_condition(results).values() for row in rows):
+            sentences.append(SCOPE)
+        return sentences
+
     def findings(self, results: Results) -> Sequence[str]:
         """For each condition the ranking against the LSTM, and all figures; then the samples."""
         blocks = []
@@ -61,7 +78,10 @@ class Architectures:
                 blocks.append("\n".join(f"- {told}" for told in sentences))
             columns = [column for column in self.columns if column.figure != "runtime.peak_memory_bytes"]
             table = [
-                [_model(row), *(markdown.spread(results.measured(row, column.figure), column) for column in columns)]
+                [
+                    marked(results, row, _model(row)),
+                    *(markdown.spread(results.measured(row, column.figure), column) for column in columns),
+                ]
                 for row in rows
             ]
             blocks.append(markdown.table(["", *(column.title for column in columns)], table))
@@ -75,12 +95,17 @@ class Architectures:
         if not conditions:
             return {}
         losses, places = panels(1, len(conditions), height=2.9, share_y=True)
-        order = [_model(row) for row in next(iter(conditions.values()))]  # one place and colour a model, in all panels
+        models = [_model(row) for rows in conditions.values() for row in rows]
+        order = list(dict.fromkeys(models))  # one place and colour a model, in all panels
         for axes, (condition, rows) in zip(places, conditions.items(), strict=True):
-            found = {_model(row): results.measured(row, LOSS) for row in sorted(rows, key=_place_in(order))}
-            describe(axes, title=condition.replace(", ", ",\n"), x="validation loss, nats per token")
-            draw_rows(axes, {name: value for name, value in found.items() if value is not None}, pattern="{:.2f}")
+            found = {_model(row): results.measured(row, LOSS) for row in rows}
+            hollow = {_model(row) for row in rows if is_barely_trained(results, row)}
+            barely = f"\n(hollow: under {FEWEST_STEPS} steps)" if hollow else ""
+            describe(axes, title=condition.replace(", ", ",\n"), x=f"validation loss, nats per token{barely}")
+            draw_rows(axes, {name: found.get(name) for name in order}, pattern="{:.2f}", hollow=hollow)
         pictures = {"architectures_loss": losses}
+        if (learning := _draw_learning(results, conditions, order)) is not None:
+            pictures["architectures_learning"] = learning
         rows = next(iter(conditions.values()))
         speeds = {
             title: {_model(row): value for row in rows if (value := results.measured(row, figure)) is not None}
@@ -96,9 +121,47 @@ class Architectures:
         return pictures
 
 
-def _place_in(order: Sequence[str]) -> Callable[[Row], int]:
-    """A key to sort rows by: their model's place in `order`; those that are not in it come last."""
-    return lambda row: order.index(_model(row)) if _model(row) in order else len(order)
+def _ranking(results: Results, condition: str, rows: Sequence[Row]) -> Iterator[str]:
+    """Who is ahead of the LSTM, who is behind it, and of whom that cannot be said."""
+    ratios = {row.key: results.ratio(row, BASELINE, LOSS) for row in rows}
+    compared = [row for row in rows if ratios[row.key] is not None]
+    told = [row for row in compared if compares(results, row, BASELINE)]
+    groups: dict[str, list[str]] = {"end below the LSTM's loss": [], "above it": [], "no difference measured": []}
+    for row in told:
+        ratio = ratios[row.key]
+        assert ratio is not None
+        where = 2 if not ratio.differs else 0 if ratio.median < 1 else 1
+        if ratio.count > 1:
+            list(groups.values())[where].append(_model(row))
+    parts = [f"{what}: {', '.join(names)}" for what, names in groups.items() if names]
+    if parts:
+        yield f"At {condition}, {'; '.join(parts)}."
+    if barely := [_model(row) for row in compared if row not in told]:
+        yield (
+            f"At {condition}, nothing is said of {', '.join(barely)} against the LSTM: fewer than {FEWEST_STEPS} "
+            "optimizer steps in one of the two."
+        )
+
+
+def _draw_learning(results: Results, conditions: Mapping[str, Sequence[Row]], order: Sequence[str]) -> Figure | None:
+    """The validation loss while they trained; None where the runs have recorded none."""
+    drawn: dict[str, dict[str, dict[float, Measured]]] = {}
+    for condition, rows in conditions.items():
+        over: Over = "seconds" if condition == CONDITIONS[1] else "steps"
+        found = {_model(row): curve for row in rows if (curve := learning_curve(results, row, over))}
+        if found:
+            drawn[condition] = found
+    if not drawn:
+        return None
+    figure, places = panels(1, len(drawn), share_y=True)
+    for axes, (condition, curves) in zip(places, drawn.items(), strict=True):
+        x = "seconds of training" if condition == CONDITIONS[1] else "optimizer steps"
+        y = "validation loss, nats per token" if axes is places[0] else ""
+        describe(axes, title=condition.replace(", ", ",\n"), x=x, y=y)
+        for name, points in curves.items():
+            draw_line(axes, points, ink(order.index(name)), label=name)
+        label_lines(axes)
+    return figure
 
 
 def _draw_curves(curves: Mapping[str, Mapping[float, float]]) -> Figure:
@@ -138,7 +201,9 @@ def _sentences(results: Results, row: Row) -> Iterator[str]:
         yield f"{_model(row)}: {loss.median:.3f} times the LSTM's loss in one repetition: nothing is concluded."
         return
     interval = f"(95 % interval {loss.low:.3f} to {loss.high:.3f}, {loss.count} repetitions)"
-    if loss.differs:
+    if not compares(results, row, BASELINE):
+        yield f"{_model(row)} against the LSTM: one is barely trained {MARK}, and nothing is concluded of the loss."
+    elif loss.differs:
         yield f"{_model(row)} ends with **{loss.median:.3f} times** the LSTM's loss {interval}."
     else:
         yield f"{_model(row)} against the LSTM: no difference in the loss measured {interval}."

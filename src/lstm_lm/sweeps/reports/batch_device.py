@@ -36,12 +36,14 @@ class BatchDevice:
         Column("runtime.compile_seconds", "seconds to compile", "{:.1f}"),
     )
 
+    def meaning(self, results: Results) -> Sequence[str]:
+        """Who is ahead at which batch size."""
+        return list(_sentences(results))
+
     def findings(self, results: Results) -> Sequence[str]:
-        """What was skipped, who is ahead where, and the speeds in a table."""
+        """What was skipped, and the speeds in a table."""
         blocks = list(_skipped(results))
         lines = _lines(results)
-        if sentences := list(_sentences(results)):
-            blocks.append("\n".join(f"- {line}" for line in sentences))
         if lines:
             sizes = sorted({size for line in lines.values() for size in line})
             header = ["tokens per second at batch size", *(f"{size:,.0f}" for size in sizes)]

@@ -24,6 +24,10 @@ class StudyReport(Protocol):
     def columns(self) -> Sequence[Column]:
         """The figures in the table of all rows; the first is shown on the terminal as each run ends."""
 
+    def meaning(self, results: Results) -> Sequence[str]:
+        """What a reader takes away, as sentences. Nothing that is not outside the noise, and of losses nothing that a
+        barely trained row has part in."""
+
     def findings(self, results: Results) -> Sequence[str]:
         """What came out, as Markdown blocks: sentences, tables. Nothing that is not outside the noise."""
 

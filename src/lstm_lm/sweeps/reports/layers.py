@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from matplotlib.figure import Figure
 
 from lstm_lm.reports import markdown
+from lstm_lm.reports.crossings import told
 from lstm_lm.reports.figure import describe, panels, reference
 from lstm_lm.reports.markdown import Column
 from lstm_lm.reports.medians import draw_lines
@@ -38,6 +39,11 @@ class Layers:
         Column(THREADS[TRAINING], "threads", "{:.0f}"),
         Column("runtime.peak_memory_bytes", "peak memory, MiB", "{:,.0f}", 2**-20),
     )
+
+    def meaning(self, results: Results) -> Sequence[str]:
+        """From how many layers on the pipeline is worth it."""
+        found = {mode: told(_pipelined(results, figure), "pipelined", "fused", "L =") for mode, figure in MODES.items()}
+        return [f"In {mode}, {sentence}" for mode, sentence in found.items() if sentence is not None]
 
     def findings(self, results: Results) -> Sequence[str]:
         """The layer pipeline in sentences; every strategy in a table for each mode."""
@@ -75,9 +81,9 @@ class Layers:
                     continue
                 for baseline in (ONE_CORE, ONE_LAYER):
                     other = results.plan.baseline(baseline, row)
-                    told = "fused on one core" if baseline == ONE_CORE else "fused on all cores"
+                    than = "fused on one core" if baseline == ONE_CORE else "fused on all cores"
                     ratio = results.ratio(row, baseline, figure)
-                    sentence = markdown.times_as_fast(ratio, f"{mode}, L={_layers(row):g}: pipelined", told)
+                    sentence = markdown.times_as_fast(ratio, f"{mode}, L={_layers(row):g}: pipelined", than)
                     if other is not None and sentence is not None:
                         yield sentence
 
@@ -91,6 +97,16 @@ class Layers:
             markdown.NOTHING if efficiency is None else f"{efficiency:.2f}",
             markdown.ratio(results.ratio(row, ONE_LAYER, figure)),
         ]
+
+
+def _pipelined(results: Results, figure: str) -> dict[float, Ratio]:
+    """Its speed over that of one layer at a time on all cores, by layers."""
+    found: dict[float, Ratio] = {}
+    for row in results.plan.rows:
+        ratio = results.ratio(row, ONE_LAYER, figure)
+        if _strategy(row) == "pipelined" and ratio is not None:
+            found[_layers(row)] = ratio
+    return found
 
 
 def _contenders(results: Results, figure: str) -> list[Row]:

@@ -8,6 +8,7 @@ from lstm_lm.reports import markdown
 from lstm_lm.reports.figure import describe, panels
 from lstm_lm.reports.markdown import Column
 from lstm_lm.reports.ratios import draw_ratios
+from lstm_lm.sweeps.barely_trained import STEPS
 from lstm_lm.sweeps.results import Results
 from lstm_lm.sweeps.rows import Row
 
@@ -34,6 +35,21 @@ class PrecisionCompile:
         Column("runtime.compile_seconds", "seconds to compile", "{:.1f}"),
         Column("runtime.startup_seconds", "seconds to the first step", "{:.1f}"),
     )
+
+    def meaning(self, results: Results) -> Sequence[str]:
+        """The fastest row, and what made no difference."""
+        found = {row.label: results.ratio(row, BOTH, SPEED) for row in results.plan.rows}
+        ratios = {label: ratio for label, ratio in found.items() if ratio is not None}
+        sentences = []
+        faster = {label: ratio for label, ratio in ratios.items() if ratio.differs and ratio.median > 1}
+        if faster:
+            best = max(faster, key=lambda label: faster[label].median)
+            sentences.append(f"The fastest on this machine is `{best}`, {faster[best].median:.2f} times {BOTH}.")
+        elif ratios:
+            sentences.append(f"On this machine nothing was measured to be faster than {BOTH}.")
+        if alike := [f"`{label}`" for label, ratio in ratios.items() if ratio.count > 1 and not ratio.differs]:
+            sentences.append(f"No difference in speed from {BOTH} was measured of {', '.join(alike)}.")
+        return sentences
 
     def findings(self, results: Results) -> Sequence[str]:
         """Speed-ups, each by itself and both together, and what the loss has to say."""
@@ -62,9 +78,12 @@ class PrecisionCompile:
                 )
                 if sentence is not None:
                     yield sentence
-        loss = results.ratio(row, BOTH, "train.loss")
-        if loss is not None and loss.differs:
-            yield f"`{row.label}` ends with {loss.median:.4f} times the training loss of float32, not compiled."
+        loss, steps = results.ratio(row, BOTH, "train.loss"), results.measured(row, STEPS)
+        if loss is not None and loss.differs and steps is not None:
+            yield (
+                f"`{row.label}` is at {loss.median:.4f} times the training loss of float32, not compiled, after the "
+                f"same {steps.median:,.0f} steps: what rounding does to them, not to a finished model."
+            )
 
     def plots(self, results: Results) -> Mapping[str, Figure]:
         """Speed and memory against float32 that is not compiled, side by side."""

@@ -8,6 +8,7 @@ from lstm_lm.reports import markdown
 from lstm_lm.reports.figure import describe, panels
 from lstm_lm.reports.markdown import Column
 from lstm_lm.reports.ratios import draw_ratios
+from lstm_lm.sweeps.barely_trained import FEWEST_STEPS, compares, marked
 from lstm_lm.sweeps.results import Results
 from lstm_lm.sweeps.rows import Row
 
@@ -15,6 +16,11 @@ SPEED, LOSS, MEMORY = "train.tokens_per_second", "val.loss", "runtime.peak_memor
 BASELINE = "default"
 ON_GPUS = ("runtime.cudnn_benchmark", "runtime.empty_cache_every_n_batches", "runtime.token_stream")
 """Settings that mean nothing on a CPU."""
+GAIN, TRADE, HARM = (
+    "Better than the default in speed or loss, and worse in neither",
+    "A trade of speed against loss",
+    "Worse than the default in speed or loss, and better in neither",
+)
 MOST_TOLD = 2
 """Settings of a row that a picture has room for."""
 ASKED, IN_FORCE = "runtime.", "runtime.settings."
@@ -38,6 +44,22 @@ class Tuning:
         Column("runtime.settings.threads", "threads", "{:.0f}"),
     )
 
+    def meaning(self, results: Results) -> Sequence[str]:
+        """Which settings cost nothing and bring something, which are a trade, and which do harm."""
+        groups: dict[str, list[str]] = {what: [] for what in (GAIN, TRADE, HARM)}
+        for row in _contenders(results):
+            if why_no_effect(results, row) or (what := _worth(results, row)) is None:
+                continue
+            groups[what].append(f"`{row.label}`")
+        rows = [row for row in _contenders(results) if results.values(row, LOSS)]
+        sentences = [f"{what}: {', '.join(found)}." for what, found in groups.items() if found]
+        if barely := sum(not compares(results, row, BASELINE) for row in rows):
+            sentences.append(
+                f"Of the loss of {barely} of the {len(rows)} rows nothing is concluded: it, or the default, "
+                f"took fewer than {FEWEST_STEPS} optimizer steps."
+            )
+        return sentences
+
     def findings(self, results: Results) -> Sequence[str]:
         """What differs; what does not; what cannot; and the table of all."""
         rows = [row for row in _contenders(results) if results.values(row, SPEED)]
@@ -57,7 +79,10 @@ class Tuning:
             blocks.append(f"Not measured, because this machine cannot run them: {names}.")
         header = ["against the default", "speed, times", "validation loss, times", "memory, times"]
         table = [
-            [row.label, *(markdown.ratio(results.ratio(row, BASELINE, figure)) for figure in (SPEED, LOSS, MEMORY))]
+            [
+                marked(results, row, row.label),
+                *(markdown.ratio(results.ratio(row, BASELINE, figure)) for figure in (SPEED, LOSS, MEMORY)),
+            ]
             for row in rows
         ]
         return [*blocks, markdown.table(header, table)]
@@ -128,10 +153,19 @@ def _sentences(results: Results, row: Row) -> Iterator[str]:
     told = []
     if speed is not None and speed.differs:
         told.append(f"**{speed.median:.2f} times** the speed ({speed.low:.2f} to {speed.high:.2f})")
-    if loss is not None and loss.differs:
+    if loss is not None and loss.differs and compares(results, row, BASELINE):
         told.append(f"{loss.median:.3f} times the validation loss ({loss.low:.3f} to {loss.high:.3f})")
     if told:
         yield f"`{row.label}`: {', '.join(told)}."
+
+
+def _worth(results: Results, row: Row) -> str | None:
+    """What a row is, by speed and loss against the default; None: nothing can be said, or nothing differs."""
+    speed, loss = results.ratio(row, BASELINE, SPEED), results.ratio(row, BASELINE, LOSS)
+    if speed is None or loss is None or not compares(results, row, BASELINE):
+        return None
+    sides = {(ratio.median > 1) == higher for ratio, higher in ((speed, True), (loss, False)) if ratio.differs}
+    return None if not sides else TRADE if len(sides) == 2 else GAIN if True in sides else HARM
 
 
 def _name(results: Results, row: Row) -> str:

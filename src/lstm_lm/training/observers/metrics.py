@@ -149,17 +149,17 @@ class Metrics(pl.Callback):
 
     def _machine(self, device: torch.device) -> dict[str, float]:
         values = {
-            "system/cpu_percent": psutil.cpu_percent(None),
-            "system/ram_bytes": float(self._process.memory_info().rss),
+            "usage/cpu_percent": psutil.cpu_percent(None),
+            "usage/ram_bytes": float(self._process.memory_info().rss),
         }
         if device.type == "cuda":
-            values["system/gpu_memory_bytes"] = float(torch.cuda.memory_allocated(device))
+            values["usage/gpu_memory_bytes"] = float(torch.cuda.memory_allocated(device))
             try:
                 percent = float(torch.cuda.utilization(device))
             except Exception as error:  # NVML's and amdsmi's own are nothing more special; no figure is worth a run
-                self._note_missing("system/gpu_percent", error)
+                self._note_missing("usage/gpu_percent", error)
             else:
-                values["system/gpu_percent"] = percent
+                values["usage/gpu_percent"] = percent
                 self._gpu_percents.append(percent)
         return values
 
