@@ -35,7 +35,7 @@ def test_what_to_type_next_is_quoted_for_a_shell(ended: Summary) -> None:
 
 
 def test_a_plain_path_stays_as_it_is(ended: Summary) -> None:
-    assert shown(ended, "one")[-2] == 'next   lstm-lm generate run=outputs/one prompt="..."'
+    assert shown(ended, "one")[-2] == 'next    lstm-lm generate run=outputs/one prompt="..."'
 
 
 def test_how_to_go_on_is_quoted_for_a_shell(ended: Summary, tmp_path: Path) -> None:

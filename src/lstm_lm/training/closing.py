@@ -18,7 +18,7 @@ from lstm_lm.training.judgement import FEWEST_STEPS, FEWEST_VALIDATIONS
 from lstm_lm.training.observers.excerpt import Excerpt
 
 _COLUMNS = ("loss", "perplexity", "bits/character", "bits/byte")
-_LABEL = 7
+_LABEL = 8
 """Columns of what stands before a line: those below each other begin at one place."""
 _WIDEST = 1000
 """Columns of a terminal that nobody has: more than a table of results can need."""
@@ -106,7 +106,7 @@ def _torn(loss: float, frequencies: float, tokens: str) -> str:
     """Between how many equally likely tokens a model of such a loss would waver, and one of frequencies alone."""
     ours, theirs = (_count(math.exp(min(nats, 700.0))) for nats in (loss, frequencies))
     if loss >= frequencies:
-        return f"no better yet than a guess by the {tokens}' frequencies alone ({theirs} to choose from)"
+        return f"no better yet than guessing by the {tokens}' frequencies alone: {theirs}"
     return f"wavers between {ours} {tokens} on average; by their frequencies alone: {theirs}"
 
 
@@ -131,9 +131,9 @@ def _curve(found: JudgementSummary, summary: Summary) -> str | None:
     rise, gap, fall = (number or 0.0 for number in (found.rise, found.gap, found.fall))
     match found.kind:
         case "overfitted":
-            return f"overfitted: {best}, by {rise:.2g}; generate uses it"
+            return f"overfit: {best}, by {rise:.2g}; generate uses it"
         case "unstable":
-            return f"{best}, by {rise:.2g}; then training got worse, too"
+            return f"{best}, by {rise:.2g}; then training rose, too"
         case "short" if steps < FEWEST_STEPS:
             return f"too few steps to judge: {steps:,}"
         case "short":
@@ -148,7 +148,7 @@ def _curve(found: JudgementSummary, summary: Summary) -> str | None:
             many = "1 validation" if found.validations == 1 else f"{found.validations} validations"
             return f"{many}: too few to say whether the loss still fell"
         case "unclear":
-            return f"{best}, by no more than validations differ anyway"
+            return f"{best}, within their noise"
     return None
 
 

@@ -21,7 +21,7 @@ STILL_FALLS = 0.005
 """Share of the loss, over the last third of a run whose rate has not decayed."""
 PAYS = 0.02
 """Share of the loss that a doubling of the steps must have taken off for another one to be worth its time."""
-WIDE = 0.06
+WIDE = 0.15
 """Gap between training and validation, as a share of the loss, that more steps would widen rather than use."""
 DECAYED = 0.5
 """Of the peak learning rate: below it, the end of a curve falls because the rate does."""
