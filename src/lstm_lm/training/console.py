@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lm import limits
-from lstm_lm.printable import shortened
+from lstm_lm.printable import printable, shortened
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.training.build import Parts
 from lstm_lm.training.length import windows_per_epoch
@@ -17,6 +17,9 @@ from lstm_lm.training.runtime import memory_advice
 
 log = logging.getLogger(__name__)
 
+_SPLITS = {"validation": " val", "test": " test"}
+LONGEST_TITLE = 20
+"""Characters of a text's name."""
 MOST_ADDED = 12
 """New tokens that are shown."""
 LONGEST_ADDED = 20
@@ -52,8 +55,9 @@ def show_plan(console: Console, plan: Plan, parts: Parts, warnings: Sequence[str
 def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     config, data, machine = plan.config, parts.data, parts.hardware
     options, manifest = data.options, data.manifest
-    splits = ", ".join(f"{name} {split.tokens:,}" for name, split in manifest.splits.items())
-    yield "text", f"{options.name}: {splits} tokens ({data.tokenizer.name}, {data.tokenizer.vocabulary_size:,})"
+    splits = " + ".join(f"{split.tokens:,}{_SPLITS.get(name, '')}" for name, split in manifest.splits.items())
+    title = shortened(printable(options.title), LONGEST_TITLE)
+    yield "text", f"{title}: {splits} tokens ({data.tokenizer.name}, {data.tokenizer.vocabulary_size:,})"
     if parts.added_tokens is not None:
         yield "added", _added(parts.added_tokens)
     memory = limits.gib(memory_advice.estimate(parts))

@@ -21,6 +21,7 @@ from lstm_lm.training.build import Parts
 from lstm_lm.training.compile.watch import CompileFigures, CompileWatch
 from lstm_lm.training.control import Control
 from lstm_lm.training.judgement import judge
+from lstm_lm.training.length import unreached_steps
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
 from lstm_lm.training.plan import Plan
@@ -173,8 +174,10 @@ def describe(summary: Summary, plan: Plan, parts: Parts) -> None:
     summary.runtime.forward, summary.runtime.forward_reason = parts.choice.name, parts.choice.reason
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
     summary.tuning = table.summary(config.tuned)
+    unreached = unreached_steps(config.trainer, parts.steps_per_epoch)
     summary.runtime.warnings = [
         *plan.warnings,
+        *([unreached] if unreached else []),
         *([config.threads_warning] if config.threads_warning else []),
         *([config.optimizer.warning] if config.optimizer.warning else []),
         *memory_advice.warnings_before(parts),
