@@ -36,6 +36,11 @@ def test_a_longer_run_moves_the_limit_that_ended_it(proposed: Propose) -> None:
     assert proposed("falling", *epochs, "trainer.max_time=00:00:10:00", steps=2000) == "trainer.max_time=00:00:20:00"
 
 
+def test_a_budget_becomes_a_larger_one(small_config: Config) -> None:
+    config = TrainConfig.parse(small_config(), tuned={"name": "budget", "time": "1.5h"})
+    assert advice(replace(FOUND, kind="falling"), config, 4200, steps_per_epoch=1050) == "budget=3h"
+
+
 def test_a_few_steps_become_enough(proposed: Propose) -> None:
     assert proposed("short", "trainer.max_epochs=100", "trainer.max_steps=40", steps=40) == "trainer.max_steps=400"
     assert proposed("short", "trainer.max_epochs=100", "trainer.max_steps=300", steps=300) == "trainer.max_steps=1100"

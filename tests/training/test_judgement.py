@@ -54,6 +54,11 @@ def test_a_curve_that_falls_only_because_its_rate_does_is_level() -> None:
     assert said(curve(cosine), rate=1.0).kind == "falling", "with a rate that stays it would be worth more steps"
 
 
+def test_a_curve_that_flattens_while_its_rate_decays_is_level() -> None:
+    """A decaying rate lowers the loss: where even that did little, more steps would do less."""
+    assert said(curve(lambda done: max(1.5, 1.7 - 0.4 * done))).kind == "level"
+
+
 def test_a_flat_curve_is_level_at_any_rate() -> None:
     assert said(curve(level), rate=0.0).kind == "level"
     assert said(curve(level), rate=1.0).kind == "level"

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from lstm_lm.training.config import TrainConfig
@@ -48,8 +47,8 @@ def advice(judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoc
 
 def longer(config: TrainConfig, steps: int, steps_per_epoch: int) -> str:
     """The limit that ended the run, further away: twice as far, or as many steps as show something."""
-    trainer, asked = config.trainer, config.plain.get("budget")
-    if budget := _BUDGET.fullmatch(str(asked["time"] if isinstance(asked, Mapping) else asked)):
+    trainer, tuned = config.trainer, config.tuned or {}
+    if budget := _BUDGET.fullmatch(str(tuned.get("time"))):
         return f"budget={2 * float(budget[1]):g}{budget[2]}"
     target = _round(max(2 * steps, min(max(ENOUGH, steps_per_epoch), 10 * steps)))
     epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)

@@ -68,9 +68,11 @@ def judge(validations: Points, train: Points, *, steps: int, steps_per_epoch: in
     4. Whether it still fell. A schedule that decays makes any curve fall at its end, and flat at its very end; neither
        says that a longer run would be better. So where the rate has decayed (DECAYED), what counts is what a doubling
        of the steps took off before most of the decay, from a quarter to half of the run: a run of twice the length has
-       one such doubling more. It must be PAYS of the loss, and more than noise; and the training loss must not be
-       far below the validation loss (WIDE), for there a longer run learns the text by heart: that is `ahead`. Where
-       the rate has not decayed, the fall of the last third counts (STILL_FALLS, and more than noise).
+       one such doubling more. The doubling from there to the end, with the decay to help it, must not have been
+       less: the smaller of the two counts. It must be PAYS of the loss, and more than noise; and the training loss
+       must not have gone far ahead of the validation loss (WIDE), for there a longer run learns the text by heart:
+       that is `ahead`. Where the rate has not decayed, the fall of the last third counts (STILL_FALLS, and more than
+       noise).
        Then it is `falling`, else `level`.
 
     Noise is what one validation differs from the line through its neighbours, over the curve's second half; a curve's
@@ -149,16 +151,17 @@ def _first_gap(validations: Points, train: Points, steps_per_epoch: int) -> floa
 
 
 def _per_doubling(validations: Points) -> float | None:
-    """What a doubling of the steps took off between a quarter and half of the run; None: nothing was validated there.
+    """What a doubling of the steps took off, from about a quarter to half of the run, and from there to its end.
 
-    On a curve of loss over the logarithm of the steps, that is its slope.
+    The smaller of the two: on a curve of loss over the logarithm of the steps, a slope. None: too little was validated
+    there.
     """
     end = validations[-1][0]
     near = [(step, loss) for step, loss in validations if 0.2 * end <= step <= 0.6 * end]
     if len(near) < 2 or near[-1][0] < 1.5 * near[0][0]:
         return None
     (first, before), (second, after) = near[0], near[-1]
-    return (before - after) / math.log2(second / first)
+    return min((before - after) / math.log2(second / first), (after - validations[-1][1]) / math.log2(end / second))
 
 
 def _last_third(losses: Sequence[float]) -> float:

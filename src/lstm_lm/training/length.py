@@ -49,7 +49,7 @@ def unreached_steps(trainer: dict[str, Any], steps_per_epoch: int) -> str | None
     allowed = int(epochs) * steps_per_epoch
     if steps <= allowed:
         return None
-    return f"trainer.max_steps={steps}: trainer.max_epochs={epochs} ends it at {allowed:,}; -1 is no limit"
+    return f"trainer.max_steps={steps}: trainer.max_epochs={epochs} ends it at {allowed:,}"
 
 
 def windows_between_validations(trainer: dict[str, Any], per_epoch: int, window: float) -> float:

@@ -18,7 +18,7 @@ from lstm_lm.training.build import Parts
 from lstm_lm.training.config import SampleOptions
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.observers.clock import StepClock
-from lstm_lm.training.observers.excerpt import Excerpt
+from lstm_lm.training.observers.excerpt import LINES, Excerpt
 from lstm_lm.training.plan import Plan
 
 MOST_SHOWN = 4
@@ -138,4 +138,5 @@ def final_sample(trainer: pl.Trainer, plan: Plan, parts: Parts, writer: NoWriter
         text = write_sample(parts.task, options, parts.data.tokenizer, seed=seed, separator=separator)
     writer.text("sample/final", text, trainer.global_step)
     begins = begins_a_word(parts.data.tokenizer, options.prompt)
-    return Excerpt(text, lines=AT_THE_END, begins=begins, units=parts.data.options.unit == "line")
+    units = parts.data.options.unit == "line"
+    return Excerpt(text, lines=LINES if units else AT_THE_END, begins=begins, units=units)
