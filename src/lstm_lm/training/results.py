@@ -14,8 +14,8 @@ from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.runs import metrics_file
 from lstm_lm.runs.metrics_file import STEP, Row
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import JudgementSummary, SplitSummary, Summary
-from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.advice import advice
 from lstm_lm.training.build import Parts
 from lstm_lm.training.compile.watch import CompileFigures, CompileWatch
