@@ -81,7 +81,7 @@ def test_the_choice_is_told_and_kept(config: Config, tmp_path: Path, capsys: pyt
     assert "ms/step" in told
     assert "budget=1h: " in told
     assert all(part in told for part in found["reason"].split("; "))
-    assert found["typed"] in told
+    assert "tuning.typed" in told, "where that is kept"
 
 
 @pytest.mark.usefixtures("planted_times", "few_steps")
