@@ -128,3 +128,41 @@ def test_ctrl_c_stops_the_writing_and_then_the_loop(loop: Loop) -> None:
     loop.process.send_signal(signal.SIGINT)
     assert loop.process.wait(timeout=60) == 130
     assert "Traceback" not in loop.err
+
+
+@pytest.mark.posix
+def test_at_a_terminal_a_line_can_be_edited(trained: Path) -> None:
+    """`the foz`, two to the left over `oz`... : typed as a person does who mends a letter, and gets the line before."""
+    import pty
+
+    pytest.importorskip("readline")
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "generate.py"), "interactive=true", "device=cpu", "max_new_tokens=0"],
+        cwd=trained,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "INPUTRC": os.devnull},
+        stdin=slave,
+        stdout=slave,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(slave)
+    said = ""
+
+    def read_until(what: str) -> None:
+        nonlocal said
+        deadline = time.monotonic() + 60
+        while what not in said:
+            assert time.monotonic() < deadline, said
+            said += os.read(master, 1000).decode()
+
+    left, up = "\x1b[D", "\x1b[A"
+    with process:
+        read_until("> ")
+        os.write(master, f"the fx{left}o\n".encode())
+        read_until("the fox\r\n> ")
+        os.write(master, f"{up}\n".encode())
+        read_until("the fox\r\n> the fox")
+        os.write(master, b"\x04")
+        assert process.wait(timeout=60) == 0
+    os.close(master)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.runs import summary
-from lstm_lm.runs.summary import SplitSummary, Summary, TuningSummary
+from lstm_lm.runs.summary import JudgementSummary, SplitSummary, Summary, TuningSummary
 
 FIELDS = {
     "schema_version": None,
@@ -25,7 +25,7 @@ FIELDS = {
     "status": None,
     "reason": None,
     "model": {"name", "parameters"},
-    "data": {"name", "tokens", "vocabulary_size", "added_tokens"},
+    "data": {"name", "title", "tokens", "vocabulary_size", "added_tokens"},
     "train": {"loss", "steps", "epochs", "seconds", "tokens_per_second", "step_ms"},
     "val": {"loss", "tokens", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},
     "test": {"loss", "tokens", "perplexity", "bits_per_character", "bits_per_byte", "bits_per_byte_reason", "shares"},
@@ -45,6 +45,19 @@ FIELDS = {
         "startup_seconds",
     },
     "tuning": {"name", "chosen", "seconds", "speedup", "learning_rate", "reason", "typed"},
+    "judgement": {
+        "kind",
+        "validations",
+        "best_step",
+        "loss",
+        "rise",
+        "gap",
+        "fall",
+        "fall_per",
+        "noise",
+        "frequencies_loss",
+        "advice",
+    },
     "loggers": None,
 }
 
@@ -59,6 +72,7 @@ def test_the_fields_are_those_of_the_contract(tmp_path: Path) -> None:
     full = running()
     full.val, full.test = SplitSummary(), SplitSummary()
     full.tuning = TuningSummary(name="speed", chosen={"runtime.threads": 2}, seconds=20.0)
+    full.judgement = JudgementSummary(kind="level")
     full.write(tmp_path / "summary.json")
     content = json.loads((tmp_path / "summary.json").read_text())
     assert list(content) == list(FIELDS)

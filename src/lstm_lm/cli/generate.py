@@ -1,6 +1,7 @@
 """`generate`: text to standard output, everything else to standard error; no run directory, no files."""
 
 import io
+import re
 import sys
 from collections.abc import Sequence
 from itertools import chain
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lstm_lm.generation.options import GenerateOptions
 
 NO_SWEEP = "generate writes one text, and has no sweeps (-m)\nfor several texts use num_samples=N"
+_ESCAPE = re.compile(r"\\n(?![a-z])")  # not of \nabla
 WRITES_ON = "each line is continued; an empty one: write on"
 
 
@@ -54,10 +56,19 @@ def _generate(config: DictConfig) -> None:
         raise UserError(f"interactive=true: writes one text, not num_samples={options.num_samples}")
     if command.interactive and options.only_new:
         raise UserError("interactive=true: says of each text whether it is new, and leaves none out; not with only_new")
+    _tell_of_escapes(options)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # refused where it is read as a prompt
     _write(command, options)
     note_lost_characters()
+
+
+def _tell_of_escapes(options: "GenerateOptions") -> None:
+    r"""Between a shell's quotes `\n` is two characters, which a model hardly ever writes."""
+    stops = [options.stop] if isinstance(options.stop, str) else options.stop or []
+    for key, texts in (("prompt", [options.prompt or ""]), ("stop", stops)):
+        if any(map(_ESCAPE.search, texts)):
+            note(rf"{key}: \n is a backslash and an n; a line's end is {key}=$'\n' (bash, zsh)")
 
 
 def _write(command: CommandOptions, options: "GenerateOptions") -> None:

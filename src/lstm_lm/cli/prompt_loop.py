@@ -1,5 +1,6 @@
 """A conversation: read a line, continue it, read the next. Whether they are all one text is for the writer to say."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ def prompt_loop(write: Write, first: str, hint: str) -> None:
         RunError: the model's weights have diverged.
         KeyboardInterrupt: Ctrl-C, twice, or while nothing is being written.
     """
+    _edit_lines()
     note(f"{hint}. Ctrl-C stops the writing, Ctrl-D ends")
     if first:
         _turn(write, first)
@@ -44,8 +46,22 @@ def _turn(write: Write, prompt: str) -> None:
         write_text(pause.until_asked(pieces))
 
 
+def _edit_lines() -> None:
+    """Have the arrow keys move in a line, and fetch the ones before it: what `input` does once `readline` is there.
+
+    Windows has none, and its console edits lines by itself.
+    """
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401
+
+
 def _next_line() -> str | None:
     """The next line of standard input without its newline; None at the end."""
+    if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():  # else the sign would be in the text
+        with contextlib.suppress(EOFError):
+            return input(SIGN)
+        note("")
+        return None
     sys.stderr.write(SIGN)
     sys.stderr.flush()
     line = "" if sys.stdin is None else sys.stdin.readline()

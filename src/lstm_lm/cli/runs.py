@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from omegaconf import DictConfig
 from pydantic import BeforeValidator, Field, field_validator
-from rich.table import Table
+from rich.console import RenderableType
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
@@ -227,11 +227,11 @@ def _target(plot: str, *, overwrite: bool) -> Path:
     return target
 
 
-def _print(table: Table) -> None:
+def _print(table: RenderableType) -> None:
     """To a terminal in its width; to a file or a pipe in lines as long as they must be."""
     console = Terminal()
     if console.is_terminal:
-        console.print(table)
+        console.print(table, crop=False)
         return
     text = io.StringIO()
     Terminal(file=text, width=10_000).print(table)

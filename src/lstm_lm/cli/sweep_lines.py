@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lstm_lm.cli.hydra.resolvers import key_of, readable_name
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
+from lstm_lm.reports.fitting_table import Column, FittingTable
 from lstm_lm.shell_words import shell_word
 
 if TYPE_CHECKING:
@@ -76,21 +76,29 @@ class SweepLines:
         return sweep.exit_status(found)
 
     def _print_table(self, found: Sequence["Outcome"]) -> None:
-        table = Table("job", "overrides", "status", box=None, pad_edge=False)
-        table.add_column("val loss", justify="right")
-        table.add_column("tokens/s", justify="right")
-        table.add_column("directory", overflow="fold")
-        for outcome in found:
-            summary = outcome.summary
-            loss = summary.val.loss if summary and summary.val else None
-            speed = summary.train.tokens_per_second if summary else None
-            table.add_row(
-                str(outcome.number),
-                Text(outcome.label),
-                Text(outcome.status, style="" if outcome.status in _WELL else "red"),
-                "" if loss is None else f"{loss:.4f}",
-                "" if speed is None else f"{speed:,.0f}",
-                Text(outcome.directory.name),
-            )
+        summaries = [outcome.summary for outcome in found]
+        losses = [summary.val.loss if summary and summary.val else None for summary in summaries]
+        sizes = [summary.model.parameters if summary else None for summary in summaries]
+        speeds = [summary.train.tokens_per_second if summary else None for summary in summaries]
         self._console.print()
-        self._console.print(table)
+        self._console.print(
+            FittingTable(
+                [
+                    Column("job", [Text(str(outcome.number)) for outcome in found]),
+                    Column("status", [_status(outcome) for outcome in found]),
+                    Column("val loss", [_cell(loss, ".4f") for loss in losses], number=True),
+                    Column("parameters", [_cell(size, ",") for size in sizes], number=True),
+                    Column("tokens/s", [_cell(speed, ",.0f") for speed in speeds], number=True, goes=1),
+                    Column("overrides", [Text(outcome.label) for outcome in found]),
+                ]
+            ),
+            crop=False,
+        )
+
+
+def _status(outcome: "Outcome") -> Text:
+    return Text(outcome.status, style="" if outcome.status in _WELL else "red")
+
+
+def _cell(value: float | None, form: str) -> Text:
+    return Text("" if value is None else format(value, form))

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,7 +12,8 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lm.printable import escaped, printable
+from lstm_lm.printable import escaped, printable, shortened
+from lstm_lm.reports.fitting_table import Column, FittingTable
 from lstm_lm.runs.configuration import Difference
 from lstm_lm.runs.listing import DAMAGED, DIED, RUNNING, Entry
 
@@ -21,28 +22,32 @@ Format = Literal["table", "csv", "json"]
 _STYLES = {RUNNING: "green", "failed": "red", DAMAGED: "red", DIED: "yellow", "interrupted": "yellow"}
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Halves of characters that stand for no byte of a path either: JSON can hold them, no output can."""
+LONGEST = 24
+"""Characters of a text's name."""
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-def table(entries: Iterable[Entry], now: float) -> Table:
+def table(entries: Sequence[Entry], now: float) -> FittingTable:
     """One line a run, what is known of it; the name comes last, where there is most room. `now`: seconds since 1970."""
-    grid = Table("status", "data", "model", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("size", "val loss", "bits/byte", "tokens/s", "age"):
-        grid.add_column(heading, justify="right", no_wrap=True)
-    grid.add_column("run", overflow="fold")
-    for entry in entries:
-        grid.add_row(
-            Text(entry.status, style=_STYLES.get(entry.status, "")),
-            Text(printable(entry.data or "")),
-            Text(printable(entry.model or "")),
-            "" if entry.parameters is None else short(entry.parameters),
-            "" if entry.loss is None else f"{entry.loss:.4f}",
-            "" if entry.bits_per_byte is None else f"{entry.bits_per_byte:.3f}",
-            "" if entry.tokens_per_second is None else f"{entry.tokens_per_second:,.0f}",
-            age(now - entry.modified),
-            Text(printable(entry.run)),
-        )
-    return grid
+    figures: list[tuple[str, int, Callable[[Entry], str]]] = [
+        ("size", 0, lambda entry: "" if entry.parameters is None else short(entry.parameters)),
+        ("val loss", 0, lambda entry: "" if entry.loss is None else f"{entry.loss:.4f}"),
+        ("bits/byte", 1, lambda entry: "" if entry.bits_per_byte is None else f"{entry.bits_per_byte:.3f}"),
+        ("tokens/s", 3, lambda entry: "" if entry.tokens_per_second is None else f"{entry.tokens_per_second:,.0f}"),
+        ("age", 2, lambda entry: age(now - entry.modified)),
+    ]
+    return FittingTable(
+        [
+            Column("status", [Text(entry.status, style=_STYLES.get(entry.status, "")) for entry in entries]),
+            Column("data", [Text(shortened(printable(entry.title or entry.data or ""), LONGEST)) for entry in entries]),
+            Column("model", [Text(printable(entry.model or "")) for entry in entries]),
+            *(
+                Column(title, [Text(figure(entry)) for entry in entries], number=True, goes=goes)
+                for title, goes, figure in figures
+            ),
+            Column("run", [Text(printable(entry.run)) for entry in entries]),
+        ]
+    )
 
 
 def differences_table(names: Sequence[str], rows: Iterable[Difference]) -> Table:

@@ -42,6 +42,8 @@ class Entry:
     reason: str | None
     """Why it was skipped or failed."""
     data: str | None
+    title: str | None
+    """What a person calls the data: a file's name."""
     model: str | None
     parameters: int | None
     loss: float | None
@@ -92,6 +94,7 @@ def entry_of(run: RunDirectory, runs_dir: Path) -> Entry:
         status=status,
         reason=values.text("reason"),
         data=values.text("data.name") or config.get("data"),
+        title=values.text("data.title"),
         model=values.text("model.name") or config.get("model"),
         parameters=values.whole("model.parameters"),
         loss=_first(values.number("val.loss"), live.number("val/loss")),

@@ -19,7 +19,7 @@ SORTABLE = sorted({field.name for field in fields(Entry)} - {"path", "reason", "
 class Where:
     """What a run must be; of several alternatives in a field, any; an empty field lets all through.
 
-    `status`, `data` and `model` are names, with `*` and `?` as in a shell.
+    `status`, `data` and `model` are names, with `*` and `?` as in a shell; `data` a file's, too.
     """
 
     status: Sequence[str] = ()
@@ -35,7 +35,7 @@ class Where:
         searched = f"{entry.path}\n{entry.command or ''}".casefold()
         return (
             _is_any(entry.status, self.status)
-            and _is_any(entry.data, self.data)
+            and (_is_any(entry.data, self.data) or _is_any(entry.title, self.data))
             and _is_any(entry.model, self.model)
             and (not self.folder or any(_lies_in(entry, folder) for folder in self.folder))
             and (not self.match or any(text.casefold() in searched for text in self.match))

@@ -44,10 +44,12 @@ class ModelSummary(_Section):
 class DataSummary(_Section):
     """What it was trained on; `tokens` counts the training split.
 
+    `title`: what a person calls it: of a text of one's own the file's name; else `name`.
     `added_tokens`: what `data.unknown=extend` has added to the vocabulary; None: that was not asked for.
     """
 
     name: str | None = None
+    title: str | None = None
     tokens: int | None = None
     vocabulary_size: int | None = None
     added_tokens: list[str] | None = None
@@ -125,6 +127,30 @@ class TuningSummary(_Section):
     typed: str | None = None
 
 
+class JudgementSummary(_Section):
+    """What the validation curve says (`lstm_lm.training.judgement`, which has the rules); losses in nats per token.
+
+    `kind`: `short`, `overfitted`, `unstable`, `falling`, `ahead`, `level` or `unclear`; `best_step`: of the lowest
+    validation loss; `loss`: of the last validation, and `rise`: from the lowest one to it; `gap`: `loss` over the
+    training loss, beyond what it was in the first pass; `fall`: by which it is judged whether the loss still fell, per
+    `doubling` of the steps or over the last `third` (`fall_per`); `noise`: of one of the `validations`.
+    `frequencies_loss`: what the best guess from the validation split's own token frequencies alone would have (its
+    order-0 entropy); `advice`: keys to try next, as they are typed.
+    """
+
+    kind: str
+    validations: int = 0
+    best_step: int | None = None
+    loss: float | None = None
+    rise: float | None = None
+    gap: float | None = None
+    fall: float | None = None
+    fall_per: str | None = None
+    noise: float | None = None
+    frequencies_loss: float | None = None
+    advice: str | None = None
+
+
 class LoggerSummary(_Section):
     """One of Lightning's loggers that has listened: its class, and what it calls this run (an id, a version)."""
 
@@ -149,6 +175,7 @@ class Summary(_Section):
     test: SplitSummary | None = None
     runtime: RuntimeSummary = Field(default_factory=RuntimeSummary)
     tuning: TuningSummary | None = None
+    judgement: JudgementSummary | None = None
     loggers: list[LoggerSummary] | None = None
 
     @property
@@ -168,7 +195,7 @@ class Summary(_Section):
         if self.model.name is not None and self.model.parameters is not None:
             yield "model", f"{self.model.name}, {self.model.parameters:,} parameters"
         if self.data.name is not None and self.data.tokens is not None:
-            yield "text", f"{self.data.name}, {self.data.tokens:,} tokens"
+            yield "text", f"{self.data.title or self.data.name}, {self.data.tokens:,} tokens"
         if self.train.steps is not None and self.train.seconds is not None:
             yield "training", f"{self.train.steps:,} steps in {self.train.seconds:,.1f} s"
         for what, scores in (("validation", self.val), ("test", self.test)):

@@ -41,6 +41,17 @@ def check_validation_interval(trainer: dict[str, Any], per_epoch: int) -> None:
         )
 
 
+def unreached_steps(trainer: dict[str, Any], steps_per_epoch: int) -> str | None:
+    """A line where `max_steps` asks for more than `max_epochs` allows; None: it does not."""
+    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    if epochs in (None, -1) or steps in (None, -1) or trainer.get("fast_dev_run"):
+        return None
+    allowed = int(epochs) * steps_per_epoch
+    if steps <= allowed:
+        return None
+    return f"trainer.max_steps={steps}: trainer.max_epochs={epochs} ends it at {allowed:,}"
+
+
 def windows_between_validations(trainer: dict[str, Any], per_epoch: int, window: float) -> float:
     """Training windows from one validation to the next, on average.
 

@@ -1,18 +1,27 @@
 """From a run to its `summary.json`: what is trained, how it went, and what a person may want to change."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import lightning.pytorch as pl
 
 from lstm_lm.data.corpora.interface import Split
+from lstm_lm.data.frequencies import entropy
+from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
+from lstm_lm.runs import metrics_file
+from lstm_lm.runs.metrics_file import STEP, Row
 from lstm_lm.runs.no_writer import NoWriter
-from lstm_lm.runs.summary import SplitSummary, Summary
+from lstm_lm.runs.summary import JudgementSummary, SplitSummary, Summary
+from lstm_lm.training.advice import advice
 from lstm_lm.training.build import Parts
 from lstm_lm.training.compile.watch import CompileFigures, CompileWatch
 from lstm_lm.training.control import Control
+from lstm_lm.training.judgement import judge
+from lstm_lm.training.length import unreached_steps
 from lstm_lm.training.observers.clock import StepClock
 from lstm_lm.training.observers.metrics import Metrics
 from lstm_lm.training.plan import Plan
@@ -102,6 +111,28 @@ class Results:
         choices["data"] = {key: value for key, value in choices["data"].items() if key != "cache_dir"}
         self.writer.outcome({**choices, "runtime": settings}, outcome)
 
+    def judge(self) -> None:
+        """What the whole curve says, that of earlier processes too; nothing where metrics.csv cannot be read."""
+        summary, newest = self.writer.summary, self.writer.open_row
+        try:
+            rows = list(metrics_file.rows(self.plan.run.metrics)) if self.plan.run.metrics.exists() else []
+        except UserError:
+            return
+        rows = [*(row for row in rows if row[STEP] != newest.get(STEP)), *([newest] if newest else [])]
+        rates = _column(rows, "train/learning_rate")
+        found = judge(
+            _column(rows, "val/loss"),
+            _column(rows, "train/loss"),
+            steps=summary.train.steps or 0,
+            steps_per_epoch=self.parts.steps_per_epoch,
+            rate=rates[-1][1] / max(rate for _, rate in rates) if rates and rates[-1][1] > 0 else 0.0,
+        )
+        summary.judgement = JudgementSummary(
+            **asdict(found),
+            frequencies_loss=entropy(self.parts.data.tokens("validation")),
+            advice=advice(found, self.plan.config, summary.train.steps or 0, self.parts.steps_per_epoch),
+        )
+
     def hints(self) -> list[str]:
         """What a person may want to change, now that training has ended."""
         task = self.parts.task
@@ -128,19 +159,27 @@ class Results:
         ]
 
 
+def _column(rows: Sequence[Row], name: str) -> list[tuple[int, float]]:
+    return [(int(row[STEP]), row[name]) for row in rows if math.isfinite(row.get(name, math.nan))]
+
+
 def describe(summary: Summary, plan: Plan, parts: Parts) -> None:
     """Note what is known before the first step: what is trained, on what, and how."""
     config, manifest, machine = plan.config, parts.data.manifest, parts.hardware
     summary.model.name, summary.model.parameters = str(config.top.model["name"]), parts.model.num_parameters()
-    summary.data.name, summary.data.tokens = parts.data.options.name, manifest.splits["train"].tokens
+    options = parts.data.options
+    summary.data.name, summary.data.title = options.name, options.title
+    summary.data.tokens = manifest.splits["train"].tokens
     summary.data.vocabulary_size = parts.data.tokenizer.vocabulary_size
     summary.data.added_tokens = parts.added_tokens
     summary.runtime.device, summary.runtime.precision = str(machine.device), machine.precision
     summary.runtime.forward, summary.runtime.forward_reason = parts.choice.name, parts.choice.reason
     summary.runtime.settings = {**in_force(config.runtime), "token_stream": parts.data.placement.name}
     summary.tuning = table.summary(config.tuned)
+    unreached = unreached_steps(config.trainer, parts.steps_per_epoch)
     summary.runtime.warnings = [
         *plan.warnings,
+        *([unreached] if unreached else []),
         *([config.threads_warning] if config.threads_warning else []),
         *([config.optimizer.warning] if config.optimizer.warning else []),
         *memory_advice.warnings_before(parts),

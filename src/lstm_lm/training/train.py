@@ -28,10 +28,11 @@ from lstm_lm.runs.writer import RunWriter
 from lstm_lm.terminal import Terminal, in_notebook
 from lstm_lm.training import requeue
 from lstm_lm.training.build import build_compiled
+from lstm_lm.training.closing import show_interrupted, show_results
 from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.config import TrainConfig
-from lstm_lm.training.console import say_complete, show_interrupted, show_plan, show_results, warn
+from lstm_lm.training.console import say_complete, show_plan, warn
 from lstm_lm.training.control import Control, RunCheckpointIO
 from lstm_lm.training.loggers import listening, refuse_missing
 from lstm_lm.training.observers.clock import StepClock
@@ -215,11 +216,20 @@ def _run(
                 sample = final_sample(trainer, plan, parts, writer)
             control.refuse_unsaved()
             results.outcome()
+            results.judge()
             writer.end("stopped" if was_stopped(trainer) else "completed")
             if console is not None:
                 weights = "the last step" if control.best is None else "the best checkpoint"
                 with console:
-                    show_results(console, writer.summary, plan.run, sample, weights, [*hints, *results.partly_scored()])
+                    show_results(
+                        console,
+                        writer.summary,
+                        plan.run,
+                        sample,
+                        weights,
+                        [*hints, *results.partly_scored()],
+                        data=parts.data,
+                    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from lstm_lm import plugins
 from lstm_lm.errors import UserError
+from lstm_lm.flat_keys import flat_keys
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _A_FILE_OF_OURS = "train.yaml"
@@ -86,6 +87,14 @@ def keys_of(config_name: str) -> list[str]:
     own = OmegaConf.load(conf_dir() / f"{config_name}.yaml")
     chosen = (group for group, option in defaults_of(config_name).items() if option is not None)
     return list(dict.fromkeys([*chosen, *(str(key) for key in own if key not in ("defaults", "hydra"))]))
+
+
+def own_keys(config_name: str) -> list[str]:
+    """The keys of a configuration's file itself, as they are typed: `data.path`, and without `where.`."""
+    own = OmegaConf.to_container(OmegaConf.load(conf_dir() / f"{config_name}.yaml"), resolve=False)
+    assert isinstance(own, dict)
+    found = flat_keys({str(key): value for key, value in own.items() if key not in ("defaults", "hydra")})
+    return [key.removeprefix("where.") for key in found]
 
 
 def groups_of(config_name: str) -> list[str]:

@@ -73,6 +73,11 @@ class CorpusOptions(Options):
         return test_fraction
 
     @property
+    def title(self) -> str:
+        """What a person calls the text."""
+        return self.name
+
+    @property
     def still_unknown(self) -> Unknown:
         """What becomes of what the tokenizer does not know, extended where that is asked for: then there is no such."""
         return "error" if self.unknown == "extend" else self.unknown

@@ -1,5 +1,6 @@
 """`data=text`: any text of one's own, from files, folders, globs or standard input."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import field_validator, model_validator
@@ -9,6 +10,7 @@ from lstm_lm.data.held_out import without_held_out
 from lstm_lm.data.text_files import FileText
 from lstm_lm.data.text_paths import STANDARD_INPUT, text_at
 from lstm_lm.data.units import separator_of, unit_of
+from lstm_lm.display import spelled_out
 from lstm_lm.printable import shown
 
 Paths = str | list[str]
@@ -39,6 +41,13 @@ class TextOptions(CorpusOptions):
         if path is None:
             raise ValueError("must name the text to train on: a file, a folder, a glob, a list of them, or -")
         return path
+
+    @property
+    def title(self) -> str:
+        """The name of the file, or of the first and how many more there are."""
+        first, *others = [self.path] if isinstance(self.path, str) else self.path or [self.name]
+        name = "standard input" if first == STANDARD_INPUT else Path(first).name or first
+        return spelled_out(f"{name} and {len(others)} more" if others else name)
 
     def unit_end(self) -> str | None:
         return separator_of(self.model_dump(include={"unit", "separator", "column"}))

@@ -5,11 +5,11 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.jupyter import JupyterMixin
-from rich.panel import Panel
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.training.observers.excerpt import Excerpt
 from lstm_lm.training.observers.progress import ProgressLine
 
 MOST_ROWS = 20
@@ -27,7 +27,7 @@ class NotebookProgress(ProgressLine):
         super().__init__(*arguments)
         self._output = _Output()
 
-    def show_sample(self, sample: Panel) -> None:
+    def show_sample(self, sample: Excerpt) -> None:
         """In place of the one before."""
         self._output.sample = sample
         self._output.replace()
@@ -63,7 +63,7 @@ class _Output(JupyterMixin):
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, ...]] = []
-        self.sample: Panel | None = None
+        self.sample: Excerpt | None = None
         self.bar: Progress | None = None
         self._handle: Any = None
 

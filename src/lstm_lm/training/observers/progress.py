@@ -5,13 +5,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 from rich.console import Console
-from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from lstm_lm.training.build import Parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.observers.clock import StepClock
+from lstm_lm.training.observers.excerpt import Excerpt
 
 
 class ProgressLine(pl.Callback):
@@ -81,7 +81,7 @@ class ProgressLine(pl.Callback):
 
     # How it looks: here, on a terminal or in a file
 
-    def show_sample(self, sample: Panel) -> None:
+    def show_sample(self, sample: Excerpt) -> None:
         """Below what is there."""
         self._console.print(sample)
 

@@ -1,26 +1,32 @@
 """Text written while training: the quickest way to see what a model has learnt."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.panel import Panel
-from rich.text import Text
 
 from lstm_lm.errors import RunError
 from lstm_lm.generation.reconstruction import reconstruct
 from lstm_lm.generation.text import Settings, sample_text
 from lstm_lm.generation.units import units_in_a_row
 from lstm_lm.models.backbones.autoencoder import Autoencoder
-from lstm_lm.printable import printable_text
 from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.training.build import Parts
 from lstm_lm.training.config import SampleOptions
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.observers.clock import StepClock
+from lstm_lm.training.observers.excerpt import LINES, Excerpt
 from lstm_lm.training.plan import Plan
+
+MOST_SHOWN = 4
+"""Samples that a run shows while it trains, spread evenly, however often it validates; TensorBoard has them all."""
+STEPS_EACH = 250
+"""A shorter run shows fewer."""
+AT_THE_END = 8
+"""Lines of the last one."""
 
 
 class Samples(pl.Callback):
@@ -32,18 +38,24 @@ class Samples(pl.Callback):
         parts: Parts,
         writer: NoWriter,
         clock: StepClock,
-        show: Callable[[Panel], object] | None,
+        show: Callable[[Excerpt], object] | None,
     ) -> None:
         self._options, self._seed = plan.config.callbacks.samples, plan.config.top.seed
         self._tokenizer, self._total_steps = parts.data.tokenizer, parts.total_steps
         self._separator = parts.data.options.unit_end()
+        self._form = partial(
+            Excerpt,
+            begins=begins_a_word(self._tokenizer, self._options.prompt),
+            units=parts.data.options.unit == "line",
+        )
         self._writer = writer
         self._clock = clock
         self._show = show
         self._sampled_step = -1
+        self._shown_step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._sampled_step = trainer.global_step  # nothing new to show before the first step
+        self._sampled_step = self._shown_step = trainer.global_step  # nothing new to show before the first step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -69,8 +81,30 @@ class Samples(pl.Callback):
             seed = self._seed + step
             text = write_sample(pl_module, self._options, self._tokenizer, seed=seed, separator=self._separator)
         self._writer.text("sample", text, step)
-        if self._show is not None:
-            self._show(sample_panel(text, f"sample at step {step:,}"))
+        if self._show is None:
+            return
+        if self._options.every_n_steps:
+            self._show(self._form(text, f"step {step:>7,}"))
+        elif is_shown(self._shown_step, step, self._total_steps):
+            self._shown_step = step
+            self._show(self._form(text, "sample"))
+
+
+def is_shown(before: int, step: int, total: int | None) -> bool:
+    """Whether a sample of `step` is shown, where the last one was of step `before`, in a run of `total` steps.
+
+    MOST_SHOWN of them cut the run into even parts, fewer a short one; the final sample follows. Without an end all are.
+    """
+    if total is None:
+        return True
+    parts = min(MOST_SHOWN, total // STEPS_EACH) + 1
+    return before * parts // total < step * parts // total
+
+
+def begins_a_word(tokenizer: Tokenizer, prompt: str) -> bool:
+    """Whether what continues `prompt` begins a word: not where neither it nor a line's end is known by its tokens."""
+    known = any(len(tokenizer.encode(text, unknown="skip").ids) for text in (prompt, "\n"))
+    return known or tokenizer.name in ("word", "whitespace")
 
 
 def write_sample(
@@ -93,7 +127,7 @@ def write_sample(
         return f"(no sample: {error})"
 
 
-def final_sample(trainer: pl.Trainer, plan: Plan, parts: Parts, writer: NoWriter) -> str | None:
+def final_sample(trainer: pl.Trainer, plan: Plan, parts: Parts, writer: NoWriter) -> Excerpt | None:
     """What rank 0 writes at the end, with the weights that are left; None where none is asked for."""
     options = plan.config.callbacks.samples
     if not options.length or parts.team.rank > 0:
@@ -103,9 +137,6 @@ def final_sample(trainer: pl.Trainer, plan: Plan, parts: Parts, writer: NoWriter
         separator, seed = parts.data.options.unit_end(), plan.config.top.seed
         text = write_sample(parts.task, options, parts.data.tokenizer, seed=seed, separator=separator)
     writer.text("sample/final", text, trainer.global_step)
-    return text
-
-
-def sample_panel(text: str, title: str) -> Panel:
-    """A sample as a person sees it."""
-    return Panel(Text(printable_text(text).strip("\n")), title=title, title_align="left", border_style="dim")
+    begins = begins_a_word(parts.data.tokenizer, options.prompt)
+    units = parts.data.options.unit == "line"
+    return Excerpt(text, lines=LINES if units else AT_THE_END, begins=begins, units=units)

@@ -32,9 +32,10 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def verdict(tuning: dict[str, Any]) -> str:
-    """One line: what was chosen, why, and how to type it."""
-    measured = f"measured for {tuning['seconds']:.0f} s"
-    return f"budget={tuning['time']}: {tuning['reason']} ({measured}); typed: {tuning['typed']}"
+    """What was chosen, and why; how it is typed is in summary.json (tuning.typed), a long line."""
+    chosen, _, others = tuning["reason"].partition("; ")
+    measured = f"measured for {tuning['seconds']:.0f} s; as typed: summary.json, tuning.typed"
+    return "\n".join(filter(None, [f"budget={tuning['time']}: {chosen}", others, measured]))
 
 
 def reason(rows: Sequence[dict[str, Any]], tokens: int) -> str:

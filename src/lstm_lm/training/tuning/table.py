@@ -25,7 +25,7 @@ def show(tuning: dict[str, Any], console: Console) -> None:
     if tuning["table"]:
         tables = {"speed": _speed_table, "lr": _rate_table, "budget": budget_table.table}
         console.print(tables[tuning["name"]](tuning["table"]))
-    console.print(Text(verdict(tuning)), soft_wrap=True)
+    console.print(Text(verdict(tuning)), soft_wrap=tuning["name"] != "budget")  # which the others have to be typed
 
 
 def as_json(tuning: dict[str, Any]) -> str:

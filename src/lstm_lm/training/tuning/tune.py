@@ -65,7 +65,8 @@ def tune(
         if console is not None:
             table.show(found, console)
     elif console is not None and found["chosen"]:
-        console.print(f"{_typed(config.tune)}, as before: {found['typed']}", highlight=False, soft_wrap=True)
+        before = "summary.json, tuning.typed" if isinstance(config.tune, BudgetOptions) else found["typed"]
+        console.print(f"{_typed(config.tune)}, as before: {before}", highlight=False, soft_wrap=True)
     tuned = TrainConfig.parse(chosen_config(config.plain, found["chosen"]), tuned=found)
     if isinstance(config.tune, BudgetOptions):
         threads = plan.config.runtime.threads or torch.get_num_threads()
