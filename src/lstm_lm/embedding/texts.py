@@ -1,6 +1,6 @@
 """A text, read as a stream, as the pieces that get a vector each: its lines, or windows of its tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,15 +25,26 @@ class Piece(NamedTuple):
 def lines(source: TextSource, tokenizer: Tokenizer, unknown: Unknown) -> Iterator[Piece]:
     """Every line, blank ones too: piece i is line i.
 
+    Raises:
+        UserError: the text cannot be read, or has what the tokenizer does not know and `unknown` is "error".
+    """
+    return given(_split(source), tokenizer, unknown, source.label)
+
+
+def given(texts: Iterable[str], tokenizer: Tokenizer, unknown: Unknown, label: str) -> Iterator[Piece]:
+    """`texts`, each a line without its end; `label` is what to call them in a message.
+
     A line is encoded with its newline, as an autoencoder is trained on lines, if the tokenizer knows one; the text's
     last line too, whether or not it has one.
 
     Raises:
-        UserError: the text cannot be read, or has what the tokenizer does not know and `unknown` is "error".
+        UserError: one has a newline in it, or what the tokenizer does not know and `unknown` is "error".
     """
     end = "\n" if len(tokenizer.encode("\n", "skip").ids) else ""
     nothing = np.empty(0, np.int64)
-    for number, line in enumerate(_split(source), 1):
+    for number, line in enumerate(texts, 1):
+        if "\n" in line:
+            raise UserError(f"{label}, line {number}: has a newline in it\ngive each line without its end")
         if not line.strip():
             yield Piece("", nothing, 0)
             continue
@@ -44,7 +55,7 @@ def lines(source: TextSource, tokenizer: Tokenizer, unknown: Unknown) -> Iterato
             else:
                 yield Piece(line, tokenizer.encode(line + end, unknown).ids, replaced)
         except UserError as error:
-            raise UserError(f"{source.label}, line {number}: {error}") from None
+            raise UserError(f"{label}, line {number}: {error}") from None
 
 
 def _split(source: TextSource) -> Iterator[str]:
