@@ -95,6 +95,19 @@ or ckpt_path=FILE. What computes something else than the model is not kept.
 
 {options}"""
 
+_SERVE = """\
+usage: {program} [port=PORT] [KEY=VALUE ...] [GROUP=OPTION ...]
+
+Answer over HTTP with a trained model, of the newest run below outputs/, or
+run=DIR, or ckpt_path=FILE: a page in the browser, POST /v1/completions as the
+OpenAI API has it (also /generate), POST /score, GET /health. Ctrl-C ends it.
+
+  {program}
+  {program} run=outputs/novel port=8080
+  {program} host=0.0.0.0 max_texts=256 max_seconds=30.0
+
+{options}"""
+
 _OPTIONS = """\
 Groups and their options ([...]: taken unless you say otherwise):
 {table}
@@ -110,6 +123,7 @@ _TEXTS = {
     "runs": _RUNS,
     "embed": _EMBED,
     "export": _EXPORT,
+    "serve": _SERVE,
 }
 
 

@@ -69,7 +69,7 @@ class SideBySide:
         else:
             tokens = torch.cat([_last(stream) for stream in self._streams], dim=1)
             together, self._state = self._read(tokens, self._state)
-            logits = list(together[-1].split([stream.num_samples for stream in self._streams]))
+            logits = list(torch.split(together[-1], [stream.num_samples for stream in self._streams]))
         chosen = [_chosen(stream, own) for stream, own in zip(self._streams, logits, strict=True)]
         there = [ids for ids in chosen if isinstance(ids, Tensor)]
         drawn = iter(torch.cat(there).tolist() if there else [])  # one wait for the device, not one a stream
