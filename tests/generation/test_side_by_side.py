@@ -86,10 +86,8 @@ def test_weights_that_have_diverged_are_each_streams_own_error() -> None:
 
 def test_a_stream_that_has_read_nothing_cannot_be_read_on() -> None:
     model = lstm(V)
-    batch = SideBySide(model)
-    batch.join(TokenStream(model, Sampling()))
     with pytest.raises(ValueError, match="fed"):
-        batch.step()
+        SideBySide(model).join(TokenStream(model, Sampling()))
 
 
 def test_a_long_prompt_can_be_read_window_by_window() -> None:

@@ -49,7 +49,8 @@ class TokenStream(Iterator[Tensor]):
         self._read = Reader(model, autocast)
         self.num_samples = num_samples
         """N."""
-        self._choose = TokenChooser(sampling, (num_samples, model.vocabulary_size), self._read.device, seed)
+        self.chooser = TokenChooser(sampling, (num_samples, model.vocabulary_size), self._read.device, seed)
+        """What draws the tokens."""
         with torch.inference_mode():
             self.state: State = model.initial_state(num_samples) if state is None else state
         """What the model has read: all but `last`."""
@@ -103,6 +104,6 @@ class TokenStream(Iterator[Tensor]):
         Raises:
             RunError: as above.
         """
-        chosen = self._choose(logits)
+        chosen = self.chooser(logits)
         self.last = chosen.unsqueeze(0)
         return chosen

@@ -30,6 +30,8 @@ class SideBySide:
             self._axes = states.batch_axes(model)
         self._streams: list[TokenStream] = []
         self._state: State = None
+        self._last = torch.empty(1, 0, dtype=torch.int64, device=self._read.device)
+        """The newest token of each text, int64 `[1, N]`, which is read next."""
 
     @property
     def streams(self) -> Sequence[TokenStream]:
@@ -37,11 +39,13 @@ class SideBySide:
         return self._streams
 
     def join(self, *streams: TokenStream) -> None:
-        """Take in streams of this model that have been fed, and are not continued elsewhere until they leave."""
+        """Take in streams of this model that have been fed, and are not continued elsewhere from then on."""
         if self._axes is not None and streams:
-            before = [self._state] if self._streams else []
+            before = [(self._state, self._last)] if self._streams else []
+            parts = [*before, *((stream.state, _last(stream)) for stream in streams)]
             with torch.inference_mode():
-                self._state = states.join([*before, *(stream.state for stream in streams)], self._axes)
+                self._state = states.join([state for state, _ in parts], self._axes)
+                self._last = torch.cat([last for _, last in parts], dim=1)
         self._streams += streams
 
     def leave(self, *streams: TokenStream) -> None:
@@ -56,7 +60,8 @@ class SideBySide:
                 at += stream.num_samples
             with torch.inference_mode():
                 columns = torch.tensor(kept, dtype=torch.int64, device=self._read.device)
-                self._state = states.columns(self._state, self._axes, columns) if kept else None
+                self._state = states.columns(self._state, self._axes, columns)
+                self._last = self._last.index_select(1, columns)
         self._streams = [stream for stream in self._streams if id(stream) not in gone]
 
     @torch.inference_mode()
@@ -65,19 +70,31 @@ class SideBySide:
         if not self._streams:
             return []
         if self._axes is None:
-            logits = [self._read_alone(stream) for stream in self._streams]
-        else:
-            tokens = torch.cat([_last(stream) for stream in self._streams], dim=1)
-            together, self._state = self._read(tokens, self._state)
-            logits = list(torch.split(together[-1], [stream.num_samples for stream in self._streams]))
-        chosen = [_chosen(stream, own) for stream, own in zip(self._streams, logits, strict=True)]
-        there = [ids for ids in chosen if isinstance(ids, Tensor)]
-        drawn = iter(torch.cat(there).tolist() if there else [])  # one wait for the device, not one a stream
-        return [ids if isinstance(ids, RunError) else [next(drawn) for _ in range(len(ids))] for ids in chosen]
-
-    def _read_alone(self, stream: TokenStream) -> Tensor:
-        logits, stream.state = self._read(_last(stream), stream.state)
-        return logits[-1]
+            return [_next(stream) for stream in self._streams]
+        together, self._state = self._read(self._last, self._state)
+        logits = together[-1]
+        noises: list[Tensor] = []
+        others: list[tuple[int, Tensor]] = []  # tokens that are drawn in another way, and the first one's column
+        failed: dict[int, RunError] = {}
+        at = 0
+        for place, stream in enumerate(self._streams):
+            own, noise = logits[at : at + stream.num_samples], None
+            try:
+                if stream.chooser.only_adds:
+                    noise = stream.chooser.noise(own)
+                else:
+                    others.append((at, stream.chooser(own)))
+            except RunError as error:
+                failed[place] = error
+            noises.append(torch.zeros_like(own) if noise is None else noise)
+            at += stream.num_samples
+        chosen = torch.add(logits, torch.cat(noises)).argmax(-1)
+        for start, tokens in others:
+            chosen[start : start + len(tokens)] = tokens
+        self._last = chosen.unsqueeze(0)
+        drawn = iter(chosen.tolist())  # one wait for the device, not one a stream
+        parts = [[next(drawn) for _ in range(stream.num_samples)] for stream in self._streams]
+        return [failed.get(place, part) for place, part in enumerate(parts)]
 
 
 def _last(stream: TokenStream) -> Tensor:
@@ -86,8 +103,8 @@ def _last(stream: TokenStream) -> Tensor:
     return stream.last
 
 
-def _chosen(stream: TokenStream, logits: Tensor) -> Tensor | RunError:
+def _next(stream: TokenStream) -> Drawn:
     try:
-        return stream.choose(logits)
+        return list(map(int, next(stream).tolist()))
     except RunError as error:
         return error

@@ -15,6 +15,10 @@ from lstm_lm.generation.sampler import LONGEST_WINDOW
 from lstm_lm.generation.side_by_side import SideBySide
 from lstm_lm.models.loading import Loaded
 
+SECONDS_BETWEEN = 0.04
+"""Between two times that a job's reader is woken while it is written: 25 pieces a second look smooth, and to send a
+piece takes longer than to write a token."""
+
 Finish = Literal["stop", "length"]
 
 
@@ -45,6 +49,8 @@ class Job:
         """Why it ended early."""
         self.tokens = 0
         """That have been drawn for its texts, until each had ended."""
+        self.woken = 0.0
+        """When its reader was, in the writer's time."""
         self._drawn = 0
         self._open = list(range(len(begun.rows)))
 
@@ -148,7 +154,8 @@ class Writer:
                 self._writing.clear()
             for job in [job for job in self._reading if job.ended]:
                 del self._reading[job]
-            self._wake(told)
+            if told:
+                self._wake(told)
         rest = [*self._new, *self._reading, *self._writing.values()]
         for job in rest:
             job.fail(_ending())
@@ -198,13 +205,15 @@ class Writer:
     def _write(self) -> list[Job]:
         """One token more of each text."""
         told = []
+        now = time.monotonic()
         for stream, drawn in zip(self._batch.streams, self._batch.step(), strict=True):
             job = self._writing[id(stream)]
             if isinstance(drawn, RunError):
                 job.fail(drawn)
             else:
                 job.take(drawn)
-            if job.ended or job.pieces:
+            if job.ended or (job.pieces and now - job.woken > SECONDS_BETWEEN):
+                job.woken = now
                 told.append(job)
         self._leave([job for job in told if job.ended])
         return told
