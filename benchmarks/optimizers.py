@@ -8,10 +8,11 @@ what is there is not run again. Stages, all of them if none is named:
 
 rates    one seed, the whole length: three learning rates, a factor of 2 apart, and the next beyond while the best is at
          an edge: the same rule and start for all settings, whatever it costs
-others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not
-seeds    AdamW and Muon: two seeds more of the two best, of which the one with the lower median counts
+others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not; not for LONG
+seeds    AdamW and Muon: two seeds more of the two best, of which the one with the lower median counts; not for LONG
 lengths  Muon's runs of 1/2 and 3/4 of the length, each with a schedule of its own: when does it reach AdamW's loss?
-times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine
+times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine,
+         which is all that such a machine can time
 costs    the same of two shapes, kept in costs.json: the part of a step that is Muon's
 """
 
@@ -33,6 +34,7 @@ from typing import Any
 import torch
 from figures import record, save, spread
 
+from lstm_lm.forward.hardware import cpu_has_bfloat16
 from lstm_lm.runs.summary import git_commit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,11 +48,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
     "chars": ((*SHAKESPEARE, *ONE_LAYER), 2),
     "chars_512": (
         (
-            *(*SHAKESPEARE, "model.embedding_size=128", "model.hidden_size=512", "data.seq_len=128"),
-            *("model.init=orthogonal", "model.weight_drop=0.5", "model.locked_dropout=true"),
-            *("model.embedding_dropout=0.1", "model.layer_dropout=0.4", "model.output_dropout=0.4"),
+            *(*SHAKESPEARE, "model.num_layers=2", "model.embedding_size=128", "model.hidden_size=512"),
+            *("data.seq_len=64", "model.dropout=0.35"),
         ),
-        2,
+        1,
     ),
     "bpe": ((*SHAKESPEARE, "tokenizer=bpe", *TWO_LAYERS, *DROPPED, "data.batch_size=64", "data.seq_len=100"), 5),
     "words": (
@@ -62,6 +63,8 @@ SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
     "python_source": (("data=text", "data.path={stdlib}/asyncio/*.py", "data.validation_fraction=0.1", *ONE_LAYER), 3),
 }
 """What is trained, and for how many epochs."""
+LONG = ("chars_512",)
+"""A run takes more than five minutes of one core: one seed, SLOW alone."""
 GATES = {"gru": 3}
 SLOW = "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1"
 OTHERS = (
@@ -106,6 +109,7 @@ class Setting:
         self.name, self.path = name, out / f"{name}.json"
         self.overrides = [each.format(text=text, stdlib=Path(os.__file__).parent) for each in SETTINGS[name][0]]
         self.epochs = SETTINGS[name][1]
+        self.seeds = SEEDS[:1] if name in LONG else SEEDS
         found = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
         self.runs: list[Run] = found.get("runs", [])
         self.times: dict[str, Any] = found.get("times", {})
@@ -152,19 +156,19 @@ class Setting:
 
     def others(self, optimizer: str) -> None:
         lr = next(lr for lr, options in ranking(self.runs, optimizer) if options == SLOW)
-        for options in OTHERS:
+        for options in () if self.name in LONG else OTHERS:
             self.train(optimizer, (lr, options), SEEDS[0])
 
-    def seeds(self, optimizer: str) -> None:
-        for choice, seed in product(ranking(self.runs, optimizer)[:2], SEEDS[1:]):
+    def more_seeds(self, optimizer: str) -> None:
+        for choice, seed in product(ranking(self.runs, optimizer)[:2], self.seeds[1:]):
             self.train(optimizer, choice, seed)
 
     def lengths(self, optimizer: str) -> None:
-        for length, seed in product(LENGTHS, SEEDS):
+        for length, seed in product(LENGTHS, self.seeds):
             self.train(optimizer, chosen(self.runs, optimizer), seed, length)
 
     def time(self) -> None:
-        for kind, environment in KINDS.items():
+        for kind, environment in KINDS.items() if cpu_has_bfloat16() else [("as AVX2", {})]:
             self.times[kind] = step_times({name: self.options(name, (1e-3, SLOW)) for name in COMPARED}, environment)
             self.save()
             print(f"{self.name:14} {kind}: {self.times[kind]}", flush=True)
@@ -264,7 +268,7 @@ def main() -> None:
     todo = {
         "rates": (Setting.rates, arguments.optimizers),
         "others": (Setting.others, COMPARED),
-        "seeds": (Setting.seeds, COMPARED),
+        "seeds": (Setting.more_seeds, COMPARED),
         "lengths": (Setting.lengths, COMPARED[1:]),
     }
     for stage in arguments.stage:

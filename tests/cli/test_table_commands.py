@@ -13,7 +13,7 @@ from cli_commands import TINY, Here
 
 import lstm_lm
 from lstm_lm.cli.main import main
-from lstm_lm.data.text_source import FileText
+from lstm_lm.data.text_files import FileText
 from lstm_lm.errors import UserError
 
 ROWS = [f'{one}{two}:\n\n"{three}"' for one in "abcd" for two in "aeiou" for three in "nmrst"]

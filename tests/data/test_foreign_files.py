@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_lm.data.foreign_files import HEAD_BYTES, likely_encoding, recognised
-from lstm_lm.data.text_source import FileText
+from lstm_lm.data.text_files import FileText
 from lstm_lm.errors import UserError
 
 TEXT = b"Some text, long enough to be packed. " * 50

@@ -20,8 +20,8 @@ from lstm_lm.data import packed
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.data.packed import MOST_AT_ONCE, packing_of, unpacked
 from lstm_lm.data.piped_text import PipedText
+from lstm_lm.data.text_files import FileText
 from lstm_lm.data.text_paths import text_at
-from lstm_lm.data.text_source import FileText
 from lstm_lm.errors import UserError
 
 TEXT = "".join(f"line {number} with é and \U0001d11e\r\n" for number in range(2_000)).encode()
@@ -148,7 +148,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: 
 def test_memory_is_flat(tmp_path: Path) -> None:
     """A process reads 4 and 64 MiB of text out of packed files, and is as large after either."""
     program = (
-        "import sys; from pathlib import Path; from lstm_lm.data.text_source import FileText\n"
+        "import sys; from pathlib import Path; from lstm_lm.data.text_files import FileText\n"
         "print(FileText([Path(sys.argv[1])], 'utf-8').characters())\n"
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )

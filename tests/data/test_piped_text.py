@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lstm_lm.data.piped_text import PipedText, text_to_read_once
-from lstm_lm.data.text_source import FileText
+from lstm_lm.data.text_files import FileText
 from lstm_lm.errors import UserError
 
 

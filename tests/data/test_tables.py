@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from lstm_lm.data import parquet, tables
 from lstm_lm.data.lines import find_lines
 from lstm_lm.data.module import TextDataModule
+from lstm_lm.data.text_files import FileText
 from lstm_lm.data.text_paths import text_at
-from lstm_lm.data.text_source import FileText
 from lstm_lm.data.units import Units, UnitText, units_of
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers.interface import ROW_END
@@ -308,7 +308,7 @@ def test_a_row_that_is_dealt_keeps_its_end(tmp_path: Path) -> None:
 def test_memory_is_flat(tmp_path: Path, ending: str) -> None:
     """A process reads 16 and 40 MiB of rows, of one row group, and is about as large after either."""
     program = (
-        "import sys; from pathlib import Path; from lstm_lm.data.text_source import FileText\n"
+        "import sys; from pathlib import Path; from lstm_lm.data.text_files import FileText\n"
         "text = FileText([Path(sys.argv[1])], 'utf-8', column='text')\n"
         "print(text.characters(), Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )

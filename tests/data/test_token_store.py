@@ -17,7 +17,8 @@ from lstm_lm.data import token_store
 from lstm_lm.data.corpora.interface import CorpusText
 from lstm_lm.data.makers import only_maker
 from lstm_lm.data.manifest import Manifest, smallest_dtype
-from lstm_lm.data.text_source import FileText, StringText
+from lstm_lm.data.text_files import FileText
+from lstm_lm.data.text_source import StringText
 from lstm_lm.data.token_store import EncodedCorpus, encoded
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
@@ -319,7 +320,8 @@ import sys, time
 from pathlib import Path
 from lstm_lm.data import token_store
 from lstm_lm.data.corpora.interface import CorpusText
-from lstm_lm.data.text_source import FileText, StringText
+from lstm_lm.data.text_files import FileText
+from lstm_lm.data.text_source import StringText
 from lstm_lm.tokenizers import tokenizer_class
 
 cache = Path(sys.argv[1])

@@ -52,10 +52,10 @@ def test_a_short_text_gives_fewer_tokens_than_asked_for(fit):
 def test_text_without_blanks_does_not_take_quadratic_time(fit):
     """The library's trainer takes time in the square of a word's length: this one would take minutes."""
     letters = "".join(random.Random(0).choices("acgt", k=500_000))
-    start = time.perf_counter()
+    start = time.process_time()
     tokenizer = fit("bpe", letters)
     encoded = tokenizer.encode(letters)
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < 30
     assert len(encoded.ids) < 200_000
     assert tokenizer.decode(encoded.ids) == letters
 

@@ -136,6 +136,15 @@ def test_frequent_new_words_are_learnt(small_config: Config, tuned: Config, smal
     assert summary.data.added_tokens == [" birds", "birds"]
 
 
+def test_a_refusal_of_new_characters_names_it_where_it_is_possible(
+    small_config: Config, tuned: Config, tmp_path: Path
+) -> None:
+    lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "origin")
+    with pytest.raises(UserError, match=r"data\.unknown=extend") as caught:
+        lstm_lm.train(tuned(tmp_path / "origin", "data.unknown=error"), tmp_path / "tuned")
+    assert len(str(caught.value).splitlines()) <= 4
+
+
 def test_without_a_vocabulary_that_can_grow_it_is_refused_by_name(
     small_config: Config, tuned: Config, tmp_path: Path
 ) -> None:

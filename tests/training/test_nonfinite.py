@@ -14,6 +14,7 @@ import lstm_lm
 from lstm_lm.errors import RunError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.training import nonfinite
+from lstm_lm.training.gradients import Gradients
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.nonfinite import (
     MOST_OVERFLOWS_IN_A_ROW,
@@ -21,7 +22,6 @@ from lstm_lm.training.nonfinite import (
     Arriving,
     NonFinite,
     StepFacts,
-    largest,
 )
 
 Config = Callable[..., dict[str, Any]]
@@ -154,12 +154,6 @@ def test_what_was_left_out_is_told_at_the_end(small_config: Config, tmp_path: Pa
         assert part in at_once
 
 
-def test_the_largest_gradient_is_one_that_is_no_number() -> None:
-    norms = [torch.tensor(1.0), torch.tensor(float("nan")), torch.tensor(5.0)]
-    assert largest(["a", "b", "c"], norms) == "largest gradient: b, nan"
-    assert largest(["a", "c"], [norms[0], norms[2]]) == "largest gradient: c, 5"
-
-
 def test_a_loss_that_jumps_is_shown(small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In metrics.csv as it was, and in a line at the end."""
     clip = LanguageModelTask.configure_gradient_clipping
@@ -241,8 +235,8 @@ def test_a_gradient_scaler_tries_but_not_for_ever(monkeypatch: pytest.MonkeyPatc
 
 
 def facts_of(loss: float, norm: float, scaled: bool = False) -> StepFacts:
-    total = torch.tensor(norm)
-    return StepFacts(3, 0.1, ["a"], [total], torch.tensor(loss), total, scaled, 0, 3, torch.zeros(2, 1))
+    gradients = Gradients(["a"], [], [torch.tensor(norm)], torch.tensor(norm))
+    return StepFacts(3, 0.1, gradients, torch.tensor(loss), scaled, 0, 3, torch.zeros(2, 1))
 
 
 class Letters:

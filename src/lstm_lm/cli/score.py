@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lstm_lm.data.piped_text import PipedText
-    from lstm_lm.data.text_source import FileText
+    from lstm_lm.data.text_files import FileText
     from lstm_lm.evaluation.scoring.rows import Row
     from lstm_lm.evaluation.scoring.totals import Totals
     from lstm_lm.models.loading import Loaded

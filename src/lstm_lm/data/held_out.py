@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 
 from lstm_lm.data.corpora.interface import Split
-from lstm_lm.data.text_source import FileText
+from lstm_lm.data.text_files import FileText
 from lstm_lm.errors import UserError
 from lstm_lm.printable import printable
 

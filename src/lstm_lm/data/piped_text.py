@@ -11,8 +11,9 @@ from lstm_lm.data.decoding import decoded
 from lstm_lm.data.foreign_files import HEAD_BYTES
 from lstm_lm.data.not_text import SAMPLE_BYTES, NotText, check_head
 from lstm_lm.data.packed import packing_of, unpacked
+from lstm_lm.data.text_files import FileText
 from lstm_lm.data.text_paths import STANDARD_INPUT, rows_of_standard_input, standard_input, text_at
-from lstm_lm.data.text_source import PIECE_BYTES, FileText
+from lstm_lm.data.text_source import PIECE_BYTES
 from lstm_lm.errors import UserError
 
 

@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 from lstm_lm import unfinished
 from lstm_lm.data import packed, tables
 from lstm_lm.data.cache_folder import writing_below
-from lstm_lm.data.text_source import PIECE_BYTES, FileText
+from lstm_lm.data.text_files import FileText
+from lstm_lm.data.text_source import PIECE_BYTES
 from lstm_lm.errors import UserError
 from lstm_lm.printable import printable
 from lstm_lm.renaming import rename

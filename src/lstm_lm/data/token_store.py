@@ -210,7 +210,7 @@ def _encode(part: SplitText, tokenizer: Tokenizer, unknown: Unknown, dtype: str,
         message = str(error).replace("\nunknown=", "\ndata.unknown=").replace(", unknown=", ", data.unknown=")
         if (unknown_pieces := _count_unknown(part, tokenizer)) > 1:
             message = message.replace("\nthe first is", f"\nthere are {unknown_pieces:,} such places; the first is", 1)
-        raise UserError(message if message.startswith(part.text.label) else f"{part.text.label}: {message}") from None
+        raise type(error)(message if message.startswith(part.text.label) else f"{part.text.label}: {message}") from None
     return SplitManifest(
         tokens=tokens,
         characters=counted.characters,
@@ -229,7 +229,7 @@ def _each(units: Iterable[str], tokenizer: Tokenizer, unknown: Unknown) -> Itera
             yield tokenizer.encode(unit, unknown)
         except UserError as error:
             shown = printable(shortened(repr(unit), LONGEST_SHOWN))
-            raise UserError(str(error).replace("of the text", f"of {shown}", 1)) from None
+            raise type(error)(str(error).replace("of the text", f"of {shown}", 1)) from None
 
 
 def _count_unknown(part: SplitText, tokenizer: Tokenizer) -> int:

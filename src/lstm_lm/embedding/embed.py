@@ -17,8 +17,8 @@ from lstm_lm.embedding.vectors import Embedder, Rows, embedder_of
 from lstm_lm.errors import UserError
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.loading import Loaded
+from lstm_lm.runs.checkpoint_fields import misfit
 from lstm_lm.runs.outputs import claim_output
-from lstm_lm.runs.untrusted import misfit
 from lstm_lm.tokenizers import Unknown
 
 Unit = Literal["line", "window"]

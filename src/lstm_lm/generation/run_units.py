@@ -10,7 +10,7 @@ from lstm_lm.generation.options import GenerateOptions
 from lstm_lm.generation.text import Settings
 from lstm_lm.generation.units import UnitWriter
 from lstm_lm.models.loading import Loaded
-from lstm_lm.runs.untrusted import misfit
+from lstm_lm.runs.checkpoint_fields import misfit
 
 
 def separator_of_run(loaded: Loaded) -> str | None:

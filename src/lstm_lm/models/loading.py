@@ -13,9 +13,9 @@ from lstm_lm.models.build import blank_model
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import difference, model_weights
 from lstm_lm.runs import checkpoint_file
+from lstm_lm.runs.checkpoint_fields import misfit, require
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lookup import Warn, resolve, to_standard_error
-from lstm_lm.runs.untrusted import misfit, require
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
 
 

@@ -100,7 +100,7 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
     """
     import torch
 
-    from lstm_lm.runs import untrusted  # and torch, with it
+    from lstm_lm.runs import checkpoint_fields, untrusted  # and torch, with it
 
     # One open file for all steps: a training run may rename a newer checkpoint into place at any moment.
     with _verified(path) as file:
@@ -127,7 +127,7 @@ def load_with_digest(path: Path, map_location: "str | torch.device" = "cpu") -> 
                 f"{path}: the checkpoint cannot be loaded onto {map_location}\ncause: {cause_of(error)}"
             ) from error
     found = _checked(checkpoint, path)
-    untrusted.check_fields(found, path, whole=False)
+    checkpoint_fields.check(found, path, whole=False)
     return found, digest
 
 

@@ -171,18 +171,22 @@ class Tokenizer(ABC):
         assert self._replacement is not None, f"the {self.name} tokenizer met unknown text, but has no token for it"
         return self._replacement
 
-    def _unknown_text(self, chunk: str, missing: npt.NDArray[np.bool_], position: int) -> UserError:
+    def _unknown_text(self, chunk: str, missing: npt.NDArray[np.bool_], position: int) -> "UnknownText":
         """The error that names the first unknown pieces of `chunk`, which begins at `position` of the text."""
         pieces = self._pieces(chunk)
         places = np.flatnonzero(missing).tolist()
         first = position + sum(map(len, pieces[: places[0]]))
         distinct = dict.fromkeys(pieces[place] for place in places)
         shown = ", ".join(map(_readable, list(distinct)[:MOST_SHOWN])) + (", ..." if len(distinct) > MOST_SHOWN else "")
-        return UserError(
+        return UnknownText(
             f"the {self.name} tokenizer does not know {shown}\n"
             f"the first is at position {first} of the text (counted from 0)\n"
             f"unknown=skip leaves out what is not known, unknown=replace puts {self.decode([self.stand_in()])!r} there"
         )
+
+
+class UnknownText(UserError):
+    """There is text that no token covers."""
 
 
 class StreamDecoder:

@@ -23,6 +23,7 @@ from lstm_lm.models.weights import model_weights
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.runs.code_version import code_version
 from lstm_lm.tokenizers import Tokenizer, tokenizer_from_json
+from lstm_lm.tokenizers.interface import UnknownText
 from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.compile.compilation import compile_parts
 from lstm_lm.training.compile.compilers import check_possible
@@ -90,7 +91,12 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
     if tokenizer is not None and extend:
         refuse_fixed(tokenizer, str(config.top.init_from))
     made_by = config.top.tokenizer if origin is None else section_of(origin, "tokenizer")
-    data = data or _read_text(config, machine.device, made_by, tokenizer, team, extend=extend)
+    try:
+        data = data or _read_text(config, machine.device, made_by, tokenizer, team, extend=extend)
+    except UnknownText as error:
+        if origin is None or tokenizer is None or not tokenizer.grows:
+            raise
+        raise UnknownText(f"{error}\ndata.unknown=extend adds tokens for it, which training learns") from None
     if checkpoint is not None and config.top.resume != "force":
         now = data.manifest.model_dump(mode="json")
         refuse_other_text(text_differences(checkpoint.section["data"], now), checkpoint.path)

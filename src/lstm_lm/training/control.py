@@ -13,7 +13,7 @@ from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.models.weights import model_weights
 from lstm_lm.renaming import remove
 from lstm_lm.runs import checkpoint_file
-from lstm_lm.runs.writer import NoWriter
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.training.module import LanguageModelTask
 from lstm_lm.training.others import refuse_foreign
 from lstm_lm.training.plan import Checkpoint, Plan

@@ -1,12 +1,11 @@
 """The LightningModule: truncated back-propagation through time with a carried hidden state."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -20,7 +19,8 @@ from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.state import detach, to_device
 from lstm_lm.training import checkpoint_fit
-from lstm_lm.training.nonfinite import NonFinite, StepFacts, rewind
+from lstm_lm.training.gradients import Gradients, scaler_of, unscale
+from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer
 from lstm_lm.training.optimizers.interface import OptimizerOptions
@@ -123,31 +123,20 @@ class LanguageModelTask(pl.LightningModule):
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
-        """Lightning's step, and the average behind it, unless that step is left out.
-
-        Lightning leaves the gradients of a fused optimizer scaled. They are unscaled right behind the backward pass, so
-        that callbacks, the norm and clipping see them as they are; torch's scaler then has the optimizer itself leave
-        out a step that overflowed: a fused kernel does without waiting for the device, Muon waits once. Tried on a CPU,
-        not on a GPU.
-        """
+        """Lightning's step, and the average behind it, unless that step is left out."""
         assert optimizer_closure is not None
 
         def closure() -> Any:
             loss = optimizer_closure()
-            # Lightning and torch's scaler go by the same attribute.
-            if self._scaler is not None and getattr(optimizer.optimizer, "_step_supports_amp_scaling", False):
-                self._scaler.unscale_(optimizer.optimizer)
+            unscale(optimizer.optimizer, scaler_of(self.trainer))
             self.step_loss.scale_gradients(self.model.parameters(), self.trainer.accumulate_grad_batches)
             return loss
 
         self._left_out = False
         self.learning_rate = float(optimizer.param_groups[0]["lr"])
         super().optimizer_step(epoch, batch_idx, optimizer, closure)
-        if self.nonfinite is not None and self.nonfinite.rewind_is_due:
-            checkpoint = self.nonfinite.checkpoint()
-            assert checkpoint is not None
-            rewind(self, self.trainer.optimizers[0], self.state.average, checkpoint)
-            self.nonfinite.rewind_is_due = False
+        if self.nonfinite is not None:
+            self.nonfinite.rewind_if_due(self, self.trainer.optimizers[0], self.state.average)
         if not self._left_out:
             self.state.average.after_step()
 
@@ -162,34 +151,25 @@ class LanguageModelTask(pl.LightningModule):
         Lightning's own refuses fused optimizers under every mixed precision: their gradients may be scaled still. Here
         they are not (`optimizer_step`).
         """
-        named = [(name, weight) for name, weight in self.model.named_parameters() if weight.grad is not None]
-        parameters = [weight for _, weight in named]
-        gradients = [weight.grad for weight in parameters if weight.grad is not None]
-        if not gradients:
+        gradients = Gradients.of(self.model)
+        if gradients is None:
             return
-        norms = torch._foreach_norm(gradients)  # as torch.nn.utils.get_total_norm does, which keeps the sum alone
-        self.gradient_norm = torch.linalg.vector_norm(torch.stack([norm.to(gradients[0].device) for norm in norms]))
-        if self._leaves_out([name for name, _ in named], norms, optimizer):
-            for parameter in parameters:
-                parameter.grad = None  # which every optimizer takes for "not this one"
-        elif gradient_clip_val and gradient_clip_algorithm != "value":
-            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, self.gradient_norm)
+        self.gradient_norm = gradients.norm
+        if self._leaves_out(gradients, optimizer):
+            gradients.drop()
         elif gradient_clip_val:
-            torch.nn.utils.clip_grad_value_(parameters, gradient_clip_val)
+            gradients.clip(gradient_clip_val, by_value=gradient_clip_algorithm == "value")
 
-    def _leaves_out(self, names: list[str], norms: Sequence[Tensor], optimizer: Any) -> bool:
+    def _leaves_out(self, gradients: Gradients, optimizer: Any) -> bool:
         if self.nonfinite is None or self._window is None:  # or these are steps that are only timed
             return False
-        assert self.gradient_norm is not None
         assert self.train_loss is not None
         facts = StepFacts(
             step=self.global_step + 1,
             learning_rate=float(optimizer.param_groups[0]["lr"]),
-            names=names,
-            norms=norms,
+            gradients=gradients,
             loss=self.train_loss.detach(),
-            gradient_norm=self.gradient_norm,
-            scaled=self._scaler is not None,
+            scaled=scaler_of(self.trainer) is not None,
             epoch=self.current_epoch,
             window=self._window[1] + 1,
             inputs=self._window[0].inputs,
@@ -199,11 +179,6 @@ class LanguageModelTask(pl.LightningModule):
         self.state.hidden = None  # it may not be finite either
         self._left_out = True
         return True
-
-    @property
-    def _scaler(self) -> Any:
-        """The gradients' `torch.amp.GradScaler`, where Lightning has one: 16-mixed."""
-        return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def raise_if_nonfinite(self) -> None:
         """See that the last step's gradient was finite, where that has been put off.

@@ -6,7 +6,7 @@ with `stop` one step later, when the number has long been there, so that nobody 
 look has been tried with numbers on the CPU; it has not run on a GPU.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from torch import Tensor
 from lstm_lm.errors import RunError
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.tokenizers import Tokenizer
+from lstm_lm.training.gradients import Gradients
 from lstm_lm.training.optimizers import beside_parameters
 from lstm_lm.training.weight_average import WeightAverage
 
@@ -37,13 +38,10 @@ class StepFacts:
     step: int
     """Counted from 1."""
     learning_rate: float
-    names: Sequence[str]
-    norms: Sequence[Tensor]
-    """Of each parameter's gradient, by `names`."""
+    gradients: Gradients
+    """Their norm must be finite, if not `scaled`."""
     loss: Tensor
     """float[]; must be finite."""
-    gradient_norm: Tensor
-    """float[]; must be finite, too, if not `scaled`."""
     scaled: bool
     """Whether a gradient scaler tries until gradients overflow, and leaves those steps out itself."""
     epoch: int
@@ -55,7 +53,7 @@ class StepFacts:
     def finite(self) -> Tensor:
         """bool[2]: whether all that must be finite is, and whether the gradient is."""
         loss = self.loss.isfinite()
-        gradient = self.gradient_norm.to(loss.device).isfinite()
+        gradient = self.gradients.norm.to(loss.device).isfinite()
         return torch.stack((loss if self.scaled else loss & gradient, gradient))
 
 
@@ -100,7 +98,7 @@ class NonFinite:
         """Steps whose update was left out."""
         self.rewinds: list[int] = []
         """Steps after which the weights were taken back to the last checkpoint's."""
-        self.rewind_is_due = False
+        self._rewind_is_due = False
         self.notify: Callable[[str, int], object] = lambda *_: None
         """Is called at once with a step whose update is not made."""
 
@@ -143,7 +141,7 @@ class NonFinite:
             if len(self.rewinds) == MOST_REWINDS:
                 raise self._error(facts, f"it has been rewound {MOST_REWINDS} times already")
             self.rewinds.append(facts.step)
-            self.rewind_is_due = True
+            self._rewind_is_due = True
             self.notify(f"{self._what(facts)}: back to the weights of the last checkpoint", facts.step)
         elif self._in_a_row > MOST_SKIPPED_IN_A_ROW:
             raise self._error(facts, f"{MOST_SKIPPED_IN_A_ROW} steps in a row were left out before it")
@@ -151,6 +149,19 @@ class NonFinite:
             self.left_out.append(facts.step)
             self.notify(f"{self._what(facts)}: its update is left out", facts.step)
         return True
+
+    def rewind_if_due(self, task: pl.LightningModule, optimizer: Any, average: WeightAverage) -> None:
+        """Take the weights back, behind the step in which that was decided.
+
+        Raises:
+            UserError: the checkpoint is damaged.
+        """
+        if not self._rewind_is_due:
+            return
+        checkpoint = self.checkpoint()
+        assert checkpoint is not None
+        _rewind(task, optimizer, average, checkpoint)
+        self._rewind_is_due = False
 
     def hints(self) -> list[str]:
         """What a person should know when training has ended."""
@@ -167,7 +178,7 @@ class NonFinite:
         text = self._tokenizer.decode([int(token) for token in facts.inputs[:TOKENS_SHOWN, 0]])
         what = "loss" if not bool(facts.loss.isfinite()) else "gradient"
         return (
-            f"step {facts.step:,}: the {what} is not a finite number{why} ({largest(facts.names, facts.norms)}; "
+            f"step {facts.step:,}: the {what} is not a finite number{why} ({facts.gradients.largest()}; "
             f"learning rate {facts.learning_rate:.3g}; window {facts.window:,} of epoch {facts.epoch + 1:,}, "
             f"whose first stream begins {text!r})"
         )
@@ -184,21 +195,8 @@ class NonFinite:
         )
 
 
-def largest(names: Sequence[str], norms: Sequence[Tensor]) -> str:
-    """The parameter with the largest gradient, NaN being larger than any: `largest gradient: head.bias, nan`."""
-    values = [(name, float(norm)) for name, norm in zip(names, norms, strict=True)]
-    if not values:
-        return "there is no gradient"
-    name, norm = max(values, key=lambda entry: float("inf") if entry[1] != entry[1] else entry[1])
-    return f"largest gradient: {name}, {norm:.3g}"
-
-
-def rewind(task: pl.LightningModule, optimizer: Any, average: WeightAverage, checkpoint: Path) -> None:
-    """Weights, optimizer and average as `checkpoint` has them; schedule and place in the text stay where they are.
-
-    Raises:
-        UserError: the checkpoint is damaged.
-    """
+def _rewind(task: pl.LightningModule, optimizer: Any, average: WeightAverage, checkpoint: Path) -> None:
+    """Weights, optimizer and average as `checkpoint` has them; schedule and place in the text stay where they are."""
     saved = checkpoint_file.load(checkpoint)
     task.load_state_dict(saved["state_dict"])
     scheduled = [{key: group[key] for key in group if key != "params"} for group in optimizer.param_groups]

@@ -10,7 +10,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.weights import difference, model_weights, with_rows
 from lstm_lm.runs import checkpoint_file, lookup
-from lstm_lm.runs.untrusted import require
+from lstm_lm.runs.checkpoint_fields import require
 from lstm_lm.tokenizers import Tokenizer
 
 

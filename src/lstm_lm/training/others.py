@@ -28,8 +28,9 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from lstm_lm.errors import UserError
+from lstm_lm.runs.checkpoint_fields import misfit
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.untrusted import foreign_in, misfit
+from lstm_lm.runs.untrusted import foreign_in
 from lstm_lm.training.plan import Plan
 
 OWN_STATES = ("PatientStopping", "Timer")

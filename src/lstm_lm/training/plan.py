@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 from lstm_lm.errors import UserError
 from lstm_lm.forward import hardware
 from lstm_lm.forward.hardware import Hardware
-from lstm_lm.runs import checkpoint_file, summary, untrusted
+from lstm_lm.runs import checkpoint_fields, checkpoint_file, summary
 from lstm_lm.runs.code_version import code_differences, code_version
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lookup import newest_usable
@@ -152,7 +152,7 @@ def _read_best(run: RunDirectory, resumed: Checkpoint) -> tuple[Validation | Non
         return None, ()
     try:
         best = resumed.content if resumed.path == run.best else checkpoint_file.load(run.best)
-        untrusted.check_fields(best, run.best, whole=True)
+        checkpoint_fields.check(best, run.best, whole=True)
     except UserError as error:
         return None, (f"{str(error).splitlines()[0]}; the next validation writes a new one",)
     validation = Validation.from_plain(best[checkpoint_file.SECTION]["validation"])
@@ -180,10 +180,10 @@ def _lacks_gradients(run: RunDirectory, best: Mapping[str, Any]) -> bool:
 def _check_resumable(config: TrainConfig, checkpoint: Checkpoint) -> tuple[str, ...]:
     """Refuse what would silently change what is trained; gives what is done in another way than before."""
     path, plain = checkpoint.path, config.plain
-    untrusted.check_fields(checkpoint.content, path, whole=True)
+    checkpoint_fields.check(checkpoint.content, path, whole=True)
     saved, row = checkpoint.section, checkpoint.section["row"]
     if row and not (0 <= row.get(STEP, -1) <= checkpoint.step and all(name.isprintable() for name in row)):
-        raise untrusted.misfit(path, "lstm_lm.row: is no row of metrics.csv up to that step")
+        raise checkpoint_fields.misfit(path, "lstm_lm.row: is no row of metrics.csv up to that step")
     if saved["within_a_step"]:
         raise UserError(
             f"{path}: was written between the windows of one optimizer step, and lacks their gradients\n"

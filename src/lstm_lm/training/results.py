@@ -8,8 +8,8 @@ from lstm_lm.data.corpora.interface import Split
 from lstm_lm.evaluation.scores import Scores
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import SplitSummary, Summary
-from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.build import Parts
 from lstm_lm.training.compile.watch import CompileFigures, CompileWatch
 from lstm_lm.training.control import Control

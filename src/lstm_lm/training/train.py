@@ -22,8 +22,9 @@ from lstm_lm.display import never_failing
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import hold_run
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import Summary, read, read_if_whole
-from lstm_lm.runs.writer import NoWriter, RunWriter
+from lstm_lm.runs.writer import RunWriter
 from lstm_lm.terminal import Terminal, in_notebook
 from lstm_lm.training import requeue
 from lstm_lm.training.build import build_compiled

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
-from lstm_lm.runs.writer import NoWriter
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.training.build import Parts
 from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.control import Control, RunCheckpointIO

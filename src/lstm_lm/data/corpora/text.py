@@ -6,8 +6,8 @@ from pydantic import field_validator, model_validator
 
 from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText, Split
 from lstm_lm.data.held_out import without_held_out
+from lstm_lm.data.text_files import FileText
 from lstm_lm.data.text_paths import STANDARD_INPUT, text_at
-from lstm_lm.data.text_source import FileText
 from lstm_lm.data.units import separator_of, unit_of
 from lstm_lm.printable import shown
 

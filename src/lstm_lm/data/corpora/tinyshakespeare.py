@@ -10,7 +10,7 @@ from pydantic import field_validator
 from lstm_lm import unfinished
 from lstm_lm.data.cache_folder import writing_below
 from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText
-from lstm_lm.data.text_source import FileText
+from lstm_lm.data.text_files import FileText
 from lstm_lm.errors import UserError
 
 URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import field_validator
 
 from lstm_lm.data.corpora.interface import Corpus, CorpusOptions, CorpusText, Split
-from lstm_lm.data.text_source import FileText
+from lstm_lm.data.text_files import FileText
 from lstm_lm.errors import UserError
 
 FILES: dict[Split, str] = {

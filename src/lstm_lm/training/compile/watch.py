@@ -15,7 +15,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from lstm_lm.errors import RunError
-from lstm_lm.runs.writer import NoWriter
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.training.compile.compilation import Compilation, counts
 from lstm_lm.training.observers.clock import WARM_UP_STEPS
 

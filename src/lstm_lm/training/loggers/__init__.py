@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 from lstm_lm.errors import UserError
 from lstm_lm.printable import cause_of
 from lstm_lm.registry import find
-from lstm_lm.runs.writer import NoWriter
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.training.loggers.interface import LoggerOptions
 
 __all__ = ["LoggerOptions", "listening", "logger_options", "refuse_missing"]

@@ -17,8 +17,8 @@ import psutil
 import torch
 from torch.optim import Optimizer
 
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import LoggerSummary
-from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.build import Parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask

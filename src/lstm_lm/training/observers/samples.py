@@ -14,7 +14,7 @@ from lstm_lm.generation.text import Settings, sample_text
 from lstm_lm.generation.units import units_in_a_row
 from lstm_lm.models.backbones.autoencoder import Autoencoder
 from lstm_lm.printable import printable_text
-from lstm_lm.runs.writer import NoWriter
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.training.build import Parts
 from lstm_lm.training.config import SampleOptions

@@ -5,7 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lstm_lm.runs.metrics_file import STEP
-from lstm_lm.runs.writer import NoWriter
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.training.module import LanguageModelTask
 
 

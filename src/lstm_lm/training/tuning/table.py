@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import TuningSummary
-from lstm_lm.runs.writer import NoWriter
 from lstm_lm.training.tuning import budget_table
 
 WIDTH_AS_TEXT = 140
