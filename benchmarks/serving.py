@@ -12,7 +12,6 @@ float32 on the CPU, and PyTorch's own number of threads in both, unless OMP_NUM_
 import argparse
 import http.client
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -154,7 +153,7 @@ def main() -> None:
         try:
             load(port, arguments.clients, WARM_SECONDS, arguments.tokens)
             memory = psutil.Process(process.pid).memory_info
-            before, busy_before = memory().rss, os.getloadavg()[0]
+            before, busy_before = memory().rss, psutil.getloadavg()[0]
             clients, seconds = load(port, arguments.clients, arguments.seconds, arguments.tokens)
             after, is_idle = memory().rss, idle(port)
         finally:
