@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -24,14 +25,23 @@ def write_for_ever(path: Path, ready: Connection) -> None:
         time.sleep(600)
 
 
-def killed_while_writing(path: Path) -> Path:
-    """The file that is left beside `path`."""
+def fill_for_ever(path: Path, ready: Connection) -> None:
+    with atomic.beside(path) as folder:
+        (folder / "a").write_bytes(b"half")
+        ready.send(None)
+        time.sleep(600)
+
+
+def killed_while_writing(path: Path, write: Callable[[Path, Connection], None] = write_for_ever) -> Path:
+    """What is left beside `path`."""
     ready, begun = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=write_for_ever, args=(path, begun))
+    process = multiprocessing.get_context("fork").Process(target=write, args=(path, begun))
     process.start()
     assert ready.poll(60)
     (left,) = path.parent.glob(".*.tmp")
-    assert atomic.remove_partial(path.parent) == 0  # it lives
+    with atomic.beside(path):
+        assert left.exists()  # it lives
+    assert atomic.remove_partial(path.parent) == 0
     assert left.exists()
     process.kill()
     process.join()
@@ -55,6 +65,36 @@ def test_the_next_writer_of_a_file_removes_what_a_killed_one_left_and_not_what_a
     assert path.read_bytes() == b"first"
     assert sorted(tmp_path.iterdir()) == [other, path]
     assert atomic.remove_partial(tmp_path) == 1
+
+
+@UNIX
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_folder_that_a_killed_process_filled_is_removed_with_all_that_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "exported"
+    left = killed_while_writing(path, fill_for_ever)
+    assert (left / "a").exists()
+    with atomic.beside(path) as folder:
+        assert [*tmp_path.iterdir()] == [folder]
+        folder.rename(path)
+        with atomic.beside(path):
+            assert path.is_dir(), "what has another name by now is nobody's to remove"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+@UNIX
+def test_a_folder_of_another_machine_stays_for_a_day_and_a_link_for_ever(tmp_path: Path) -> None:
+    path, target = tmp_path / "exported", tmp_path / "target"
+    target.mkdir()
+    link = tmp_path / f".exported.{unfinished.this_host()}01234567.tmp"
+    link.symlink_to(target)
+    elsewhere = tmp_path / f".exported.{'0' * 8}01234567.tmp"
+    elsewhere.mkdir()
+    with atomic.beside(path):
+        assert elsewhere.exists()
+    os.utime(elsewhere, (time.time() - 2 * DAY,) * 2)
+    with atomic.beside(path):
+        pass
+    assert sorted(tmp_path.iterdir()) == [link, target]
 
 
 @UNIX

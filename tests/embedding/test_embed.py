@@ -233,3 +233,28 @@ def test_the_nearest_line_is_the_paraphrase_far_above_chance(small_config: Confi
     one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (one, other))
     recall = float(((one @ other.T).argmax(axis=1) == np.arange(PAIRS)).mean())
     assert recall >= 10 / PAIRS, f"recall@1 {recall:.2f}, chance {1 / PAIRS:.3f}"
+
+
+# From Python
+
+
+def test_lines_of_python_get_the_vectors_of_the_command(autoencoder: Loaded, tmp_path: Path) -> None:
+    given_lines = ["the cat", "", "sat on the mat", "the cat"]
+    expected, _ = vectors(autoencoder, "\n".join(given_lines) + "\n", tmp_path, batch_size=2)
+    found = lstm_lm.embed(autoencoder, iter(given_lines), batch_size=2)
+    assert found.dtype == torch.float32
+    assert np.array_equal(found.numpy(), expected)
+    assert not found[1].any()
+    assert torch.equal(lstm_lm.embed(tmp_path / "run", "\n".join(given_lines), batch_size=2), found), "a text's lines"
+    assert lstm_lm.embed(autoencoder, []).shape == (0, 12)
+
+
+def test_what_is_no_line_is_refused(autoencoder: Loaded) -> None:
+    with pytest.raises(UserError, match="line 2: has a newline"):
+        lstm_lm.embed(autoencoder, ["the", "cat\nsat"])
+    with pytest.raises(UserError, match="line 1: int"):
+        lstm_lm.embed(autoencoder, [1])  # type: ignore[list-item]
+    with pytest.raises(UserError, match=r"embed\.batch_size=0"):
+        lstm_lm.embed(autoencoder, ["the"], batch_size=0)
+    with pytest.raises(UserError, match=r"the lines, line 1: .*does not know"):
+        lstm_lm.embed(autoencoder, ["☃"])

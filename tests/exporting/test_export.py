@@ -1,8 +1,9 @@
 """Whatever the format: a folder is there once its files have computed what the model does, or not at all."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -79,6 +80,31 @@ def test_what_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(RunError, match="free some space"):
         export(drawn(), MadeUp(), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+class OnePage(MadeUp):
+    """A format that is one file."""
+
+    ending: ClassVar[str | None] = ".html"
+
+
+def test_a_file_that_has_come_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.html"
+    link = os.link
+
+    def too_late(source: Path, target: Path) -> None:
+        out.write_bytes(b"another's")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", too_late)
+    with pytest.raises(UserError, match="already"):
+        export(drawn(), OnePage(), out)
+    assert out.read_bytes() == b"another's"
+    monkeypatch.undo()
+    out.unlink()
+    export(drawn(), OnePage(), out)
+    assert out.read_bytes() == b"1234"
+    assert [*tmp_path.iterdir()] == [out]
 
 
 def test_weights_that_have_diverged_are_no_fault_of_the_export(tmp_path: Path) -> None:

@@ -94,6 +94,19 @@ or ckpt_path=FILE. What computes something else than the model is not kept.
 
 """
 
+_SERVE = """\
+usage: {program} [port=PORT] [KEY=VALUE ...] [GROUP=OPTION ...]
+
+  {program}
+  {program} run=outputs/novel port=8080
+  {program} host=0.0.0.0 max_texts=256 max_seconds=30.0
+
+Answer over HTTP with a trained model, of the newest run below outputs/, or
+run=DIR, or ckpt_path=FILE: a page in the browser, POST /v1/completions as the
+OpenAI API has it (also /generate), POST /score, GET /health. Ctrl-C ends it.
+
+"""
+
 _OFTEN = (
     "data.path, data.batch_size, data.seq_len, model.hidden_size, model.num_layers, model.dropout, optimizer.lr, "
     "trainer.max_epochs, trainer.max_steps, budget, seed, hydra.run.dir, resume, init_from"
@@ -109,6 +122,7 @@ _TEXTS = {
     "runs": _RUNS,
     "embed": _EMBED,
     "export": _EXPORT,
+    "serve": _SERVE,
 }
 
 

@@ -32,6 +32,7 @@ VERBS = {
     "runs": Verb("lstm_lm.cli.runs", "list runs, compare them, draw their curves", answers=True),
     "embed": Verb("lstm_lm.cli.embed", "write a vector for each line of a text with a trained model"),
     "export": Verb("lstm_lm.cli.export", "take a trained model elsewhere: a page that writes, safetensors, ONNX"),
+    "serve": Verb("lstm_lm.cli.serve", "answer over HTTP with a trained model, in the form of the OpenAI API"),
 }
 
 

@@ -78,11 +78,8 @@ def embed(
         RunError: the disk is full.
     """
     claim(out, source, projector=projector, overwrite=overwrite, checkpoint=loaded.checkpoint)
-    steps = _steps(loaded)
-    embedder = embedder_of(loaded.model, str(loaded.config["model"]["name"]), steps)
-    like = next(loaded.model.parameters())
-    work = Workload(batch_size, steps, loaded.autocast or like.dtype, training=False)
-    loaded.model.use_forward(forward, like.device, work)
+    embedder = ready_embedder(loaded, batch_size, forward)
+    steps = embedder.steps
     if rows:
         end = separator_of(loaded.config["data"]) or LINE_END
         pieces = texts.rows(source, loaded.tokenizer, unknown, end)
@@ -95,8 +92,7 @@ def embed(
     try:
         with npy_rows(out, overwrite=overwrite) as file, contextlib.ExitStack() as stack:
             tables = None if folder is None else stack.enter_context(projector_tables(folder, overwrite=overwrite))
-            for batch in _batches(pieces, batch_size):
-                found = _vectors(embedder, batch, loaded.autocast)
+            for batch, found in vectors(embedder, pieces, batch_size, loaded.autocast):
                 file.append(found)
                 if tables is not None:
                     tables.append(found, [piece.text for piece in batch])
@@ -108,6 +104,28 @@ def embed(
     finally:
         loaded.model.close()
     return Embedded(*file.shape, embedder.how, blank, longer, replaced, folder)
+
+
+def ready_embedder(loaded: Loaded, batch_size: int, forward: str | Mapping[str, Any]) -> Embedder:
+    """What makes vectors with the model of a run, B = `batch_size` at a time, by that forward strategy.
+
+    Raises:
+        UserError: none can be made with it, or not by that strategy.
+    """
+    steps = _steps(loaded)
+    embedder = embedder_of(loaded.model, str(loaded.config["model"]["name"]), steps)
+    like = next(loaded.model.parameters())
+    work = Workload(batch_size, steps, loaded.autocast or like.dtype, training=False)
+    loaded.model.use_forward(forward, like.device, work)
+    return embedder
+
+
+def vectors(
+    embedder: Embedder, pieces: Iterator[Piece], batch_size: int, autocast: torch.dtype | None
+) -> Iterator[tuple[list[Piece], Rows]]:
+    """`pieces` in batches of n <= `batch_size`, in their order, each with its vectors, float32 `[n, D]`."""
+    for batch in _batches(pieces, batch_size):
+        yield batch, _vectors(embedder, batch, autocast)
 
 
 def _steps(loaded: Loaded) -> int:

@@ -1,6 +1,6 @@
 """A text, read as a stream, as the pieces that get a vector each: its lines or rows, or windows of its tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +32,16 @@ def lines(source: TextSource, tokenizer: Tokenizer, unknown: Unknown) -> Iterato
     Raises:
         UserError: the text cannot be read, or has what the tokenizer does not know and `unknown` is "error".
     """
-    return _pieces(source, LINE_END, LINE_END, tokenizer, unknown, "line")
+    return _pieces(_split(source, LINE_END), LINE_END, tokenizer, unknown, f"{source.label}, line")
+
+
+def given(texts: Iterable[str], tokenizer: Tokenizer, unknown: Unknown, label: str) -> Iterator[Piece]:
+    """`texts`, each a line without its end, likewise; `label` is what to call them in a message.
+
+    Raises:
+        UserError: one has a newline in it, or what the tokenizer does not know and `unknown` is "error".
+    """
+    return _pieces(_single(texts, label), LINE_END, tokenizer, unknown, f"{label}, line")
 
 
 def rows(source: TextSource, tokenizer: Tokenizer, unknown: Unknown, end: str) -> Iterator[Piece]:
@@ -41,15 +50,13 @@ def rows(source: TextSource, tokenizer: Tokenizer, unknown: Unknown, end: str) -
     Raises:
         UserError: as `lines`.
     """
-    return _pieces(source, ROW_END, end, tokenizer, unknown, "row")
+    return _pieces(_split(source, ROW_END), end, tokenizer, unknown, f"{source.label}, row")
 
 
-def _pieces(
-    source: TextSource, between: str, end: str, tokenizer: Tokenizer, unknown: Unknown, noun: str
-) -> Iterator[Piece]:
+def _pieces(texts: Iterable[str], end: str, tokenizer: Tokenizer, unknown: Unknown, label: str) -> Iterator[Piece]:
     end = end if len(tokenizer.encode(end, "skip").ids) else ""
     nothing = np.empty(0, np.int64)
-    for number, line in enumerate(_split(source, between), 1):
+    for number, line in enumerate(texts, 1):
         if not line.strip():
             yield Piece("", nothing, 0)
             continue
@@ -60,7 +67,14 @@ def _pieces(
             else:
                 yield Piece(line, tokenizer.encode(line + end, unknown).ids, replaced)
         except UserError as error:
-            raise UserError(f"{source.label}, {noun} {number}: {error}") from None
+            raise UserError(f"{label} {number}: {error}") from None
+
+
+def _single(texts: Iterable[str], label: str) -> Iterator[str]:
+    for number, line in enumerate(texts, 1):
+        if LINE_END in line:
+            raise UserError(f"{label}, line {number}: has a newline in it\ngive each line without its end")
+        yield line
 
 
 def _split(source: TextSource, between: str) -> Iterator[str]:

@@ -1,20 +1,21 @@
 """A model into files that work without this project, which are there once they have computed what the model does.
 
-They are written into a folder beside `out`, tried, and renamed; what differs leaves nothing.
+They are written into a folder beside `out`, tried, and renamed; what differs leaves nothing, and what a killed export
+left is removed by the next one to the same `out`.
 """
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from lstm_lm import unfinished
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.evaluation.language_model import require_language_model
 from lstm_lm.exporting.comparison import Comparison, compare
 from lstm_lm.exporting.formats.interface import Format, refuse_missing
 from lstm_lm.models.loading import Loaded
-from lstm_lm.renaming import remove, rename
+from lstm_lm.renaming import rename
 from lstm_lm.runs import atomic
 from lstm_lm.runs.outputs import check_folder_of, claim_output
 
@@ -71,29 +72,36 @@ def export(loaded: Loaded, chosen: Format, out: Path) -> Exported:
     claim(out, chosen)
     require_language_model(loaded, "export")
     chosen.refuse(loaded)
-    temporary = out.absolute().with_name(f".{out.absolute().name}.{unfinished.unique()}.tmp")
     try:
-        temporary.mkdir()
-        model = chosen.rounded(loaded)
-        told = tuple(chosen.write(loaded, model, temporary))
-        comparison = compare(loaded.model, model, lambda tokens: chosen.computed(temporary, tokens))
-        if (name := comparison.wrong) is not None:
-            raise RunError(
-                f"{name}: computes something else than the model: a logit differs by {comparison.between[name]:.3g}\n"
-                "nothing was written; please report this, with the run's model section"
-            )
-        files = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
-        if chosen.ending is not None:
-            (name,) = files
-            claim(out, chosen)  # it must not have come there meanwhile
-            rename(temporary / name, out)
-            return Exported(out.parent, {out.name: files[name]}, comparison, told)
-        with contextlib.suppress(FileNotFoundError):
-            os.rmdir(out)  # empty, or it would not be removed; Windows renames to no name that is there
-        rename(temporary, out)
+        with atomic.beside(out.absolute()) as temporary:
+            model = chosen.rounded(loaded)
+            told = tuple(chosen.write(loaded, model, temporary))
+            comparison = compare(loaded.model, model, lambda tokens: chosen.computed(temporary, tokens))
+            if (name := comparison.wrong) is not None:
+                raise RunError(
+                    f"{name}: computes something else than the model: "
+                    f"a logit differs by {comparison.between[name]:.3g}\n"
+                    "nothing was written; please report this, with the run's model section"
+                )
+            files = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+            if chosen.ending is not None:
+                (name,) = files
+                _place(temporary / name, out, chosen)
+                return Exported(out.parent, {out.name: files[name]}, comparison, told)
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(out)  # empty, or it would not be removed; Windows renames to no name that is there
+            rename(temporary, out)
     except OSError as error:
         raise atomic.write_error(out, error, ELSEWHERE) from error
-    finally:
-        with contextlib.suppress(OSError):
-            remove(temporary)
     return Exported(out, files, comparison, told)
+
+
+def _place(file: Path, out: Path, chosen: Format) -> None:
+    """Give a finished file its name, which nothing may have taken meanwhile."""
+    try:
+        with file.open("rb") as source, atomic.replacing(out, ELSEWHERE, new=True) as target:
+            shutil.copyfileobj(source, target)
+    except RunError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            claim(out, chosen)
+        raise

@@ -1,11 +1,12 @@
-"""`lstm_lm.generate`: text from a run, in one call."""
+"""`lstm_lm.generate` and `lstm_lm.stream`: text from a run, in one call, whole or as it is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lstm_lm.generation.begun import begin
 from lstm_lm.generation.options import GenerateOptions
 from lstm_lm.generation.prompt import read_prompt
 from lstm_lm.generation.run_units import unit_writer
@@ -98,6 +99,60 @@ def generate(
         )
         texts = [text + new for new in written]
     return texts[0] if options.num_samples == 1 else texts
+
+
+def stream(
+    run: str | Path | Loaded | None = None,
+    prompt: str | None = None,
+    *,
+    prompt_file: str | None = None,
+    max_new_tokens: int = 500,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
+    seed: int | None = None,
+    stop: Stop = None,
+    unknown: Unknown = "error",
+    ckpt_path: str | Path | None = None,
+    runs_dir: str | Path = "outputs",
+    device: str | torch.device = "auto",
+    precision: str = "auto",
+    forward: str | Mapping[str, Any] = "auto",
+) -> Iterator[str]:
+    """`generate`, as it is written: pieces of whole characters, none of them empty; the prompt is the first.
+
+    All pieces together are the text that `generate` gives with the same seed. When this returns, the prompt has been
+    read. Read the pieces to the end, or leave off anywhere.
+
+    Args: as `generate`.
+
+    Raises:
+        UserError: as `generate`.
+        RunError: from the iterator: the model's weights have diverged.
+    """
+    options = GenerateOptions.parse(
+        {
+            "prompt": prompt,
+            "prompt_file": prompt_file,
+            "max_new_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "num_samples": 1,
+            "only_new": False,
+            "seed": seed,
+            "stop": stop if stop is None or isinstance(stop, str) else list(stop),
+            "unknown": unknown,
+        },
+        "stream",
+    )
+    text = read_prompt(options.prompt, options.prompt_file)
+    if not isinstance(run, Loaded):
+        run = load(run, ckpt_path=ckpt_path, runs_dir=runs_dir, device=device, precision=precision, forward=forward)
+    begun = begin(run, text, options.num_samples, settings_of(options, run.autocast))
+    return begun.pieces(options.max_new_tokens)
 
 
 def settings_of(options: GenerateOptions, autocast: torch.dtype | None = None) -> Settings:

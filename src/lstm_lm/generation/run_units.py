@@ -13,23 +13,30 @@ from lstm_lm.models.loading import Loaded
 from lstm_lm.runs.checkpoint_fields import misfit
 
 
+def separator_of_run(loaded: Loaded) -> str | None:
+    """What ends the units that a run was trained on; None: it was trained on running text, or continues none."""
+    data: Any = loaded.config.get("data")
+    if not isinstance(data, Mapping) or loaded.model.objective != "language_modelling":
+        return None
+    return separator_of(data)
+
+
 def unit_writer(loaded: Loaded, options: GenerateOptions, settings: Settings) -> UnitWriter | None:
     """What writes the units of a run that was trained on them; None: it was trained on running text.
 
     Raises:
         UserError: `only_new` is asked for, and this cannot be; the checkpoint's digests of units are none.
     """
-    data: Any = loaded.config.get("data")
-    separator = separator_of(data) if isinstance(data, Mapping) else None
-    if separator is None or loaded.model.objective != "language_modelling":
+    separator = separator_of_run(loaded)
+    if separator is None:
         if options.only_new:
             raise UserError("only_new=true: is for runs that were trained on data.unit=line or document; leave it out")
         return None
     known = _known(loaded)
     if options.only_new and known is None:
         raise UserError(
-            f"only_new=true: {loaded.checkpoint} does not say which {unit_of(data)}s it was trained on: there were "
-            f"more than {MOST_KNOWN:,}\nleave it out"
+            f"only_new=true: {loaded.checkpoint} does not say which {unit_of(loaded.config['data'])}s it was trained "
+            f"on: there were more than {MOST_KNOWN:,}\nleave it out"
         )
     if options.only_new and options.stop:
         raise UserError("only_new=true: what stop= ends is no whole text that could be compared; leave one of them out")

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TypedDict, Unpack
 
 import torch
+from torch import Tensor
 
 from lstm_lm.errors import UserError
 from lstm_lm.generation.filters import Sampling
@@ -116,19 +117,21 @@ class TextSession:
         """
         row = Row(self._tokenizer, self._settings)
         _feed(self._stream, self._tokenizer, prompt, self._settings)
-        return self._pieces(row, max_new_tokens)
+        return pieces_of(self._stream, row, max_new_tokens)
 
-    def _pieces(self, row: "Row", max_new_tokens: int) -> Iterator[str]:
-        push = row.push
-        for token in islice(self._stream, max_new_tokens):
-            piece = push(int(token))
-            if piece:
-                yield piece
-            if row.stopped:
-                return
-        rest = row.finish()
-        if rest:
-            yield rest
+
+def pieces_of(stream: TokenStream, row: "Row", max_new_tokens: int) -> Iterator[str]:
+    """What `stream`, of one text, writes until it has stopped or has so many tokens: pieces, none of them empty."""
+    push = row.push
+    for token in islice(stream, max_new_tokens):
+        piece = push(int(token))
+        if piece:
+            yield piece
+        if row.stopped:
+            return
+    rest = row.finish()
+    if rest:
+        yield rest
 
 
 class Row:
@@ -193,8 +196,16 @@ def token_stream(model: LanguageModel, num_samples: int, settings: Settings) -> 
     )
 
 
+def beginning_ids(tokenizer: Tokenizer, prompt: str, unknown: Unknown) -> Tensor:
+    """What a stream that has read nothing is fed, int64 `[n]`, n >= 1.
+
+    Raises:
+        UserError: as `encode_prompt`.
+    """
+    ids = encode_prompt(tokenizer, prompt, unknown)
+    return ids if len(ids) else opening(tokenizer)
+
+
 def _feed(stream: TokenStream, tokenizer: Tokenizer, prompt: str, settings: Settings) -> None:
-    ids = encode_prompt(tokenizer, prompt, settings.get("unknown", "error"))
-    if len(ids) == 0 and stream.last is None:
-        ids = opening(tokenizer)
-    stream.feed(ids)
+    read = beginning_ids if stream.last is None else encode_prompt
+    stream.feed(read(tokenizer, prompt, settings.get("unknown", "error")))

@@ -45,9 +45,7 @@ class TokenChooser:
         Raises:
             RunError: the logits are not numbers (checked at the first token and every so often).
         """
-        if not self._ready:
-            self._make_ready(logits)
-        noise = self._ready.pop()
+        noise = self.noise(logits)
         if noise is None:
             return logits.argmax(-1)
         if self._filters:
@@ -55,6 +53,21 @@ class TokenChooser:
         elif self._logits_scale != 1.0:
             logits = logits * self._logits_scale
         return torch.add(logits, noise).argmax(-1)
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether the next tokens are just the largest of logits + noise, which can be found for many texts at once."""
+        return not self._filters and self._logits_scale == 1.0
+
+    def noise(self, logits: Tensor) -> Tensor | None:
+        """What the next draw adds, `[N, V]`; None: nothing, it is greedy.
+
+        Raises:
+            RunError: as above.
+        """
+        if not self._ready:
+            self._make_ready(logits)
+        return self._ready.pop()
 
     def _make_ready(self, logits: Tensor) -> None:
         if not bool(logits.amax(-1).isfinite().all()):

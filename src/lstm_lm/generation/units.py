@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Literal, NamedTuple, Unpack
 
 import torch
+from torch import Tensor
 
 from lstm_lm.data.known_units import KnownUnits
 from lstm_lm.data.lines import opening_token
@@ -20,7 +21,7 @@ from lstm_lm.generation.stop import StopScanner
 from lstm_lm.generation.text import Row, Settings, token_stream, write_rows
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.printable import printable
-from lstm_lm.tokenizers.interface import Tokenizer
+from lstm_lm.tokenizers.interface import Tokenizer, Unknown
 
 Standing = Literal["new", "copied", "not compared", "blank", "stopped", "unfinished"]
 """Whether the training text has it; or it is not known which units that has, it has nothing in it, or has not ended."""
@@ -47,12 +48,33 @@ class NewUnits(NamedTuple):
     """Of what kind those were that do not count; `new`: the same as one before."""
 
 
-class _Beginning(NamedTuple):
-    """A prompt."""
+class Beginning(NamedTuple):
+    """Of a unit: a prompt."""
 
+    ids: Tensor
+    """What a fresh state reads, int64 `[n]`, n >= 1."""
     shown: str
     held: str
     """Its end, where a separator may have begun, which the model may complete."""
+
+
+def beginning(tokenizer: Tokenizer, separator: str, prompt: str, unknown: Unknown) -> Beginning:
+    """`prompt`, as the beginning of a unit.
+
+    Raises:
+        UserError: it is longer than a unit, or the tokenizer does not know it.
+    """
+    prompt = prompt.removesuffix(separator)
+    if separator in prompt:
+        raise UserError(
+            f"prompt: has a {printable(repr(separator))} in it, where this run's texts end (data.unit)\n"
+            "give the beginning of one"
+        )
+    opening = torch.tensor([opening_token(tokenizer, separator)])
+    ids = encode_prompt(tokenizer, prompt, unknown)
+    begun = (length for length in range(len(separator) - 1, 0, -1) if prompt.endswith(separator[:length]))
+    shown = len(prompt) - next(begun, 0)
+    return Beginning(torch.cat([opening, ids]), prompt[:shown], prompt[shown:])
 
 
 class UnitWriter:
@@ -133,7 +155,7 @@ class UnitWriter:
         """
         return self._pieces(self._begin(prompt), max_new_tokens)
 
-    def _pieces(self, before: _Beginning, max_new_tokens: int) -> Iterator[str]:
+    def _pieces(self, before: Beginning, max_new_tokens: int) -> Iterator[str]:
         row, written = self._row(before), [before.shown]
         self.last, self.tokens = None, 0
         if before.shown:
@@ -150,23 +172,14 @@ class UnitWriter:
             yield rest
         self.last = self._unit("".join(written), row)
 
-    def _begin(self, prompt: str) -> _Beginning:
+    def _begin(self, prompt: str) -> Beginning:
         """Have a fresh state read the prompt, as the beginning of a unit."""
-        prompt = prompt.removesuffix(self.separator)
-        if self.separator in prompt:
-            raise UserError(
-                f"prompt: has a {printable(repr(self.separator))} in it, where this run's texts end (data.unit)\n"
-                "give the beginning of one"
-            )
-        opening = torch.tensor([opening_token(self._tokenizer, self.separator)])
-        ids = encode_prompt(self._tokenizer, prompt, self._settings.get("unknown", "error"))
+        before = beginning(self._tokenizer, self.separator, prompt, self._settings.get("unknown", "error"))
         self._stream.restart()
-        self._stream.feed(torch.cat([opening, ids]))
-        begun = (length for length in range(len(self.separator) - 1, 0, -1) if prompt.endswith(self.separator[:length]))
-        shown = len(prompt) - next(begun, 0)
-        return _Beginning(prompt[:shown], prompt[shown:])
+        self._stream.feed(before.ids)
+        return before
 
-    def _row(self, before: _Beginning) -> Row:
+    def _row(self, before: Beginning) -> Row:
         row = Row(self._tokenizer, self._settings)
         row.push_text(before.held)
         return row

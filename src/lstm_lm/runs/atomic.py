@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, synced to the disk, then renamed into it."""
+"""Files and folders that are whole or not there: written beside their place, then renamed into it; files are synced."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lstm_lm import unfinished
 from lstm_lm.errors import RunError
-from lstm_lm.renaming import rename
+from lstm_lm.renaming import remove, rename
 
 ANOTHER_FOLDER = "another folder: hydra.run.dir=DIR"
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.tmp")
@@ -56,18 +56,42 @@ def replacing(
             temporary.unlink()
 
 
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A new folder beside `path`, to fill and then rename; what is still there at the end goes away.
+
+    A process that is killed in the block leaves it behind, as `replacing` leaves a file.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for left in _partial(path.parent, path.name):
+        unfinished.remove_folder_if_abandoned(left)
+    temporary = path.with_name(f".{path.name}.{unfinished.unique()}.tmp")
+    with unfinished.new_folder(temporary):
+        try:
+            yield temporary
+        finally:
+            with contextlib.suppress(OSError):
+                remove(temporary)
+
+
 def remove_partial(folder: Path, *names: str) -> int:
     """Delete what killed processes left half-written in `folder`; gives how many files.
 
     Of the files called `names`; without names, of all there. What a process that lives is writing stays.
     """
-    removed = 0
-    with contextlib.suppress(OSError):  # no such folder, or not ours to look into
-        for path in sorted(folder.glob(".*.tmp")):
-            found = _PARTIAL.fullmatch(path.name)
-            if found and (not names or found["name"] in names):
-                removed += unfinished.remove_if_abandoned(path)
-    return removed
+    return sum(map(unfinished.remove_if_abandoned, _partial(folder, *names)))
+
+
+def _partial(folder: Path, *names: str) -> list[Path]:
+    """What is, or was, being written there."""
+    try:
+        there = sorted(folder.glob(".*.tmp"))
+    except OSError:  # no such folder, or not ours to look into
+        return []
+    found = ((path, _PARTIAL.fullmatch(path.name)) for path in there)
+    return [path for path, match in found if match and (not names or match["name"] in names)]
 
 
 def write_bytes(path: Path, data: bytes, *, new: bool = False) -> None:

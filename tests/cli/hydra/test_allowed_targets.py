@@ -222,7 +222,7 @@ TYPED = {
     ("verb", "payload"),
     [
         *(("runs", payload) for payload in TYPED),
-        *((verb, "handler") for verb in ("train", "generate", "evaluate", "score", "embed", "export")),
+        *((verb, "handler") for verb in ("train", "generate", "evaluate", "score", "embed", "export", "serve")),
         *(pytest.param("train -m", payload, marks=pytest.mark.matrix) for payload in TYPED if payload != "path"),
     ],
 )

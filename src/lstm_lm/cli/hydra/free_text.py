@@ -106,6 +106,10 @@ FREE_TEXT: Mapping[str, Mapping[str, FreeText]] = {
         "format.prompt": FreeText.TEXT,
         **_MODEL,
     },
+    "serve": {
+        "host": FreeText.TEXT,
+        **_MODEL,
+    },
 }
 """By the name of the configuration, a file at the top of `conf/`."""
 

@@ -45,6 +45,7 @@ _FOREIGN: Mapping[str, Mapping[str, Sequence[str]]] = {
     "score": {"data.path": _PATHS, **_MODEL},
     "embed": {"data.path": _PATHS, **_MODEL},
     "export": {"out": ("output", "output_dir", "output_file", "file"), **_MODEL},
+    "serve": {"host": ("bind", "address", "ip"), "max_tokens": ("max_new_tokens", "max_length"), **_MODEL},
     "runs": {"runs_dir": ("dir", "path", "logdir"), "limit": ("n", "top", "num")},
 }
 """By command: a key of it, and other people's names for it."""
