@@ -38,12 +38,14 @@ WORDS = {
 KINDS = ("as it is", "as AVX2")
 IN_WORDS = {"": "", SLOW: "", **dict(zip(OPTIONS, (" with 0.95", " with decay 0.01"), strict=True))}
 
+AGAINST = "`optimizer=adamw optimizer.lr=1e-2`"
+"""What to type instead."""
 INTRODUCTION = """# Optimizers
 
 Runs train with `{default}` unless they say otherwise. To AdamW's final loss Muon took {steps} times fewer steps in the
 median of these settings, from {lowest} to {highest}. With what its step costs, that is {seconds} times fewer seconds as
-the processor is (from {least}), and {avx2} times restricted to AVX2 (from {avx2_least}). It makes the singular values
-of each step more alike, for the matrices between embedding and output projection; all else takes AdamW's steps
+the processor is (from {least}), and {avx2} times restricted to AVX2 (from {avx2_least}).{worse} It makes the singular
+values of each step more alike, for the matrices between embedding and output projection; all else takes AdamW's steps
 ([the file](../src/lstm_lm/training/muon.py), [why so](decisions/0033-muon.md)).
 
 ![Validation loss over optimizer steps, a panel a setting](images/optimizers.png)
@@ -59,8 +61,7 @@ core, there is one seed, and only the rate was searched.
 interpolated between runs of 1/2, 3/4 and the whole length, and where half the length suffices, a bound. *Fewer seconds*
 divides that by how much longer a step takes, timed turn by turn, on this processor and restricted to AVX2; the losses
 are of the first, whose layers are computed in bfloat16, but for those marked float32, of a processor that has no more
-than AVX2. Muon's momentum and iterations were chosen on the first
-row's setting, which therefore flatters it.
+than AVX2. Muon's momentum and iterations were chosen on the first row's setting, which therefore flatters it.
 
 `python benchmarks/optimizers.py --text FILE`; {source}
 """
@@ -135,12 +136,13 @@ def page(folder: Path = KEPT) -> str:
     introduction = INTRODUCTION.format(
         default=f"optimizer={lstm_lm.compose()['optimizer']['name']}",
         steps=f"{statistics.median(steps):.2f}",
-        lowest=f"{steps[0]:.2f}",
+        lowest=f"{'less than ' * any(bound == '<' for bound, _ in ratios.values())}{steps[0]:.2f}",
         highest=f"{steps[-1]:.2f}",
         seconds=f"{statistics.median(seconds):.2f}",
         least=f"{seconds[0]:.2f}",
         avx2=f"{statistics.median(avx2):.2f}",
         avx2_least=f"{avx2[0]:.2f}",
+        worse="".join(_worse(one) for one in compared if ratios[one.name][0] == "<"),
         seeds=len(SEEDS),
         source=f"{machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, torch {versions['torch']}; "
         f"{figures['date']}; runs of commit {', '.join(commits)}, times of {figures['git_commit'][:8]}.",
@@ -158,6 +160,13 @@ def page(folder: Path = KEPT) -> str:
         [[WORDS[one.name], *(_loss(one, name) for name in others)] for one in kept if any(map(one.of, others))],
     )
     return f"{introduction}\n{first}\n{OTHERS}\n{second}{_costs(folder)}"
+
+
+def _worse(one: Kept) -> str:
+    return (
+        f"\n**It is not always better**: of {WORDS[one.name]}, AdamW ends at {one.loss('adamw'):.3f} and Muon at "
+        f"{one.loss('muon'):.3f} ({AGAINST}).\n"
+    )
 
 
 def _costs(folder: Path) -> str:
