@@ -36,7 +36,7 @@ INTRODUCTION = """# One dial for time
 `python train.py data=text data.path=my_novel.txt budget=10m` finds width, layers, dropout, learning rate and length by
 itself: what ten minutes buy on this machine, for this text. A short text gets a small model, more dropout, and an end
 before it is learnt by heart; a long one the largest model that its passes are worth. Keys that are set stay as set.
-What was chosen, and why, stands on the terminal before the first step and in `summary.json`; the line that it prints
+What was chosen, and why, stands on the terminal before the first step and in `summary.json`, whose `tuning.typed`
 can be typed, and then be changed. How it chooses: [decision 35](decisions/0035-budget.md).
 
 ![Validation loss over wall time, a panel a text: the runs of the grid, and the rule's choice](images/budget.png)

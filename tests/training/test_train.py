@@ -470,7 +470,7 @@ def test_the_next_command_is_of_the_kind_that_was_typed(
 ) -> None:
     console = Console(file=io.StringIO(), width=40)
     lstm_lm.train(small_config("trainer.max_steps=1"), tmp_path / "run", console=console, command=typed)
-    assert f'next {suggested} run={tmp_path / "run"} prompt="..."\n' in console.file.getvalue()  # type: ignore[attr-defined]
+    assert f'{suggested} run={tmp_path / "run"} prompt="..."\n' in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_resumed_run_with_no_step_left_keeps_its_best(small_config: Config, tmp_path: Path) -> None:

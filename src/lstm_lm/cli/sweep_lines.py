@@ -9,7 +9,6 @@ from rich.text import Text
 from lstm_lm.cli.hydra.resolvers import key_of, readable_name
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
-from lstm_lm.reports.fitting_table import Column, FittingTable
 from lstm_lm.shell_words import shell_word
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ class SweepLines:
         return sweep.exit_status(found)
 
     def _print_table(self, found: Sequence["Outcome"]) -> None:
+        from lstm_lm.reports.fitting_table import Column, FittingTable  # a run has no table of jobs
+
         summaries = [outcome.summary for outcome in found]
         losses = [summary.val.loss if summary and summary.val else None for summary in summaries]
         sizes = [summary.model.parameters if summary else None for summary in summaries]

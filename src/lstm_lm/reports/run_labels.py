@@ -15,11 +15,11 @@ def run_labels(paths: Sequence[str]) -> list[str]:
     """One label a path, all different where the paths are.
 
     Folders that all have in common are left out, at either end; of settings in a name, those that are the same
-    everywhere, then their sections (`lr=0.01`) and the job's number, as long as all stay different. One path alone is
+    everywhere, then the job's number and their sections (`lr=0.01`), as long as all stay different. One path alone is
     its last part.
     """
     labels = [os.sep.join(parts) for parts in _without_shared_folders(paths)]
-    for shorter in (_without_shared_settings, _without_sections, _without_number):
+    for shorter in (_without_shared_settings, _without_number, _without_sections):
         shortened = shorter(labels)
         if len(set(shortened)) == len(set(paths)) and all(shortened):
             labels = shortened

@@ -101,9 +101,9 @@ class RunDirectory:
         return not any(self.checkpoints.glob("*.ckpt")) and not self.event_files()
 
     def event_files(self) -> list[Path]:
-        """TensorBoard's files."""
+        """TensorBoard's files: in its folder, and in the folder below that Lightning's own logger makes."""
         try:
-            return [*self.tensorboard.glob("*tfevents*")]
+            return [*self.tensorboard.glob("*tfevents*"), *self.tensorboard.glob("*/*tfevents*")]
         except OSError:  # it is no folder of ours
             return []
 

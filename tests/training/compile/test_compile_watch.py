@@ -38,7 +38,7 @@ def test_jobs_of_one_process_that_compile_and_do_not_stay_apart(small_config: Co
     assert compiled.runtime.compile_seconds > 0
     assert compiled.runtime.compiled_fraction is not None
     assert 0 < compiled.runtime.compiled_fraction < 1, "the stack of layers is not compiled"
-    assert "compile: 3 graphs, 0 breaks, " in screen.getvalue()
+    assert "3 graphs, 0 breaks, " in screen.getvalue()
     assert "compiled again" not in screen.getvalue()
     header = (tmp_path / "compiled" / "metrics.csv").read_text().splitlines()[0]
     assert "runtime/compiled_fraction" in header

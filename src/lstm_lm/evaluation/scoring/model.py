@@ -19,8 +19,8 @@ from lstm_lm.tokenizers.interface import Ids
 
 Nats = NDArray[np.float64]
 
-MOST_LOGITS = 1 << 24
-"""Numbers that one call of the model gives: 64 MiB of float32."""
+MOST_LOGITS = 1 << 21
+"""Numbers that one call of the model gives: 8 MiB of float32, which malloc keeps for the next call."""
 MOST_STEPS = 512
 """Of one call."""
 MOST_CELLS = 1 << 18
