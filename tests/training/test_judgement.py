@@ -103,6 +103,15 @@ def test_noise_alone_makes_no_trend(seed_noise: float) -> None:
         assert said(points, rate=rate).kind in ("level", "unclear")
 
 
+def test_a_fall_that_would_count_but_for_the_noise_is_not_level() -> None:
+    """A curve that has lost a tenth in its last doubling has not levelled off, however restless it is."""
+    restless = [(step, loss + 0.06 * (-1) ** place) for place, (step, loss) in enumerate(curve(power_law))]
+    found = said(restless)
+    assert found.kind == "unclear"
+    assert found.fall is not None
+    assert found.fall > 0
+
+
 def test_a_few_steps_are_too_few() -> None:
     assert said(curve(power_law, steps=100), steps=100).kind == "short"
     assert judge([], [], steps=10, steps_per_epoch=5, rate=1.0).kind == "short"

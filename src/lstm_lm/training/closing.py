@@ -150,6 +150,8 @@ def _curve(found: JudgementSummary, summary: Summary) -> str | None:
         case "unclear" if found.validations < FEWEST_VALIDATIONS:
             many = "1 validation" if found.validations == 1 else f"{found.validations} validations"
             return f"{many}: too few to say whether the loss still fell"
+        case "unclear" if found.fall is not None:
+            return f"not clear: {fall:.3f} lower {per}, and noise of {found.noise or 0.0:.3f}"
         case "unclear":
             return f"{best}, within their noise"
     return None
