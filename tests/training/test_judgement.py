@@ -44,6 +44,15 @@ def test_a_run_that_each_doubling_made_better_still_falls() -> None:
     assert found.fall == pytest.approx(power_law(0.25) - power_law(0.5), rel=0.25)
 
 
+def test_the_bend_of_a_short_curve_is_no_noise() -> None:
+    """Of examples/first_steps.ipynb: four epochs, one validation each."""
+    found = judge(
+        [(94, 2.496), (188, 2.2354), (282, 2.109), (376, 2.0848)], [], steps=376, steps_per_epoch=94, rate=0.0
+    )
+    assert found.kind == "falling"
+    assert found.noise < 0.1 * (2.496 - 2.0848)
+
+
 def test_a_curve_that_falls_only_because_its_rate_does_is_level() -> None:
     """As a cosine or one-cycle schedule makes of any model: flat while the rate is high, lower at its end."""
 

@@ -75,8 +75,7 @@ def judge(validations: Points, train: Points, *, steps: int, steps_per_epoch: in
        that is `ahead`. Where the rate has not decayed, the fall of the last third counts (STILL_FALLS, and the noise).
        Then it is `falling`; `level`, where it is less than its share of the loss.
 
-    Noise is what one validation differs from the line through its neighbours, over the curve's second half; a curve's
-    own bend counts as noise, which errs on the quiet side.
+    Noise is what one validation differs from an even curve through its neighbours, over the curve's second half.
 
     Args:
         validations: the whole validation curve.
@@ -119,10 +118,13 @@ def judge(validations: Points, train: Points, *, steps: int, steps_per_epoch: in
 
 
 def _noise(losses: Sequence[float]) -> float:
-    """Standard deviation of one validation, from the bends of the curve's second half: each is of three validations."""
+    """Standard deviation of one validation, over the curve's second half: by how much one bend differs from the next.
+
+    A curve that falls ever slower bends, and bends evenly; noise does not. Each difference is of four validations.
+    """
     late = losses[-max(8, len(losses) // 2) :]
-    bends = [abs(a - 2 * b + c) for a, b, c in zip(late, late[1:], late[2:], strict=False)]
-    return statistics.median(bends) / (_OF_MEDIAN * 6**0.5) if bends else 0.0
+    jolts = [abs(a - 3 * b + 3 * c - d) for a, b, c, d in zip(late, late[1:], late[2:], late[3:], strict=False)]
+    return statistics.median(jolts) / (_OF_MEDIAN * 20**0.5) if jolts else 0.0
 
 
 def _rose(losses: Sequence[float], best: int) -> float:
