@@ -39,7 +39,7 @@ def test_an_epochs_tokens_are_those_of_its_windows(
 
 def test_on_a_narrow_terminal_nothing_is_cut_off(small_config: Config, tmp_path: Path) -> None:
     said = told(small_config("trainer.max_steps=1"), tmp_path / "run", width=20)
-    assert "…" not in said.partition("step ")[0]
+    assert "…" not in said.partition("\nstep ")[0]
     assert "precision" in said
 
 
@@ -50,6 +50,6 @@ def test_the_plan_of_a_usual_run_is_eight_lines_that_do_not_wrap(
     monkeypatch.chdir(tmp_path)
     config = small_config("trainer.max_steps=1", "runtime.threads=1", f"model={model}", *SIZES)
     said = told(config, Path("run"), width=80)
-    starts = [line.split(" ")[0] for line in said.partition("step ")[0].splitlines()]
+    starts = [line.split(" ")[0] for line in said.partition("\nstep ")[0].splitlines()]
     names = ["text", "model", "optimizer", "length", "device", "precision", "forward", "run"]
     assert [start for start in starts if start] == names
