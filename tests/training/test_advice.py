@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from lstm_lm.models.build import build_model
 from lstm_lm.training.advice import advice
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.judgement import Judgement, Kind
+from lstm_lm.training.tuning.budget_options import twice
 
 Config = Callable[..., dict[str, Any]]
 
@@ -41,6 +43,31 @@ def test_a_budget_becomes_a_larger_one(small_config: Config) -> None:
     assert advice(replace(FOUND, kind="falling"), config, 4200, steps_per_epoch=1050) == "budget=3h"
 
 
+def test_a_budget_is_doubled_in_its_own_unit() -> None:
+    assert [twice(time) for time in ("40s", "10 m", "0.5h", "2500000s")] == ["80s", "20m", "1h", "5000000s"]
+
+
+def test_where_no_limit_ended_the_run_none_is_moved(proposed: Propose) -> None:
+    """Of 100 epochs two were trained: max_epochs=4 would end it sooner than it was allowed to go."""
+    stopping = ("trainer.max_epochs=100", "trainer.max_steps=-1", "callbacks.early_stopping.patience=2")
+    assert proposed("short", *stopping, steps=2100) == "callbacks.early_stopping.patience=4"
+    assert proposed("level", *stopping, steps=2100) == "callbacks.early_stopping.patience=4", "the rate never decayed"
+    assert proposed("falling", "trainer.max_epochs=100", "trainer.max_steps=-1", steps=2100) is None, "a callback did"
+
+
+def test_a_trial_of_one_window_gets_no_advice(proposed: Propose) -> None:
+    assert proposed("short", "trainer.fast_dev_run=true", steps=1) is None
+
+
+def test_too_few_validations_become_more_where_there_are_any(proposed: Propose) -> None:
+    assert proposed("unclear", validations=2) == "trainer.val_check_interval=0.25"
+    assert (
+        proposed("unclear", "trainer.check_val_every_n_epoch=3", validations=2) == "trainer.check_val_every_n_epoch=1"
+    )
+    assert proposed("unclear", "trainer.limit_val_batches=0", validations=0) is None
+    assert proposed("unclear", validations=12) is None, "noise does not get less by looking more often"
+
+
 def test_a_few_steps_become_enough(proposed: Propose) -> None:
     assert proposed("short", "trainer.max_epochs=100", "trainer.max_steps=40", steps=40) == "trainer.max_steps=400"
     assert proposed("short", "trainer.max_epochs=100", "trainer.max_steps=300", steps=300) == "trainer.max_steps=1100"
@@ -55,6 +82,20 @@ def test_a_level_curve_gets_a_wider_model_where_training_is_no_further(proposed:
     assert proposed("level", "model.hidden_size=64", gap=0.0) == "model.hidden_size=128"
     assert proposed("level", "model.hidden_size=64", "model.dropout=0.0", gap=0.9) == "model.dropout=0.2"
     assert proposed("level", "model.hidden_size=[64,32]", "model.num_layers=2", gap=0.0) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [("model.hidden_size=8", "model.embedding_size=8", "model.tie_weights=true"), ("model=transformer",)],
+    ids=["tied weights", "transformer"],
+)
+def test_a_wider_model_is_one_that_can_be_built(
+    proposed: Propose, small_config: Config, settings: tuple[str, ...]
+) -> None:
+    typed = proposed("level", *settings, gap=0.0)
+    assert typed is not None
+    wider = TrainConfig.parse(small_config(*settings, *typed.split()))
+    build_model(wider.top.model, vocabulary_size=10)
 
 
 def test_a_run_that_went_astray_gets_a_lower_rate(proposed: Propose) -> None:

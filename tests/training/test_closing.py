@@ -22,7 +22,17 @@ def ended() -> Summary:
     return summary
 
 
-def shown(summary: Summary, folder: str) -> list[str]:
+@pytest.fixture(autouse=True)
+def _below_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def shown(summary: Summary, folder: str, *, kept: bool = True) -> list[str]:
+    """What is told of a run; `kept`: whether it has a checkpoint."""
+    last = RunDirectory(Path("outputs") / folder).last
+    last.parent.mkdir(parents=True, exist_ok=True)
+    if kept:
+        last.touch()
     console = Console(file=io.StringIO(), width=40)
     show_results(console, summary, RunDirectory(Path("outputs") / folder), None, "best.ckpt", ())
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
@@ -32,6 +42,13 @@ def test_what_to_type_next_is_quoted_for_a_shell(ended: Summary) -> None:
     generate, tensorboard = shown(ended, AWKWARD)[-2:]
     assert shlex.split(generate)[:4] == ["next", "lstm-lm", "generate", f"run=outputs/{AWKWARD}"]
     assert shlex.split(tensorboard) == ["tensorboard", "--logdir", "outputs"]
+
+
+def test_of_a_run_without_checkpoints_nothing_can_be_written(ended: Summary) -> None:
+    """As `trainer.fast_dev_run` and `trainer.enable_checkpointing=false` leave it."""
+    told = shown(ended, "one", kept=False)
+    assert not [line for line in told if "generate" in line]
+    assert told[-1] == "next    tensorboard --logdir outputs"
 
 
 def test_a_plain_path_stays_as_it_is(ended: Summary) -> None:
@@ -46,16 +63,16 @@ def test_how_to_go_on_is_quoted_for_a_shell(ended: Summary, tmp_path: Path) -> N
     show_interrupted(console, ended, run)
     told = console.file.getvalue().splitlines()[-1]  # type: ignore[attr-defined]
     words = shlex.split(told.partition("the same command with ")[2])
-    assert words == [f"hydra.run.dir={run.path}", "resume=auto"]
+    assert words == [f"hydra.run.dir={AWKWARD}", "resume=auto"]
 
 
-def test_in_the_run_directory_itself_the_whole_path_is_told(
-    ended: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_the_run_directory_itself_the_whole_path_is_told(ended: Summary, tmp_path: Path) -> None:
     """Hydra's job.chdir takes the process there; the user, who types the next command, is elsewhere."""
-    monkeypatch.chdir(tmp_path)
+    run = RunDirectory(tmp_path)
+    run.checkpoints.mkdir()
+    run.last.touch()
     console = Console(file=io.StringIO(), width=40)
-    show_results(console, ended, RunDirectory(tmp_path), None, "best.ckpt", ())
+    show_results(console, ended, run, None, "best.ckpt", ())
     assert f"run={tmp_path}" in console.file.getvalue()  # type: ignore[attr-defined]
 
 

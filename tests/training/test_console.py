@@ -12,6 +12,9 @@ import lstm_lm
 
 Config = Callable[..., dict[str, Any]]
 
+SIZES = ("model.embedding_size=64", "model.hidden_size=128")
+"""Of a model whose parameters take six digits, or nearly."""
+
 
 def told(config: dict[str, Any], folder: Path, width: int = 500) -> str:
     console = Console(file=io.StringIO(), width=width)
@@ -36,12 +39,17 @@ def test_an_epochs_tokens_are_those_of_its_windows(
 
 def test_on_a_narrow_terminal_nothing_is_cut_off(small_config: Config, tmp_path: Path) -> None:
     said = told(small_config("trainer.max_steps=1"), tmp_path / "run", width=20)
-    assert "…" not in said.partition("step ")[0]
+    assert "…" not in said.partition("\nstep ")[0]
     assert "precision" in said
 
 
-def test_the_plan_of_a_usual_run_is_eight_lines_that_do_not_wrap(small_config: Config, tmp_path: Path) -> None:
-    said = told(small_config("trainer.max_steps=1", "runtime.threads=1"), tmp_path / "run", width=80)
-    starts = [line.split(" ")[0] for line in said.partition("step ")[0].splitlines()]
+@pytest.mark.parametrize("model", ["lstm", "gru", "transformer"])
+def test_the_plan_of_a_usual_run_is_eight_lines_that_do_not_wrap(
+    model: str, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = small_config("trainer.max_steps=1", "runtime.threads=1", f"model={model}", *SIZES)
+    said = told(config, Path("run"), width=80)
+    starts = [line.split(" ")[0] for line in said.partition("\nstep ")[0].splitlines()]
     names = ["text", "model", "optimizer", "length", "device", "precision", "forward", "run"]
     assert [start for start in starts if start] == names

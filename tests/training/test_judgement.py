@@ -44,6 +44,15 @@ def test_a_run_that_each_doubling_made_better_still_falls() -> None:
     assert found.fall == pytest.approx(power_law(0.25) - power_law(0.5), rel=0.25)
 
 
+def test_the_bend_of_a_short_curve_is_no_noise() -> None:
+    """Of examples/first_steps.ipynb: four epochs, one validation each."""
+    found = judge(
+        [(94, 2.496), (188, 2.2354), (282, 2.109), (376, 2.0848)], [], steps=376, steps_per_epoch=94, rate=0.0
+    )
+    assert found.kind == "falling"
+    assert found.noise < 0.1 * (2.496 - 2.0848)
+
+
 def test_a_curve_that_falls_only_because_its_rate_does_is_level() -> None:
     """As a cosine or one-cycle schedule makes of any model: flat while the rate is high, lower at its end."""
 
@@ -101,6 +110,15 @@ def test_noise_alone_makes_no_trend(seed_noise: float) -> None:
     points = curve(lambda _: 1.5, count=30, noise=seed_noise)
     for rate in (0.0, 1.0):
         assert said(points, rate=rate).kind in ("level", "unclear")
+
+
+def test_a_fall_that_would_count_but_for_the_noise_is_not_level() -> None:
+    """A curve that has lost a tenth in its last doubling has not levelled off, however restless it is."""
+    restless = [(step, loss + 0.06 * (-1) ** place) for place, (step, loss) in enumerate(curve(power_law))]
+    found = said(restless)
+    assert found.kind == "unclear"
+    assert found.fall is not None
+    assert found.fall > 0
 
 
 def test_a_few_steps_are_too_few() -> None:

@@ -169,7 +169,7 @@ def test_a_loss_that_jumps_is_shown(small_config: Config, tmp_path: Path, monkey
     lstm_lm.train(small_config("trainer.max_steps=25"), tmp_path / "run", console=Console(file=told, width=200))
     rows = {row["step"]: row["train/loss"] for row in metrics_file.read(tmp_path / "run" / "metrics.csv")}
     assert rows[22] > 1.5 * rows[20]
-    assert "the training loss jumped at step 2" in told.getvalue()
+    assert "loss jumped" in told.getvalue()
 
 
 @pytest.mark.parametrize("scaled", [False, True])

@@ -1,12 +1,12 @@
 """What to type next, given what a run's curve says: keys with numbers, to be tried."""
 
 import math
-import re
 from typing import Any
 
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.identity import seconds
 from lstm_lm.training.judgement import FEWEST_VALIDATIONS, WIDE, Judgement
+from lstm_lm.training.tuning.budget_options import BudgetOptions, twice
 from lstm_lm.training.tuning.schedule import as_max_time
 
 ENOUGH = 1000
@@ -14,7 +14,6 @@ ENOUGH = 1000
 MOST_DROPOUT = 0.5
 PATIENCE = 3
 """Validations without a better one: noise alone seldom makes so many."""
-_BUDGET = re.compile(r"([\d.]+)\s*([smh])")
 
 
 def advice(judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoch: int) -> str | None:
@@ -26,6 +25,9 @@ def advice(judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoc
         steps: that it took.
         steps_per_epoch: optimizer steps in one pass.
     """
+    trainer = config.trainer
+    if trainer.get("fast_dev_run"):
+        return None
     match judgement.kind:
         case "short" | "falling":
             return longer(config, steps, steps_per_epoch)
@@ -38,26 +40,50 @@ def advice(judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoc
             return None if not rate else f"optimizer.lr={rate / 2:g}"
         case "ahead":
             return _more_dropout(config)
+        case "level" if _ended_before(config, steps, steps_per_epoch) and config.scheduler.needs_total_steps:
+            return longer(config, steps, steps_per_epoch)  # what the rate's decay would have brought is missing
         case "level":
             return _more_dropout(config) if _is_wide(judgement) else _wider(config)
-        case "unclear" if config.trainer.get("val_check_interval") is None:
-            return f"trainer.val_check_interval={1 / FEWEST_VALIDATIONS:g}"
+        case "unclear" if judgement.validations < FEWEST_VALIDATIONS and trainer.get("limit_val_batches") != 0:
+            if trainer.get("check_val_every_n_epoch") not in (None, 1):
+                return "trainer.check_val_every_n_epoch=1"
+            if trainer.get("val_check_interval") is None:
+                return f"trainer.val_check_interval={1 / FEWEST_VALIDATIONS:g}"
     return None
 
 
-def longer(config: TrainConfig, steps: int, steps_per_epoch: int) -> str:
-    """The limit that ended the run, further away: twice as far, or as many steps as show something."""
+def longer(config: TrainConfig, steps: int, steps_per_epoch: int) -> str | None:
+    """The limit that ended the run, further away: twice as far, or as many steps as show something.
+
+    None: no limit ended it, but a callback of somebody else's.
+    """
     trainer, tuned = config.trainer, config.tuned or {}
-    if budget := _BUDGET.fullmatch(str(tuned.get("time"))):
-        return f"budget={2 * float(budget[1]):g}{budget[2]}"
+    if tuned.get("name") == BudgetOptions.name:
+        return f"budget={twice(tuned['time'])}"
+    if _ended_before(config, steps, steps_per_epoch):
+        if trainer.get("max_time") is not None:
+            return f"trainer.max_time={as_max_time(2 * int(seconds(trainer['max_time'])))}"
+        patience = config.callbacks.early_stopping.patience
+        return None if patience is None else f"callbacks.early_stopping.patience={2 * max(patience, 1)}"
     target = _round(max(2 * steps, min(max(ENOUGH, steps_per_epoch), 10 * steps)))
-    epochs, most = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    of_epochs = math.inf if epochs in (None, -1) else int(epochs) * steps_per_epoch
-    if trainer.get("max_time") is not None and steps < min(of_epochs, math.inf if most in (None, -1) else int(most)):
-        return f"trainer.max_time={as_max_time(2 * int(seconds(trainer['max_time'])))}"
-    if most not in (None, -1) and int(most) < of_epochs:
+    of_epochs, most = _limits(config, steps_per_epoch)
+    if most < of_epochs:
         return f"trainer.max_steps={target}" + (" trainer.max_epochs=-1" if target > of_epochs else "")
     return f"trainer.max_epochs={_round(math.ceil(target / steps_per_epoch))}"
+
+
+def _ended_before(config: TrainConfig, steps: int, steps_per_epoch: int) -> bool:
+    """Whether something else than the number of steps or epochs has ended a run after `steps`."""
+    return steps < min(_limits(config, steps_per_epoch))
+
+
+def _limits(config: TrainConfig, steps_per_epoch: int) -> tuple[float, float]:
+    """Optimizer steps that `max_epochs` and `max_steps` allow."""
+    epochs, steps = config.trainer.get("max_epochs"), config.trainer.get("max_steps")
+    return (
+        math.inf if epochs in (None, -1) else float(epochs * steps_per_epoch),
+        math.inf if steps in (None, -1) else float(steps),
+    )
 
 
 def _more_dropout(config: TrainConfig) -> str | None:
@@ -68,8 +94,14 @@ def _more_dropout(config: TrainConfig) -> str | None:
 
 
 def _wider(config: TrainConfig) -> str | None:
-    width: Any = config.top.model.get("hidden_size")
-    return f"model.hidden_size={2 * width}" if isinstance(width, int) else None
+    model = config.top.model
+    width: Any = model.get("hidden_size")
+    if not isinstance(width, int):
+        return None
+    # A Transformer's hidden layers alone are not its width, and tied weights are as wide as the embedding.
+    both = "num_heads" in model or model.get("tie_weights")
+    also = f" model.embedding_size={2 * model['embedding_size']}" if both else ""
+    return f"model.hidden_size={2 * width}{also}"
 
 
 def _is_wide(judgement: Judgement) -> bool:

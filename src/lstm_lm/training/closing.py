@@ -54,7 +54,7 @@ def show_results(
         console.print(Text(f"sample from {weights}", style="dim"))
         console.print(sample)
     _show_scores(summary, console)
-    for name, scores in (("validation", summary.val), ("test", summary.test)):
+    for name, scores in (("val", summary.val), ("test", summary.test)):
         if scores is not None and scores.shares:
             shown = ", ".join(f"{what} {share:.1%}" for what, share in scores.shares.items())
             console.print(f"{name}: {shown}", highlight=False)
@@ -70,12 +70,12 @@ def show_results(
     if run.profiler.is_dir():
         console.print(_line("profile", str(Path(shown, run.profiler.name))), soft_wrap=True)
     how = 'prompt="..."' if data is None or data.options.unit == "window" else f"num_samples={_MANY}"
-    next_one = _next_in_python(summary, shown, how) if console.is_jupyter else _next(summary, shell_word(shown), how)
-    for label, line in (
-        ("run", shown),
-        ("next", next_one),
-        ("", f"tensorboard --logdir {shell_word(_relative(run.path.parent))}"),
-    ):
+    console.print(_line("run", shown), soft_wrap=True)
+    next_ones = [f"tensorboard --logdir {shell_word(_relative(run.path.parent))}"]
+    if run.best.exists() or run.last.exists():  # trainer.fast_dev_run leaves none, nor does enable_checkpointing=false
+        use = _next_in_python(summary, shown, how) if console.is_jupyter else _next(summary, shell_word(shown), how)
+        next_ones.insert(0, use)
+    for label, line in zip(("next", ""), next_ones, strict=False):
         console.print(_line(label, line), soft_wrap=True)  # to be copied: never broken in the middle
 
 
@@ -115,7 +115,7 @@ def _cost(summary: Summary) -> Iterator[tuple[str, str]]:
     train, memory = summary.train, summary.runtime.peak_memory_bytes
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
     steps = "1 step" if train.steps == 1 else f"{train.steps or 0:,} steps"
-    held = "" if memory is None else f", {limits.gib(memory)}"
+    held = "" if memory is None else f", peak {limits.gib(memory)}"
     yield "cost", f"{summary.status} after {steps} in {_duration(train.seconds or 0)}{speed}{held}"
     if summary.runtime.compile_graphs:
         yield "compile", _compiled(summary.runtime)
@@ -145,9 +145,13 @@ def _curve(found: JudgementSummary, summary: Summary) -> str | None:
             return f"best at its end, but training is {gap:.2g} ahead: much longer would overfit"
         case "level":
             return f"levelled off: {max(fall, 0.0):.3f} lower {per}"
+        case "unclear" if not found.validations:
+            return "not judged: there was no validation"
         case "unclear" if found.validations < FEWEST_VALIDATIONS:
             many = "1 validation" if found.validations == 1 else f"{found.validations} validations"
             return f"{many}: too few to say whether the loss still fell"
+        case "unclear" if found.fall is not None:
+            return f"not clear: {fall:.3f} lower {per}, and noise of {found.noise or 0.0:.3f}"
         case "unclear":
             return f"{best}, within their noise"
     return None
@@ -227,7 +231,10 @@ def _cells(scores: SplitSummary) -> list[str]:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.2g} s"
+    minutes = round(seconds / 60)
+    if minutes >= 100:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s" if seconds < 600 else f"{minutes} min"
 
 
 def _named(run_dir: Path) -> str:

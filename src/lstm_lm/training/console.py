@@ -62,13 +62,14 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
         yield "added", _added(parts.added_tokens)
     memory = limits.gib(memory_advice.estimate(parts))
     parameters = f"{parts.model.num_parameters():,} parameters"
-    yield "model", f"{config.top.model['name']}, {parameters}, about {memory} with optimizer and one window"
+    yield "model", f"{config.top.model['name']}, {parameters}, about {memory} to train"
     yield "optimizer", config.optimizer.description(parts.model)
     yield "length", _length(plan, parts)
     yield "device", machine.label
     yield "precision", f"{machine.precision} ({machine.precision_reason})"
-    compiled = config.compile.mode if config.compile.enabled else "none"
-    yield "forward", f"{parts.choice.name} ({parts.choice.reason}), compile {compiled}"
+    yield "forward", f"{parts.choice.name} ({parts.choice.reason})"
+    if config.compile.enabled:
+        yield "compile", config.compile.mode
     if data.placement.device.type != "cpu":
         where = f"on {data.placement.device}" if data.placement.on_device else "in the host's memory"
         yield "text lies", f"{where} ({data.placement.reason})"
@@ -87,7 +88,11 @@ def _length(plan: Plan, parts: Parts) -> str:
     beside = "streams" if options.unit == "window" else f"{options.unit}s"
     many = "" if parts.team.size == 1 else f" x {parts.team.size} processes"
     accumulated = "" if windows == 1 else f" x {windows} accumulated"
-    steps = "no limit: steps" if parts.total_steps is None else f"{parts.total_steps:,} steps"
+    steps = (
+        "no limit: steps"
+        if parts.total_steps is None
+        else f"{parts.total_steps:,} step{'s' * (parts.total_steps != 1)}"
+    )
     tokens = _tokens_per_epoch(plan, parts)
     return (
         f"{steps} of {options.batch_size} {beside} x {options.seq_len} tokens{many}{accumulated}; "

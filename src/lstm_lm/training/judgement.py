@@ -64,19 +64,18 @@ def judge(validations: Points, train: Points, *, steps: int, steps_per_epoch: in
        of the loss, while the training loss went on falling. Where it did not, `unstable`: not overfitting, but a rate
        that is too high, say.
     2. `short`: fewer than FEWEST_STEPS steps, or less than one pass over the text.
-    3. `unclear`: fewer than FEWEST_VALIDATIONS validations, or the best is not at the end, but not clearly before it.
+    3. `unclear`: fewer than FEWEST_VALIDATIONS validations, or the best is not at the end, but not clearly before it;
+       later, a fall that would count, but is within the noise.
     4. Whether it still fell. A schedule that decays makes any curve fall at its end, and flat at its very end; neither
        says that a longer run would be better. So where the rate has decayed (DECAYED), what counts is what a doubling
        of the steps took off before most of the decay, from a quarter to half of the run: a run of twice the length has
        one such doubling more. The doubling from there to the end, with the decay to help it, must not have been
-       less: the smaller of the two counts. It must be PAYS of the loss, and more than noise; and the training loss
+       less: the smaller of the two counts. It must be over PAYS of the loss, and over the noise; and the training loss
        must not have gone far ahead of the validation loss (WIDE), for there a longer run learns the text by heart:
-       that is `ahead`. Where the rate has not decayed, the fall of the last third counts (STILL_FALLS, and more than
-       noise).
-       Then it is `falling`, else `level`.
+       that is `ahead`. Where the rate has not decayed, the fall of the last third counts (STILL_FALLS, and the noise).
+       Then it is `falling`; `level`, where it is less than its share of the loss.
 
-    Noise is what one validation differs from the line through its neighbours, over the curve's second half; a curve's
-    own bend counts as noise, which errs on the quiet side.
+    Noise is what one validation differs from an even curve through its neighbours, over the curve's second half.
 
     Args:
         validations: the whole validation curve.
@@ -111,16 +110,21 @@ def judge(validations: Points, train: Points, *, steps: int, steps_per_epoch: in
     fall = _per_doubling(validations) if decayed else _last_third(losses)
     if fall is None:
         return say("unclear")
-    if fall <= max(NOISES * noise, (PAYS if decayed else STILL_FALLS) * last):
+    if fall <= (PAYS if decayed else STILL_FALLS) * last:
         return say("level", fall)
+    if fall <= NOISES * noise:
+        return say("unclear", fall)
     return say("ahead" if decayed and gap is not None and gap > WIDE * last else "falling", fall)
 
 
 def _noise(losses: Sequence[float]) -> float:
-    """Standard deviation of one validation, from the bends of the curve's second half: each is of three validations."""
+    """Standard deviation of one validation, over the curve's second half: by how much one bend differs from the next.
+
+    A curve that falls ever slower bends, and bends evenly; noise does not. Each difference is of four validations.
+    """
     late = losses[-max(8, len(losses) // 2) :]
-    bends = [abs(a - 2 * b + c) for a, b, c in zip(late, late[1:], late[2:], strict=False)]
-    return statistics.median(bends) / (_OF_MEDIAN * 6**0.5) if bends else 0.0
+    jolts = [abs(a - 3 * b + 3 * c - d) for a, b, c, d in zip(late, late[1:], late[2:], late[3:], strict=False)]
+    return statistics.median(jolts) / (_OF_MEDIAN * 20**0.5) if jolts else 0.0
 
 
 def _rose(losses: Sequence[float], best: int) -> float:

@@ -30,11 +30,9 @@ from lstm_lm.training.runtime.memory import peak_memory
 from lstm_lm.training.runtime.settings import in_force
 from lstm_lm.training.tuning import table
 
-IDLE_GPU_HINT = "the GPU was busy only {:.0f} % of the time: a larger data.batch_size would use it better"
-SPIKE_HINT = (
-    "the training loss jumped at step {:,}, from {:.2f} to {:.2f}{}; a lower optimizer.lr or gradient_clip_val helps"
-)
-PART_HINT = "{}: scored {:,} of {:,} tokens, as a limit on batches says; other runs' figures may be of other tokens"
+IDLE_GPU_HINT = "the GPU was busy {:.0f} % of the time: a larger data.batch_size would use it better"
+SPIKE_HINT = "training loss jumped {} (step {:,}: {:.2f} to {:.2f}); try a lower optimizer.lr"
+PART_HINT = "{}: scored {:,} of {:,} tokens, as a limit on batches says"
 NOT_AVERAGED_HINT = "averaging={} has not begun: everything is of the weights as training left them"
 
 
@@ -112,8 +110,10 @@ class Results:
         self.writer.outcome({**choices, "runtime": settings}, outcome)
 
     def judge(self) -> None:
-        """What the whole curve says, that of earlier processes too; nothing where metrics.csv cannot be read."""
+        """What the whole curve says, that of earlier processes too, on rank 0; nothing where metrics.csv is damaged."""
         summary, newest = self.writer.summary, self.writer.open_row
+        if self.parts.team.rank > 0:
+            return
         try:
             rows = list(metrics_file.rows(self.plan.run.metrics)) if self.plan.run.metrics.exists() else []
         except UserError:
@@ -142,8 +142,8 @@ class Results:
             hints += task.nonfinite.hints()
         if self.metrics.spikes:
             step, before, loss = max(self.metrics.spikes, key=lambda spike: spike[2])
-            often = "" if len(self.metrics.spikes) == 1 else f", and {len(self.metrics.spikes) - 1} times more"
-            hints.append(SPIKE_HINT.format(step, before, loss, often))
+            often = "once" if len(self.metrics.spikes) == 1 else f"{len(self.metrics.spikes)} times"
+            hints.append(SPIKE_HINT.format(often, step, before, loss))
         if task.state.average.is_missing:
             hints.append(NOT_AVERAGED_HINT.format(self.plan.config.top.averaging["name"]))
         return hints

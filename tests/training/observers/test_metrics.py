@@ -91,5 +91,14 @@ def test_a_figure_that_can_be_had_is_recorded(metrics: Metrics, texts: Texts, mo
     assert len(texts.lines) == 1
 
 
+@pytest.mark.parametrize(("steps_per_epoch", "jumps"), [(21, 1), (20, 0)])
+def test_a_loss_jumps_only_where_a_window_is_whole(metrics: Metrics, steps_per_epoch: int, jumps: int) -> None:
+    """An epoch's last window may be of a few tokens, whose loss means nothing."""
+    metrics._steps_per_epoch = steps_per_epoch
+    for step in range(1, 21):
+        metrics._note_spike(step, 9.0 if step == 20 else 1.0)
+    assert len(metrics.spikes) == jumps
+
+
 def test_a_cpu_has_no_such_figures(metrics: Metrics) -> None:
     assert set(metrics._machine(torch.device("cpu"))) == {"usage/cpu_percent", "usage/ram_bytes"}

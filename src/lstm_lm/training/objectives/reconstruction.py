@@ -24,7 +24,7 @@ class Reconstruction(CrossEntropyObjective):
     so there is but one share of texts). Texts of no tokens do not count.
     """
 
-    no_bits: ClassVar[str | None] = "the vector has told the model about the text, so the loss is no code length"
+    no_bits: ClassVar[str | None] = "the vector tells of the text, so the loss is no code length"
 
     def loss(self, model: LanguageModel, batch: Batch, state: State) -> Loss:
         # no text begins from what came before it, so the state stays as it is

@@ -142,6 +142,8 @@ class Metrics(pl.Callback):
             logger.save()
 
     def _note_spike(self, step: int, loss: float) -> None:
+        if step % self._steps_per_epoch == 0:  # an epoch's last window may be of a few tokens
+            return
         if len(self._recent) >= FEWEST_BEFORE and loss > SPIKE * statistics.median(self._recent):
             self.spikes.append((step, statistics.median(self._recent), loss))
         if math.isfinite(loss):

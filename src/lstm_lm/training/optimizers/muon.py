@@ -28,7 +28,7 @@ class MuonOptions(AdamW):
         low, high = USUAL_RATES
         if low <= self.lr <= high:
             return None
-        return f"optimizer.lr={self.lr:g}: Muon usually wants {low:g} to {high:g}; AdamW's rates are lower"
+        return f"optimizer.lr={self.lr:g}: Muon usually wants {low:g} to {high:g}; AdamW's are lower"
 
     def description(self, model: nn.Module) -> str:
         matrices = inner_matrices(model)

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -61,6 +62,13 @@ def seconds_of(time: object) -> float:
         shown = str(time).lower() if isinstance(time, bool) else shortened(str(time), _LONGEST_SHOWN)
         raise UserError(f"budget={' '.join(shown.split())}: no time above 0, up to {MOST_HOURS}h; {WHAT_TO_TYPE}")
     return seconds
+
+
+def twice(time: str) -> str:
+    """A time, as `seconds_of` takes it, and the one that is twice as long, in the same unit: `1.5h`, `3h`."""
+    found = _TIME.fullmatch(time.strip())
+    assert found is not None
+    return f"{2 * Decimal(found[1]):f}".removesuffix(".0") + found[2]
 
 
 def typed_seconds(seconds: float) -> str:
