@@ -4,15 +4,15 @@
 
 The server is a process of its own, the clients are threads of this one, which ask again and again, each for a text of
 so many tokens, streamed, over a connection that stays. Every answer is checked: it has all of its tokens and its end.
-The server's memory is read before the load, once it is warm, and after it. Then this process writes 32 texts of as
-many tokens in one batch, by `lstm_lm.generate`, while the server is idle. One layer of 256, untrained, 64 characters,
-float32 on the CPU, and PyTorch's own number of threads in both, unless OMP_NUM_THREADS says otherwise.
+The server's memory is read before the load, once it is warm, and after it. In between, in turns with the load, this
+process writes as many texts in one batch, by `lstm_lm.generate`, while the server has nothing to do: so what else the
+machine does meets both. Under load the clients have their share of the same cores. One layer of 256, untrained, 64
+characters, float32 on the CPU, and PyTorch's own number of threads in both, unless OMP_NUM_THREADS says otherwise.
 """
 
 import argparse
 import http.client
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -29,13 +29,14 @@ from generation import ALPHABET, MODEL
 
 import lstm_lm
 from lstm_lm.models.build import build_model
+from lstm_lm.models.loading import Loaded
 from lstm_lm.runs import checkpoint_file
 from lstm_lm.tokenizers.char import CharTokenizer
 
 HIDDEN = 256
 WARM_SECONDS = 5.0
-ROUNDS = 5
-"""Of `generate`."""
+ROUNDS = 6
+"""That the load is cut into; after each, `generate` writes once."""
 
 
 def write_run(folder: Path) -> None:
@@ -121,21 +122,17 @@ def serve(run: Path) -> tuple["subprocess.Popen[str]", int]:
 
 def idle(port: int) -> bool:
     """Whether nobody is being answered."""
-    with socket.create_connection(("127.0.0.1", port)):
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        connection.request("GET", "/health")
-        return bool(json.load(connection.getresponse())["texts"] == 0)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", "/health")
+    with connection.getresponse() as answer:
+        return bool(json.load(answer)["texts"] == 0)
 
 
-def in_one_batch(run: Path, texts: int, tokens: int) -> list[float]:
-    """Tokens a second of `generate`, for each round."""
-    loaded = lstm_lm.load(run)
-    speeds = []
-    for number in range(ROUNDS + 1):
-        start = time.perf_counter()
-        lstm_lm.generate(loaded, "TO BE", num_samples=texts, max_new_tokens=tokens, temperature=0.8, seed=number)
-        speeds.append(texts * tokens / (time.perf_counter() - start))
-    return speeds[1:]
+def in_one_batch(loaded: Loaded, texts: int, tokens: int) -> float:
+    """Tokens a second of `generate`."""
+    start = time.perf_counter()
+    lstm_lm.generate(loaded, "TO BE", num_samples=texts, max_new_tokens=tokens, temperature=0.8)
+    return texts * tokens / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -149,27 +146,38 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         write_run(run)
+        loaded = lstm_lm.load(run)
+        in_one_batch(loaded, arguments.clients, arguments.tokens)
         process, port = serve(run)
         try:
             load(port, arguments.clients, WARM_SECONDS, arguments.tokens)
             memory = psutil.Process(process.pid).memory_info
             before, busy_before = memory().rss, psutil.getloadavg()[0]
-            clients, seconds = load(port, arguments.clients, arguments.seconds, arguments.tokens)
-            after, is_idle = memory().rss, idle(port)
+            clients: list[Client] = []
+            served, alone = [], []
+            is_idle = True
+            for _ in range(ROUNDS):
+                found, seconds = load(port, arguments.clients, arguments.seconds / ROUNDS, arguments.tokens)
+                clients += found
+                served.append(sum(client.tokens for client in found) / seconds)
+                is_idle = is_idle and idle(port)
+                alone.append(in_one_batch(loaded, arguments.clients, arguments.tokens))
+            after = memory().rss
         finally:
             process.terminate()
             process.communicate()
-        alone = in_one_batch(run, arguments.clients, arguments.tokens)
-    served = sum(client.tokens for client in clients) / seconds
     firsts = [second for client in clients for second in client.first]
     results: dict[str, Any] = {
         "answers": sum(client.answers for client in clients),
         "lost": sum(client.lost for client in clients),
-        "fewest_answers_of_a_client": min(client.answers for client in clients),
+        "fewest_answers_of_a_client": min(
+            sum(client.answers for client in clients[number :: arguments.clients])
+            for number in range(arguments.clients)
+        ),
         "nobody_left_at_the_end": is_idle,
         "memory_mib": {"start": round(before / 2**20, 1), "end": round(after / 2**20, 1)},
-        "tokens_per_second": {"served": round(served), "generate": round(statistics.median(alone))},
-        "served / generate": round(served / statistics.median(alone), 3),
+        "tokens_per_second": {"served": round(statistics.median(served)), "generate": round(statistics.median(alone))},
+        "served / generate": round(statistics.median(a / b for a, b in zip(served, alone, strict=True)), 3),
         "seconds_to_the_first_piece": {
             "median": round(statistics.median(firsts), 3),
             "slowest": round(max(firsts), 3),
@@ -179,6 +187,7 @@ def main() -> None:
     settings = {
         "clients": arguments.clients,
         "seconds": arguments.seconds,
+        "rounds": ROUNDS,
         "tokens": arguments.tokens,
         "hidden_size": HIDDEN,
         "num_layers": 1,

@@ -10,8 +10,10 @@ from answering import Answering, answering
 
 from lstm_lm.models.build import build_model
 from lstm_lm.models.loading import Loaded
+from lstm_lm.tokenizers import Tokenizer
 from lstm_lm.tokenizers.char import CharTokenizer
 
+LETTERS = CharTokenizer("\n abcdefg")
 Make = Callable[..., Loaded]
 
 
@@ -26,10 +28,9 @@ def needs_packages() -> None:
 def made(small_config: Callable[..., dict[str, Any]], tmp_path: Path) -> Make:
     """`made("model=gru")`: an untrained model with large weights, so that no two scores are close."""
 
-    def make(*words: str, data: dict[str, Any] | None = None) -> Loaded:
+    def make(*words: str, data: dict[str, Any] | None = None, tokenizer: Tokenizer = LETTERS) -> Loaded:
         config = small_config(*words)
         torch.manual_seed(1)
-        tokenizer = CharTokenizer("\n abcdefg")
         model = build_model(config["model"], tokenizer.vocabulary_size).eval()
         with torch.no_grad():
             for parameter in model.parameters():

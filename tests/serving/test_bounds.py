@@ -3,13 +3,13 @@
 import http.client
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from answering import Answering, answering
+from answering import Answering, answering, wait_until
 
+from lstm_lm.generation.side_by_side import SideBySide
 from lstm_lm.models.loading import Loaded
 
 Make = Callable[..., Loaded]
@@ -31,7 +31,11 @@ REFUSED: dict[str, tuple[int, str, Any]] = {
     "an empty stop string": (400, "stop", {"stop": [""]}),
     "what the API has and this has not": (400, "logprobs", {"logprobs": 3}),
     "unknown characters": (400, "does not know 'X'", {"prompt": "abX"}),
-    "half a character": (400, "prompt", {"prompt": "\ud800"}),
+    "half a character": (400, "half a character", {"prompt": ["a\ud800"], "unknown": "skip", "echo": True}),
+    "too many keys": (400, "100 keys", {f"key{number}": 1 for number in range(100)}),
+    "too many prompts": (400, "prompt", {"prompt": [""] * 9}),
+    "too many stop strings": (400, "stop", {"stop": ["a"] * 17}),
+    "too long a stop string": (400, "stop", {"stop": "a" * 1001}),
     "too long a text": (413, "2,000 characters", {"prompt": "a" * 2001}),
     "too long in all": (413, "2,000 characters", {"prompt": ["a" * 1500, "b" * 600]}),
     "too long a body": (413, "2,000 characters", b'{"prompt": "' + b"a" * 200_000),
@@ -49,6 +53,15 @@ def test_what_is_wrong_is_said_in_one_error(served: Answering, capfd: pytest.Cap
     assert capfd.readouterr().err == "", "none of this is the server's fault"
 
 
+def test_a_long_list_of_what_is_wrong_does_not_keep_the_others_waiting(served: Answering) -> None:
+    """Each item's own error would take seconds, and be told."""
+    for key, path in (("prompt", "/generate"), ("stop", "/generate"), ("text", "/score")):
+        for wrong in ([1] * 2000, [""] * 2001):
+            answer = served.ask(path, {"text": "a"} | {key: wrong} if path == "/score" else {key: wrong})
+            assert answer.status == 400
+            assert len(answer.refusal) < 200
+
+
 def test_what_means_nothing_is_taken(served: Answering) -> None:
     neutral = {"model": "any", "logprobs": None, "presence_penalty": 0, "suffix": None, "user": "me", "logit_bias": {}}
     assert served.ask("/generate", {"prompt": "a", "max_tokens": 3, **neutral}).status == 200
@@ -59,13 +72,6 @@ def test_other_paths_and_methods_are_refused_in_the_same_form(served: Answering)
     assert served.ask("/v1/chat/completions", {}).status == 404
     assert served.ask("/v1/chat/completions", {}).refusal
     assert served.ask("/generate").status == 405
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_more_at_once_are_told_to_ask_again_and_a_client_that_goes_away_leaves_room(served: Answering) -> None:
@@ -134,6 +140,46 @@ def test_a_failure_inside_is_told_to_those_it_concerns_and_the_next_are_answered
         assert len(served.text(prompt="ab", max_tokens=5)) == 5
 
 
+@pytest.mark.parametrize("method", ["join", "leave", "step"])
+def test_whatever_fails_in_the_batch_nobody_waits_for_ever(
+    made: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], method: str
+) -> None:
+    """As where a GPU's memory is full: one that is writing, one whose prompt has been read, one without tokens."""
+
+    def fail(*_: object) -> None:
+        raise ArithmeticError("of the test")
+
+    with answering(made()) as served, served.asked("POST", "/generate", LONG) as writing:
+        assert writing.readline()
+        with monkeypatch.context() as patch:
+            patch.setattr(SideBySide, method, fail)
+            answers = [served.ask("/generate", {"prompt": "ab", "max_tokens": most}) for most in (0, 1, 2)]
+        told = writing.read().decode()
+        assert [answer.status for answer in answers if answer.status != 200]
+        assert "its log says why" in told
+        assert "of the test" in capfd.readouterr().err
+        assert len(served.text(prompt="ab", max_tokens=5)) == 5
+        wait_until(lambda: served.busy == 0)
+
+
+def test_a_writer_that_cannot_go_on_says_so_and_health_does(
+    made: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ArithmeticError("of the test")
+
+    with answering(made()) as served:
+        assert served.ask("/health").status == 200
+        monkeypatch.setattr(SideBySide, "__init__", fail)
+        monkeypatch.setattr(SideBySide, "step", fail)
+        assert served.ask("/generate", {"prompt": "ab"}).status == 500
+        wait_until(lambda: served.ask("/health").status == 503)
+        refused = served.ask("/generate", {"prompt": "ab"})
+        assert refused.status == 500
+        assert "no more" in refused.refusal
+    assert "of the test" in capfd.readouterr().err
+
+
 def test_the_end_of_the_server_is_told_to_those_that_wait(made: Make) -> None:
     with answering(made()) as served, served.asked("POST", "/generate", LONG) as response:
         first = response.readline()
@@ -149,6 +195,10 @@ def test_other_sites_and_other_names_of_this_machine_are_refused(served: Answeri
         answer = served.ask("/health", **headers)
         assert answer.status == 403
         assert answer.refusal
+    for headers in ({"Host": "["}, {"Origin": "http://["}):
+        answer = served.ask("/health", **headers)
+        assert answer.status == 403
+        assert "address" in answer.refusal
     own = f"localhost:{served.port}"
     answer = served.ask("/health", Host=own, Origin=f"http://{own}")
     assert answer.status == 200

@@ -10,6 +10,7 @@ from answering import Answering, answering
 
 from lstm_lm.generation.api import generate
 from lstm_lm.models.loading import Loaded
+from lstm_lm.tokenizers.byte import ByteTokenizer
 
 Make = Callable[..., Loaded]
 
@@ -39,6 +40,31 @@ def test_a_stream_is_the_same_text_in_pieces(served: Answering) -> None:
         assert len(expected["text"]) == 300
         assert [choice["finish_reason"] for choice in own] == [None] * (len(own) - 1) + ["length"]
     assert whole["usage"] == {"prompt_tokens": 2, "completion_tokens": 600, "total_tokens": 602}
+
+
+def test_a_stop_string_ends_a_text_and_is_not_given_whole_or_streamed(served: Answering) -> None:
+    """It comes in several pieces: a token is a character here."""
+    asked = {"prompt": "ab", "max_tokens": 100, "seed": 3}
+    text = served.text(**asked)
+    stop = text[40:43]
+    whole = served.ask("/generate", {**asked, "stop": stop}).json
+    (choice,) = whole["choices"]
+    assert (choice["text"], choice["finish_reason"]) == (text[: text.index(stop)], "stop")
+    assert whole["usage"]["completion_tokens"] == len(choice["text"]) + len(stop)
+    pieces = [event["choices"][0] for event in served.ask("/generate", {**asked, "stop": stop, "stream": True}).events]
+    assert "".join(piece["text"] for piece in pieces) == choice["text"]
+    assert pieces[-1]["finish_reason"] == "stop"
+
+
+def test_a_character_of_several_tokens_is_in_one_piece(made: Make) -> None:
+    """Of a model whose tokens are bytes, nearly none of whose texts are UTF-8."""
+    loaded = made(tokenizer=ByteTokenizer())
+    asked = {"prompt": "ć☃", "max_tokens": 400, "seed": 3}
+    expected = generate(loaded, "ć☃", max_new_tokens=400, seed=3)
+    with answering(loaded) as served:
+        assert served.text(**asked, echo=True) == expected
+        pieces = served.ask("/generate", {**asked, "stream": True}).events
+    assert "ć☃" + "".join(event["choices"][0]["text"] for event in pieces) == expected
 
 
 def test_the_first_piece_comes_before_the_last_is_written(served: Answering) -> None:

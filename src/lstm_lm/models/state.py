@@ -48,6 +48,8 @@ def _axes(two: State, three: State) -> Any:
         if len(differ) != 1:
             raise _Shared
         return differ[0]
+    if not isinstance(two, (tuple, list)):
+        raise _Shared
     return tuple(_axes(*parts) for parts in zip(two, three, strict=True))
 
 

@@ -3,37 +3,33 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, TypeVar
+import sys
+import traceback
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from lstm_lm.errors import UserError
 from lstm_lm.generation.begun import begin
 from lstm_lm.models.loading import Loaded
 from lstm_lm.serving.bodies import json_object
+from lstm_lm.serving.clients import GONE, EventStream, unless_gone
 from lstm_lm.serving.completion import Completion, CompletionRequest, choice, model_name, usage_of
+from lstm_lm.serving.following import Followed
 from lstm_lm.serving.guard import Guard
 from lstm_lm.serving.options import ServeOptions
 from lstm_lm.serving.page import Page, page_of
 from lstm_lm.serving.refusals import Refused, refusal_of, told
 from lstm_lm.serving.scoring import Scorer, ScoreRequest
-from lstm_lm.serving.twin import in_float32, twin
-from lstm_lm.serving.writer import Job, Piece, Writer
-
-SECONDS_TO_READ = 60.0
-"""For a client to take what has been written, after which it is let go."""
-CLIENT_GONE = 499
-"""nginx's status for it; nobody reads it."""
-
-Answer = TypeVar("Answer")
+from lstm_lm.serving.twin import in_float32
+from lstm_lm.serving.writer import Job, Writer
 
 
 class Service:
@@ -45,8 +41,9 @@ class Service:
         self.name = model_name(loaded)
         self.texts = 0
         """That are being written or scored."""
+        self._created = int(loaded.checkpoint.stat().st_mtime) if loaded.checkpoint.exists() else 0
         self._writer: Writer | None = None
-        self._scorer: Scorer | None = None
+        self._scorer = Scorer(loaded, limits)
         self._page: asyncio.Task[Page] | None = None
 
     @contextlib.asynccontextmanager
@@ -98,23 +95,22 @@ class Service:
 
     async def health(self, _: Request) -> Response:
         """Whether it answers, and how busy it is."""
-        return JSONResponse(
-            {"status": "ok", "model": self.name, "texts": self.texts, "max_texts": self.limits.max_texts}
-        )
+        works = self._writer is not None and self._writer.works
+        about = {"model": self.name, "texts": self.texts, "max_texts": self.limits.max_texts}
+        return JSONResponse({"status": "ok" if works else "failed", **about}, 200 if works else 503)
 
     async def models(self, _: Request) -> Response:
         """The one model."""
-        created = int(self.loaded.checkpoint.stat().st_mtime) if self.loaded.checkpoint.exists() else 0
-        model = {"id": self.name, "object": "model", "created": created, "owned_by": "lstm-lm"}
+        model = {"id": self.name, "object": "model", "created": self._created, "owned_by": "lstm-lm"}
         return JSONResponse({"object": "list", "data": [model]})
 
     async def score(self, request: Request) -> Response:
         """How likely a text is."""
         asked = ScoreRequest.of(await json_object(request, self.limits.max_characters), self.limits)
         with self.admitted(1):
-            if self._scorer is None:
-                self._scorer = Scorer(twin(self.loaded), self.limits)
-            rows = await run_in_threadpool(self._scorer.rows, asked)
+            rows = await unless_gone(request, self._scorer.rows(asked))
+        if rows is None:
+            return Response(status_code=GONE)
         return JSONResponse({"object": "list", "model": self.name, "data": rows})
 
     async def complete(self, request: Request) -> Response:
@@ -122,137 +118,47 @@ class Service:
         asked = CompletionRequest.of(await json_object(request, self.limits.max_characters), self.limits)
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.admitted(asked.texts))
-            jobs = await run_in_threadpool(self._begin, asked)
+            ready = asyncio.Event()
+            jobs = await run_in_threadpool(self._begin, asked, ready)
             writer = self._writer
             assert writer is not None
             for job in jobs:
                 writer.submit(job)
                 stack.callback(writer.cancel, job)
+            followed = Followed(jobs, asked.n, asked.echo, ready)
             if asked.stream:
-                events = self._events(asked, jobs)
-                seconds = self.limits.max_seconds + SECONDS_TO_READ
-                return EventStream(events, stack.pop_all().close, seconds)
-            written = await _unless_gone(request, _written(jobs, asked))
-        if written is None:
-            return Response(status_code=CLIENT_GONE)
-        return JSONResponse(Completion(self.name).of(written, usage_of(jobs)))
+                return EventStream(self._events(asked, followed), stack.pop_all().close, self.limits.max_seconds)
+            texts = await unless_gone(request, followed.whole())
+        if texts is None:
+            return Response(status_code=GONE)
+        choices = [choice(which, *written) for which, written in enumerate(texts)]
+        return JSONResponse(Completion(self.name).of(choices, usage_of(jobs)))
 
-    def _begin(self, asked: CompletionRequest) -> list[Job]:
+    def _begin(self, asked: CompletionRequest, ready: asyncio.Event) -> list[Job]:
         settings, limits = asked.settings(self.loaded.autocast), self.limits
         begun = (begin(self.loaded, prompt, asked.n, settings) for prompt in asked.prompts)
-        return [Job(one, asked.max_tokens, limits.max_seconds) for one in begun]
+        return [Job(one, asked.max_tokens, limits.max_seconds, ready) for one in begun]
 
-    async def _events(self, asked: CompletionRequest, jobs: list[Job]) -> AsyncIterator[bytes]:
+    async def _events(self, asked: CompletionRequest, followed: Followed) -> AsyncIterator[bytes]:
         """The answer, as server-sent events."""
         answer = Completion(self.name)
         try:
-            async for pieces in _told(jobs, asked):
+            async for pieces in followed.pieces():
                 for piece in pieces:
-                    yield _event(answer.of([choice(piece.which, piece.text, piece.finish)]))
+                    yield _event(answer.of([choice(*piece)]))
         except Exception as error:
+            if not isinstance(error, (Refused, UserError)):
+                traceback.print_exc(file=sys.stderr)
             yield _event(refusal_of(error).body)
         else:
             if asked.includes_usage:
-                yield _event(answer.of([], usage_of(jobs)))
+                yield _event(answer.of([], usage_of(followed.jobs)))
         yield b"data: [DONE]\n\n"
 
 
 def _tell(jobs: list[Job]) -> None:
     for job in jobs:
         job.ready.set()
-
-
-class EventStream(StreamingResponse):
-    """Server-sent events; lets go of what they come from, however they end."""
-
-    def __init__(self, events: AsyncIterator[bytes], let_go: Callable[[], object], seconds: float) -> None:
-        super().__init__(events, headers={"cache-control": "no-store"}, media_type="text/event-stream")
-        self._let_go = let_go
-        self._seconds = seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, unless the client goes away or takes too long."""
-        try:
-            with contextlib.suppress(TimeoutError):  # an answer that stops here is cut off by the server
-                async with asyncio.timeout(self._seconds):
-                    await super().__call__(scope, receive, send)
-        finally:
-            self._let_go()
-
-
-async def _told(jobs: list[Job], asked: CompletionRequest) -> AsyncIterator[list[Piece]]:
-    """What is written, as it comes: what has come together is one piece a text.
-
-    Raises:
-        Exception: a job's error.
-    """
-    waiting: set[asyncio.Task[Any]] = set()
-    queue: asyncio.Queue[list[Piece] | Exception | None] = asyncio.Queue(1)
-
-    async def follow(number: int, job: Job) -> None:
-        offset = number * asked.n
-        if asked.echo and job.begun.shown:
-            await queue.put([Piece(offset + index, job.begun.shown, None) for index in range(asked.n)])
-        held = {index: 0 if asked.echo else len(job.begun.held) for index in range(asked.n)}
-        ended = False
-        while not ended:
-            await job.ready.wait()
-            job.ready.clear()
-            ended = job.ended  # asked before the pieces are taken: those of the end are there then
-            together: dict[int, Piece] = {}
-            while job.pieces:
-                piece = job.pieces.popleft()
-                before = together.get(piece.which)
-                text = piece.text[held[piece.which] :]  # of the prompt's end, which was given
-                held[piece.which] -= len(piece.text) - len(text)
-                together[piece.which] = Piece(
-                    offset + piece.which, (before.text if before else "") + text, piece.finish
-                )
-            if found := [piece for piece in together.values() if piece.text or piece.finish]:
-                await queue.put(found)
-        await queue.put(job.error)
-
-    try:
-        waiting = {asyncio.create_task(follow(number, job)) for number, job in enumerate(jobs)}
-        left = len(jobs)
-        while left:
-            found = await queue.get()
-            if isinstance(found, Exception):
-                raise found
-            if found is None:
-                left -= 1
-            else:
-                yield found
-    finally:
-        for task in waiting:
-            task.cancel()
-
-
-async def _written(jobs: list[Job], asked: CompletionRequest) -> list[dict[str, Any]]:
-    """All texts, in whole."""
-    texts: dict[int, list[str]] = {index: [] for index in range(asked.texts)}
-    finish: dict[int, str | None] = {}
-    async for pieces in _told(jobs, asked):
-        for piece in pieces:
-            texts[piece.which].append(piece.text)
-            finish[piece.which] = piece.finish
-    return [choice(index, "".join(parts), finish[index]) for index, parts in texts.items()]
-
-
-async def _unless_gone(request: Request, answer: Awaitable[Answer]) -> Answer | None:
-    """The answer; None: the client has gone away before it was there."""
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    work, leave = asyncio.ensure_future(answer), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait({work, leave}, return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
-    finally:
-        work.cancel()
-        leave.cancel()
 
 
 def _event(data: Mapping[str, Any]) -> bytes:

@@ -14,6 +14,8 @@ BESIDES = 1 << 16
 """Bytes for all that is not the text."""
 SECONDS = 30.0
 """That a body may take."""
+MOST_KEYS = 64
+"""Of which each that there is not would be looked up and told."""
 
 
 async def json_object(request: Request, most_characters: int) -> dict[str, Any]:
@@ -39,7 +41,27 @@ async def json_object(request: Request, most_characters: int) -> dict[str, Any]:
         raise Refused(400, f"the body is no JSON: {what}") from None
     if not isinstance(found, dict):
         raise Refused(400, 'the body is no JSON object, as {"prompt": "Once"} is')
+    if len(found) > MOST_KEYS:
+        raise Refused(400, f"the body has {len(found):,} keys: there are not so many")
+    try:
+        json.dumps(found, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:  # which no answer could repeat
+        raise Refused(400, "the body has half a character (U+D800 to U+DFFF) in it") from None
     return found
+
+
+def check_list(key: str, found: Any, most: int) -> None:
+    """Refuse a list that is too long, or not of texts, at once: not item by item, which for a long one takes seconds.
+
+    Raises:
+        Refused: it is; what is no list is checked elsewhere.
+    """
+    if not isinstance(found, list):
+        return
+    if len(found) > most:
+        raise Refused(400, f"{key}: {len(found):,} are too many; this server takes {most:,}")
+    if not all(isinstance(one, str) for one in found):
+        raise Refused(400, f"{key}: must be a text, or a list of texts; tokens are not taken")
 
 
 def check_length(texts: list[str], most: int) -> None:

@@ -14,7 +14,8 @@ from lstm_lm.generation.options import StopString
 from lstm_lm.generation.text import Settings
 from lstm_lm.models.loading import Loaded
 from lstm_lm.options import Options
-from lstm_lm.serving.bodies import check_length
+from lstm_lm.printable import printable
+from lstm_lm.serving.bodies import check_length, check_list
 from lstm_lm.serving.options import ServeOptions
 from lstm_lm.serving.refusals import Refused
 from lstm_lm.serving.writer import Job
@@ -35,6 +36,8 @@ LEFT_OUT: dict[str, Any] = {
     "echo": False,
     "stream_options": {},
 }
+MOST_STOPS, LONGEST_STOP = 16, 1000
+"""Strings, and characters of one: each takes time with every character, in the thread that writes for all."""
 IGNORED = ("model", "user", "metadata", "store")
 """There is one model, and nobody is told apart."""
 NEUTRAL: dict[str, Any] = {
@@ -77,11 +80,13 @@ class CompletionRequest(Options):
         for key in NEUTRAL.keys() & said.keys():
             if said.pop(key) != NEUTRAL[key]:
                 raise Refused(400, f"{key}: is not there; leave it out")
-        if isinstance(said.get("prompt"), list) and not all(isinstance(one, str) for one in said["prompt"]):
-            raise Refused(400, "prompt: must be a text, or a list of texts; tokens are not taken")
+        check_list("prompt", said.get("prompt"), limits.max_texts)
+        check_list("stop", said.get("stop"), MOST_STOPS)
         defaults = LEFT_OUT | {"unknown": limits.unknown, "max_tokens": min(MOST_TOKENS, limits.max_tokens)}
         request = cls.parse(defaults | said, "")
         check_length(request.prompts, limits.max_characters)
+        if any(len(stop) > LONGEST_STOP for stop in request.stops):
+            raise Refused(400, f"stop: a string may have {LONGEST_STOP:,} characters")
         if request.max_tokens > limits.max_tokens:
             raise Refused(400, f"max_tokens={request.max_tokens}: this server writes at most {limits.max_tokens}")
         if request.texts > limits.max_texts:
@@ -92,6 +97,11 @@ class CompletionRequest(Options):
     def prompts(self) -> list[str]:
         """One or several."""
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def stops(self) -> list[str]:
+        """Some, or none."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop
 
     @property
     def texts(self) -> int:
@@ -111,7 +121,7 @@ class CompletionRequest(Options):
             top_p=self.top_p,
             min_p=self.min_p,
             seed=self.seed,
-            stop=self.stop,
+            stop=self.stops,
             unknown=self.unknown,
             autocast=autocast,
         )
@@ -146,4 +156,4 @@ def usage_of(jobs: list[Job]) -> dict[str, int]:
 
 def model_name(loaded: Loaded) -> str:
     """What the model is called: its run, or its checkpoint."""
-    return loaded.checkpoint.stem if loaded.run is None else loaded.run.path.absolute().name
+    return printable(loaded.checkpoint.stem if loaded.run is None else loaded.run.path.absolute().name)

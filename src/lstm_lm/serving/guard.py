@@ -33,10 +33,13 @@ class Guard:
 
     def _wrong(self, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name, site = urlsplit(f"//{host}").hostname or "", urlsplit(origin or "").netloc
+        except ValueError:
+            return "Host or Origin is no address"
         if self._own_alone and not is_own(name) and name != self._host:
             return "this server is for this machine's own programs: ask for it as 127.0.0.1 or localhost"
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and site != host:
             return "pages of other sites may not use this server"
         return None
 

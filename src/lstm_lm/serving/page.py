@@ -26,10 +26,13 @@ def page_of(loaded: Loaded) -> Page:
     chosen = Html.parse({"name": "html", "weights": "float16", "title": None, "prompt": ""}, "format")
     try:
         chosen.refuse(loaded)
-    except UserError:  # another backbone or tokenizer, or too large: it is not sent to a browser
+        model = chosen.rounded(loaded)
+    except (
+        UserError
+    ):  # another backbone or tokenizer, too large, or no weights for float16: the browser does not get it
         return _asking(loaded)
     with tempfile.TemporaryDirectory() as folder:
-        chosen.write(loaded, chosen.rounded(loaded), Path(folder))
+        chosen.write(loaded, model, Path(folder))
         return Page((Path(folder) / PAGE).read_text(encoding="utf-8"), None)
 
 

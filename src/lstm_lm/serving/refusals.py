@@ -47,6 +47,11 @@ def refusal_of(error: Exception) -> Refused:
         return Refused(500, str(error))
     if isinstance(error, UserError):
         return Refused(400, str(error))
+    return failed()
+
+
+def failed() -> Refused:
+    """Of what is no client's fault, and is said elsewhere."""
     return Refused(500, "the server failed; its log says why")
 
 

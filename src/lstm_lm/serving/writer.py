@@ -14,6 +14,7 @@ from lstm_lm.generation.begun import Begun
 from lstm_lm.generation.sampler import LONGEST_WINDOW
 from lstm_lm.generation.side_by_side import SideBySide
 from lstm_lm.models.loading import Loaded
+from lstm_lm.serving.refusals import Refused, failed
 
 SECONDS_BETWEEN = 0.04
 """Between two times that a job's reader is woken while it is written: 25 pieces a second look smooth, and to send a
@@ -35,15 +36,15 @@ class Piece(NamedTuple):
 class Job:
     """A request's texts with one prompt, while they are written: the writer adds to it, one other thread reads."""
 
-    def __init__(self, begun: Begun, max_tokens: int, seconds: float) -> None:
+    def __init__(self, begun: Begun, max_tokens: int, seconds: float, ready: asyncio.Event) -> None:
         """Texts of at most so many tokens each, that end after so many seconds wherever they are then."""
         self.begun = begun
         self.max_tokens = max_tokens
         self.deadline = time.monotonic() + seconds
         self.pieces: deque[Piece] = deque()
         """What nobody has read yet."""
-        self.ready = asyncio.Event()
-        """Set, by whoever the writer wakes, when there are new pieces, or the job has ended."""
+        self.ready = ready
+        """Set, by whoever the writer wakes, when there are new pieces, or the job has ended; several may have one."""
         self.ended = False
         self.error: Exception | None = None
         """Why it ended early."""
@@ -75,9 +76,10 @@ class Job:
         self.ended = True
 
     def fail(self, error: Exception) -> None:
-        """End without the rest."""
-        self.error = error
-        self.ended = True
+        """End without the rest, unless it has ended."""
+        if not self.ended:
+            self.error = error
+            self.ended = True
 
     def _finish(self, index: int, text: str) -> None:
         row = self.begun.rows[index]
@@ -101,7 +103,8 @@ class Writer:
         self._changed = threading.Condition()
         self._new: list[Job] = []
         self._cancelled: set[Job] = set()
-        self._closing = False
+        self._refusal: Refused | None = None
+        """Why nothing new is taken."""
         self._reading: dict[Job, Iterator[int]] = {}
         """Jobs whose prompts are being read."""
         self._writing: dict[int, Job] = {}
@@ -114,11 +117,11 @@ class Writer:
         """Have it written.
 
         Raises:
-            RunError: the writer is closed.
+            Refused: the writer is closed, or has failed for good.
         """
         with self._changed:
-            if self._closing:
-                raise _ending()
+            if self._refusal is not None:
+                raise self._refusal
             self._new.append(job)
             self._changed.notify()
 
@@ -130,76 +133,92 @@ class Writer:
             self._cancelled.add(job)
             self._changed.notify()
 
+    @property
+    def works(self) -> bool:
+        """Whether it takes jobs."""
+        return self._refusal is None
+
     def close(self) -> None:
         """End all jobs, which is an error of each, and the thread."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._refuse(Refused(503, "the server is ending"))
         self._thread.join()
 
-    def _run(self) -> None:
-        while self._next_jobs():
-            told = [job for job in self._reading if time.monotonic() > job.deadline]
-            for job in told:
-                job.finish()
-            try:
-                told += self._read()
-                told += self._write()
-            except Exception as error:  # of the model: whose fault it is cannot be said
-                traceback.print_exc(file=sys.stderr)
-                told = [*self._reading, *self._writing.values()]
-                for job in told:
-                    job.fail(error)
-                self._batch = SideBySide(self._loaded.model, self._loaded.autocast)
-                self._writing.clear()
-            for job in [job for job in self._reading if job.ended]:
-                del self._reading[job]
-            if told:
-                self._wake(told)
-        rest = [*self._new, *self._reading, *self._writing.values()]
-        for job in rest:
-            job.fail(_ending())
-        self._wake(rest)
-
-    def _next_jobs(self) -> bool:
-        """Wait for something to do; false: no more."""
+    def _refuse(self, why: Refused) -> None:
         with self._changed:
-            while not (self._closing or self._new or self._cancelled or self._reading or self._writing):
+            self._refusal = self._refusal or why
+            self._changed.notify()
+
+    def _run(self) -> None:
+        try:
+            while (changes := self._wait()) is not None:
+                told: list[Job] = []
+                try:
+                    self._change(*changes)
+                    told += self._read()
+                    told += self._write()
+                except Exception:  # of the model: whose fault it is cannot be said
+                    traceback.print_exc(file=sys.stderr)
+                    self._wake([*told, *self._fail_all(failed())])
+                    self._batch = SideBySide(self._loaded.model, self._loaded.autocast)
+                else:
+                    if told:
+                        self._wake(told)
+        except Exception:  # as of a device that is lost
+            traceback.print_exc(file=sys.stderr)
+            self._refuse(Refused(500, "the server can write no more; its log says why"))
+        with self._changed:
+            assert self._refusal is not None
+            for job in self._new:
+                job.fail(self._refusal)
+            self._wake([*self._new, *self._fail_all(self._refusal)])
+
+    def _wait(self) -> tuple[list[Job], set[Job]] | None:
+        """Until there is something to do; which jobs have come, and which are not wanted any more. None: no more."""
+        with self._changed:
+            while not (self._refusal or self._new or self._cancelled or self._reading or self._writing):
                 self._changed.wait()
+            if self._refusal is not None:
+                return None
             new, self._new = self._new, []
             cancelled, self._cancelled = self._cancelled, set()
-            if self._closing:
-                self._new = new
-                return False
+            return new, cancelled
+
+    # Whatever fails in these, a job that has not been given back as ended is among those that are read or written.
+
+    def _change(self, new: list[Job], cancelled: set[Job]) -> None:
+        """Jobs come and go."""
         for job in new:
-            if job not in cancelled:
-                self._reading[job] = job.begun.stream.feeding(job.begun.ids)
+            self._reading[job] = job.begun.stream.feeding(job.begun.ids)
         for job in cancelled & self._reading.keys():
             del self._reading[job]
         self._leave([job for job in self._writing.values() if job in cancelled])
-        return True
+
+    def _fail_all(self, error: Exception) -> list[Job]:
+        told = [*self._reading, *self._writing.values()]
+        for job in told:
+            job.fail(error)
+        self._reading.clear()
+        self._writing.clear()
+        return told
 
     def _read(self) -> list[Job]:
         """Read on in prompts, LONGEST_WINDOW tokens and not many more, so that nobody waits long for a next token."""
-        budget, done = LONGEST_WINDOW, []
+        budget, now, done = LONGEST_WINDOW, time.monotonic(), []
         for job, feeding in self._reading.items():
-            if budget <= 0:
-                break
-            if job.ended:
-                continue
-            if not job.max_tokens:
+            if not job.max_tokens or now > job.deadline:
                 job.finish()
                 done.append(job)
                 continue
+            read = 1
             while budget > 0 and (read := next(feeding, 0)):
                 budget -= read * job.begun.stream.num_samples
             if not read:
                 done.append(job)
-        for job in done:
-            del self._reading[job]
         ready = [job for job in done if not job.ended]
         self._batch.join(*(job.begun.stream for job in ready))
         self._writing.update((id(job.begun.stream), job) for job in ready)
+        for job in done:
+            del self._reading[job]
         return [job for job in done if job.ended]
 
     def _write(self) -> list[Job]:
@@ -222,7 +241,3 @@ class Writer:
         self._batch.leave(*(job.begun.stream for job in jobs))
         for job in jobs:
             del self._writing[id(job.begun.stream)]
-
-
-def _ending() -> RunError:
-    return RunError("the server is ending")
