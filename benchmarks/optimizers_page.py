@@ -44,11 +44,10 @@ INTRODUCTION = """# Optimizers
 
 Runs train with `{default}` unless they say otherwise. To AdamW's final loss Muon took {steps} times fewer steps in the
 median of these settings, from {lowest} to {highest}. With what its step costs, that is {seconds} times fewer seconds as
-the processor is (from {least}), and {avx2} times restricted to AVX2 (from {avx2_least}).
-{worse}It makes the singular
-values of each step more alike, for the matrices between embedding and output projection; all else takes AdamW's steps
+the processor is (from {least}), and {avx2} times restricted to AVX2 (from {avx2_least}). It makes the singular values
+of each step more alike, for the matrices between embedding and output projection; all else takes AdamW's steps
 ([the file](../src/lstm_lm/training/muon.py), [why so](decisions/0033-muon.md)).
-
+{worse}
 ![Validation loss over optimizer steps, a panel a setting](images/optimizers.png)
 
 In each setting AdamW and Muon were searched alike. With the first seed: three learning rates, a factor of 2 apart, and
@@ -165,8 +164,8 @@ def page(folder: Path = KEPT) -> str:
 
 def _worse(one: Kept) -> str:
     return (
-        f"**It is not always better**: of {WORDS[one.name]}, AdamW ends at {one.loss('adamw'):.3f} and Muon at "
-        f"{one.loss('muon'):.3f} ({AGAINST}).\n"
+        f"\n**Not always.** {WORDS[one.name]}: AdamW ends at {one.loss('adamw'):.3f}, Muon at "
+        f"{one.loss('muon'):.3f}.\nThere, type {AGAINST}; [what dropout does to it](decisions/0033-muon.md).\n"
     )
 
 
