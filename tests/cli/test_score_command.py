@@ -88,6 +88,15 @@ def test_a_whole_text_is_what_evaluate_makes_of_it(run: Path, here: Here) -> Non
     assert row["bits_per_character"] == pytest.approx(scores["bits_per_character"], abs=1e-6)
 
 
+def test_a_run_of_one_pass_is_not_said_to_know_its_text_by_heart(
+    own_folder: Path, corpus: list[str], here: Here
+) -> None:
+    (own_folder / "log.txt").write_text("a line that is read once\n" * 100)
+    once = ["data.path=log.txt", corpus[1], "trainer.max_epochs=1", "hydra.run.dir=outputs/once"]
+    assert main(["train", *TINY, *once]) == 0
+    assert "trained on most of this text" not in here("score", "data.path=log.txt", "device=cpu").err
+
+
 def test_an_odd_line_of_a_log_comes_first(own_folder: Path, corpus: list[str], here: Here) -> None:
     """Trained for a moment on lines of a program, it finds the one that somebody typed."""
     chance = random.Random(2)

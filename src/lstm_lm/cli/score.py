@@ -95,7 +95,7 @@ def _score(config: DictConfig) -> None:
     loaded = command.load()
     note(str(loaded.checkpoint))
     _claim(command, [*source.paths, loaded.checkpoint])
-    if _is_its_own(loaded, source.paths):
+    if _knows_by_heart(loaded, source.paths):
         note("this run trained on most of this text: what it knows by heart surprises less than what it validates on")
     shown: list[Row] = []
     with ExitStack() as stack:
@@ -132,9 +132,11 @@ def _score(config: DictConfig) -> None:
     note_lost_characters()
 
 
-def _is_its_own(loaded: "Loaded", paths: "Iterable[Path]") -> bool:
-    """Whether the run's own `data.path` names one of these files; a copy elsewhere is not known."""
-    data = loaded.config.get("data")
+def _knows_by_heart(loaded: "Loaded", paths: "Iterable[Path]") -> bool:
+    """Whether it has read one of these files, as its own `data.path`, more than once; a copy elsewhere is not known."""
+    data, trainer = loaded.config.get("data"), loaded.config.get("trainer")
+    if isinstance(trainer, dict) and trainer.get("max_epochs") == 1:
+        return False
     own = data.get("path") if isinstance(data, dict) else None
     return isinstance(own, str) and any(path.resolve() == _path(own).resolve() for path in paths)
 

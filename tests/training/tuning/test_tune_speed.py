@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 import lstm_lm
+from lstm_lm import limits
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
@@ -54,6 +55,19 @@ def test_the_choice_is_told_and_kept(small_config: Config, tmp_path: Path, capsy
     assert "ms/step" in told
     assert found["typed"] in told
     assert "too short a run" in told, "four steps are not compiled for"
+
+
+def test_it_is_compared_with_a_run_that_leaves_busy_cores_alone(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "usable_cores", lambda: 2)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        lstm_lm.train(small_config(*QUICK, "tune.threads=[2,1]"), tmp_path / "run", free_cores=1.0)
+    finally:
+        torch.set_num_threads(threads)
+    assert {row["threads"] for row in tuning(tmp_path / "run")["table"] if row["untuned"]} == {1}
 
 
 def test_a_tuned_run_is_the_run_that_its_choice_gives_by_hand(small_config: Config, tmp_path: Path) -> None:

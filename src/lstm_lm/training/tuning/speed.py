@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from lstm_lm import limits
 from lstm_lm.forward import hardware
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
@@ -25,8 +23,8 @@ REACH = 1.5
 """A strategy this many times slower than the fastest may still win once it is compiled."""
 
 
-def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[str, Any]:
-    """What is found, as plain data: what tuning.json and checkpoints hold.
+def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals, threads: int) -> dict[str, Any]:
+    """What is found, as plain data: what tuning.json and checkpoints hold. `threads`: a run's that is not tuned.
 
     `name`, `device` (its type), `chosen` (keys of the configuration and values), `typed` (the same for the command
     line), `seconds` (that it took), `speedup` (against what would run without tuning) and `table` (one mapping a
@@ -37,7 +35,7 @@ def tune_speed(plan: Plan, options: SpeedOptions, signals: StopSignals) -> dict[
         Interrupted: a signal came.
     """
     config, parts = plan.config, build_compiled(plan)
-    model, device, threads = parts.model, parts.hardware.device, torch.get_num_threads()
+    model, device = parts.model, parts.hardware.device
     deadline = Deadline(options.max_seconds)
 
     def resolve(name: str, precision: str) -> str:

@@ -60,7 +60,7 @@ def tune(
         plan = with_free_cores(plan, team, free_cores)
     found = _before(plan)
     if found is None:
-        found = _measured(plan, team, console, signals, started_at)
+        found = _measured(plan, team, console, signals, started_at, free_cores)
         found["options"] = config.tune.model_dump(exclude={"name"})
         if console is not None:
             table.show(found, console)
@@ -86,7 +86,12 @@ def _before(plan: Plan) -> dict[str, Any] | None:
 
 
 def _measured(
-    plan: Plan, team: Team, console: Console | None, signals: StopSignals, started_at: float
+    plan: Plan,
+    team: Team,
+    console: Console | None,
+    signals: StopSignals,
+    started_at: float,
+    free_cores: float | None,
 ) -> dict[str, Any]:
     options = plan.config.tune
     if isinstance(options, BudgetOptions) and plan.checkpoint is not None:
@@ -114,7 +119,8 @@ def _measured(
     if isinstance(options, SpeedOptions):
         from lstm_lm.training.tuning.speed import tune_speed
 
-        return tune_speed(plan, options, signals)
+        untuned = with_free_cores(plan, team, free_cores).config.runtime.threads
+        return tune_speed(plan, options, signals, untuned or torch.get_num_threads())
     assert isinstance(options, LearningRateOptions)
     from lstm_lm.training.tuning.learning_rate import tune_learning_rate
 
