@@ -130,39 +130,43 @@ def test_ctrl_c_stops_the_writing_and_then_the_loop(loop: Loop) -> None:
     assert "Traceback" not in loop.err
 
 
+TYPED = """
+import sys
+from lstm_lm.cli.prompt_loop import prompt_loop
+
+def write(line):
+    print("read", repr(line), file=sys.stderr, flush=True)
+    return iter(())
+
+prompt_loop(write, "", "type")
+"""
+
+
 @pytest.mark.posix
-def test_at_a_terminal_a_line_can_be_edited(trained: Path) -> None:
-    """`the foz`, two to the left over `oz`... : typed as a person does who mends a letter, and gets the line before."""
+def test_at_a_terminal_a_line_can_be_edited() -> None:
+    """`the fx`, one to the left, `o`: typed as a person does who mends a word, and then fetches it again."""
     import pty
 
     pytest.importorskip("readline")
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "generate.py"), "interactive=true", "device=cpu", "max_new_tokens=0"],
-        cwd=trained,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "INPUTRC": os.devnull},
-        stdin=slave,
-        stdout=slave,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    os.close(slave)
-    said = ""
-
-    def read_until(what: str) -> None:
-        nonlocal said
-        deadline = time.monotonic() + 60
-        while what not in said:
-            assert time.monotonic() < deadline, said
-            said += os.read(master, 1000).decode()
-
-    left, up = "\x1b[D", "\x1b[A"
-    with process:
-        read_until("> ")
-        os.write(master, f"the fx{left}o\n".encode())
-        read_until("the fox\r\n> ")
-        os.write(master, f"{up}\n".encode())
-        read_until("the fox\r\n> the fox")
-        os.write(master, b"\x04")
-        assert process.wait(timeout=60) == 0
-    os.close(master)
+    terminal, end = pty.openpty()
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "INPUTRC": os.devnull}
+    command = [sys.executable, "-c", TYPED]
+    with subprocess.Popen(
+        command, env=environment, stdin=end, stdout=end, stderr=subprocess.PIPE, text=True
+    ) as process:
+        os.close(end)
+        assert process.stderr is not None
+        deadline = threading.Timer(60, process.kill)  # then what is waited for below ends, too
+        deadline.start()
+        shown, left, up = b"", b"\x1b[D", b"\x1b[A"
+        for number, (keys, line) in enumerate([(b"the fx" + left + b"o\n", "the fox"), (up + b"\n", "the fox")], 1):
+            while shown.count(b"> ") < number:  # only then does it take keys
+                shown += os.read(terminal, 1000)
+            os.write(terminal, keys)
+            assert f"read {line!r}\n" in iter(process.stderr.readline, "")
+        while shown.count(b"> ") < number + 1:
+            shown += os.read(terminal, 1000)
+        os.write(terminal, b"\x04")
+        assert process.wait() == 0
+        deadline.cancel()
+    os.close(terminal)
