@@ -28,9 +28,12 @@ from lstm_lm.cli.hydra.conf import conf_dir
 from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.plain_config import plain_config
 
-# Started in a shell's background, a process ignores Ctrl-C, and so would those that tests start and interrupt.
+# Started in a shell's background, a process ignores Ctrl-C, and by nohup that its terminal is closed; so would those
+# that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 PROCESSOR = (
