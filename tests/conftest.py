@@ -1,6 +1,7 @@
 """What tests share: a small text, and configurations composed from the real `conf/` that train in about a second."""
 
 import copy
+import importlib
 import os
 
 # Before torch is imported, and for processes that tests start: workers that share cores must not each use all of them,
@@ -10,7 +11,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,16 @@ def _of_options(options: tuple[str, ...]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return hydra.compose("train", overrides=list(options))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A page of a headless Chromium, driven as `benchmarks/chromium.py` does; without one, its tests are skipped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+        driver = importlib.import_module("chromium")
+    program = driver.found()
+    if program is None:
+        pytest.skip("there is no Chromium here (Debian: apt-get install chromium)")
+    with driver.chromium(program, tmp_path_factory.mktemp("profile")) as page:
+        yield page

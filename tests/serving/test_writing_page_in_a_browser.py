@@ -1,8 +1,6 @@
 """The page that has the server write, in a browser: it shows the text as it comes, stops, and says what is wrong."""
 
-import importlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,21 +10,8 @@ from lstm_lm.generation.api import generate
 from lstm_lm.models.loading import Loaded
 
 pytestmark = pytest.mark.posix
-ROOT = Path(__file__).parents[2]
 RESTING = "document.getElementById('write').textContent === 'Write'"
 WRITES = "document.getElementById('text').textContent.length > 20"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        driver = importlib.import_module("chromium")
-    program = driver.found()
-    if program is None:
-        pytest.skip("there is no Chromium here (Debian: apt-get install chromium)")
-    with driver.chromium(program, tmp_path_factory.mktemp("profile")) as page:
-        yield page
 
 
 def test_it_writes_what_generate_writes_stops_and_says_what_is_wrong(browser: Any, made: Callable[..., Loaded]) -> None:

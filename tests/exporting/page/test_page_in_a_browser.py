@@ -1,6 +1,5 @@
 """The page in a real browser: it writes what Python writes, shows what it should, and asks the network for nothing."""
 
-import importlib
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -27,18 +26,6 @@ pytestmark = pytest.mark.posix
 ROOT = Path(__file__).parents[3]
 RESTING = "document.body.dataset.state === 'resting'"
 Config = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        driver = importlib.import_module("chromium")
-    program = driver.found()
-    if program is None:
-        pytest.skip("there is no Chromium here (Debian: apt-get install chromium)")
-    with driver.chromium(program, tmp_path_factory.mktemp("profile")) as page:
-        yield page
 
 
 @pytest.fixture
