@@ -1,9 +1,12 @@
 """How TensorBoard shows a run."""
 
+from pathlib import Path
+
 import markdown
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from lstm_lm.runs import board
@@ -44,3 +47,14 @@ def test_a_scalar_says_what_it_is() -> None:
     events = Events()
     events.add_scalar("val/loss", 1.0, 1, board.DESCRIPTIONS["val/loss"])
     assert board.DESCRIPTIONS["val/loss"].encode() in bytes(events.waiting)
+
+
+def test_a_described_scalar_is_one_of_tensorboards_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A description that belongs to no plugin of its is warned of, once a tag, on the terminal."""
+    events = Events()
+    events.add_scalar("val/loss", 1.0, 1, "what it is")
+    (tmp_path / "events.out.tfevents.1").write_bytes(bytes(events.waiting))
+    shown = EventAccumulator(str(tmp_path)).Reload()
+    assert [(point.step, point.value) for point in shown.Scalars("val/loss")] == [(1, 1.0)]
+    assert shown.SummaryMetadata("val/loss").summary_description == "what it is"
+    assert not caplog.records

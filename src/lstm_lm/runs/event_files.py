@@ -44,7 +44,9 @@ class Events:
 
         summary = scalar(name, value)  # type: ignore[no-untyped-call]
         if description:
-            summary.value[0].metadata.summary_description = description
+            metadata = summary.value[0].metadata
+            metadata.summary_description = description
+            metadata.plugin_data.plugin_name = "scalars"  # TensorBoard warns of a description that is nobody's
         self.add_summary(summary, step)
 
     def add_text(self, name: str, text: str, step: int) -> None:
