@@ -1,5 +1,6 @@
 """Jobs of a sweep without a process for each: what tests put in the place of `fresh_process.run`."""
 
+import contextlib
 import contextvars
 import tempfile
 from collections.abc import Sequence
@@ -15,13 +16,13 @@ from lstm_lm.sweeps import fresh_process
 from lstm_lm.sweeps.fresh_process import Ended
 
 
-def as_in_a_process(arguments: Sequence[str], *_: object) -> Ended:
+def as_in_a_process(arguments: Sequence[str], log: Path, *_: object) -> Ended:
     """Do what the job's command says, in this process, which has no imports to wait for."""
     error_file = Path(tempfile.mkdtemp()) / "error.json"
     before = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, log.open("a") as output, contextlib.redirect_stdout(output):
             patch.setenv(ERROR_FILE, str(error_file))
             status = contextvars.copy_context().run(main, list(arguments))
     finally:

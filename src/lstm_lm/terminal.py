@@ -1,17 +1,30 @@
 """The one console that commands print with: text is text, whoever wrote it."""
 
+import os
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from lstm_lm.display import Display
 from lstm_lm.printable import printable_text
+
+LOGGED = {"LSTM_LM_LOGGED": "1"}
+"""In the environment of a process whose standard output is its log; on standard error somebody looks on."""
 
 
 def in_notebook() -> bool:
     """Whether this process runs the cells of a notebook: in Jupyter, VS Code, Colab, ..., as Rich finds out."""
     return Console().is_jupyter
+
+
+def moving(console: Console) -> Console:
+    """Where what moves is drawn: on `console`, but for a process that has LOGGED, whose output nobody sees move."""
+    if not all(os.environ.get(name) == value for name, value in LOGGED.items()):
+        return console
+    return Terminal(file=cast(TextIO, Display(sys.stderr)))  # a terminal that hangs up ends no run
 
 
 class Terminal(Console):

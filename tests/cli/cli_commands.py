@@ -51,6 +51,11 @@ class Said(NamedTuple):
 Here = Callable[..., Said]
 
 
+def logged(folder: Path, words: str) -> int:
+    """How often jobs of the sweeps below `folder` have said `words`."""
+    return sum(log.read_text().count(words) for log in folder.rglob("*.train.log"))
+
+
 def apart(script: str, *argv: str, cwd: Path, text: str | None = None, **environment: str) -> Said:
     """A script of the checkout, in a process of its own."""
     done = subprocess.run(

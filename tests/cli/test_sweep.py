@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from cli_commands import TINY, Here, StandIn, Underway, apart
+from cli_commands import TINY, Here, Said, StandIn, Underway, apart, logged
 
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.registry import names
@@ -26,6 +27,12 @@ def jobs(folder: Path) -> list[Path]:
     return sorted(path for path in sweep.iterdir() if path.is_dir())
 
 
+def statuses(said: Said) -> list[str]:
+    """Of the jobs, in the closing table."""
+    _, table = said.out.split("\njob ")
+    return [line.split()[1] for line in table.partition("\n\n")[0].splitlines()[1:]]
+
+
 def test_all_combinations_run_each_in_a_directory_of_its_own(stand_in: StandIn, here: Here, own_folder: Path) -> None:
     said = here("train", "-m", "optimizer=sgd", "model.hidden_size=8,16", "precision=32-true,bf16-mixed")
     assert said.status == 0, said.err
@@ -38,7 +45,7 @@ def test_all_combinations_run_each_in_a_directory_of_its_own(stand_in: StandIn, 
     assert [call[0]["model"]["hidden_size"] for call in stand_in.calls] == [8, 8, 16, 16]
     assert all(RunDirectory(path).config.is_file() for path in jobs(own_folder))
     assert "[2/4] model.hidden_size=8 precision=bf16-mixed" in said.out, "what is the same in all is not repeated"
-    assert f"the sweep lies in {jobs(Path())[0].parent}" in said.out
+    assert re.search(rf"sweep +{jobs(Path())[0].parent}\n", said.out)
 
 
 def test_a_failed_job_does_not_end_the_sweep(stand_in: StandIn, here: Here, own_folder: Path) -> None:
@@ -59,8 +66,7 @@ def test_a_failed_job_does_not_end_the_sweep(stand_in: StandIn, here: Here, own_
     assert "Traceback" in (three.path / "error.log").read_text()
     assert len(said.err.splitlines()) == 2 + 1 + 1, said.err
     assert "Traceback" not in said.err
-    assert said.out.count("failed") == 3
-    assert said.out.count("completed") == 2
+    assert statuses(said) == ["completed", "failed", "failed", "failed", "completed"]
 
 
 def test_jobs_that_are_all_refused_are_wrong_input(stand_in: StandIn, here: Here, own_folder: Path) -> None:
@@ -151,7 +157,7 @@ def test_a_job_that_another_command_has_done_meanwhile_is_done(stand_in: StandIn
     stand_in.error = take_over
     said = here("train", "-m", "hydra.sweep.dir=swept", "seed=1,2")
     assert said.status == 0, said.err
-    assert said.out.count("completed") == 2
+    assert statuses(said) == ["completed", "completed"]
 
 
 @pytest.mark.parametrize("subdir", ["../elsewhere-${hydra.job.num}", "."])
@@ -194,7 +200,7 @@ def test_the_same_sweep_again_does_what_is_missing(
     again = here(*command)
     assert again.status == 0, again.err
     assert again.out.count("complete, nothing left to do") == 1
-    assert again.out.count("continued from") == 1
+    assert logged(own_folder, "continued from") == 1
     assert steps == [*range(9), *range(6, 9)], "of the third, the steps that were not taken yet"
     assert {path: path.read_bytes() for path in one.path.rglob("*") if path.is_file()} == finished
     done = [summary.read(run.summary) for run in (one, two, three)]
@@ -237,13 +243,14 @@ def test_a_directory_that_holds_another_run_is_not_this_jobs(
     assert precisions() == first | second | {"1_seed=1-3": "32-true", "2_seed=2-3": "32-true"}
     assert here(*command, *was, "resume=auto").status == 2, "who says resume= means the run that is there"
     more = here(*command, "precision=32-true", "trainer.max_steps=4")
-    assert more.out.count("continued from") == 2
+    assert more.status == 0
+    assert logged(own_folder, "continued from") == 2
     assert len(precisions()) == 6, "a run goes on to a further limit where it is"
     fell = here(*command, *was, "scheduler=one_cycle")
     assert "scheduler.name: constant then, one_cycle now" in fell.out
     further = here(*command, "precision=32-true", "trainer.max_steps=4", "scheduler=one_cycle")
     assert "trainer.max_steps: 2 then, 4 now" in further.out, "a schedule that spans the run is another one"
-    assert further.out.count("continued from") == 0
+    assert logged(own_folder, "continued from") == 2
 
 
 @pytest.mark.parametrize("name", names("lstm_lm.training.schedulers"))
@@ -324,11 +331,32 @@ def test_six_jobs_of_which_one_fails_and_one_is_killed(own_folder: Path, corpus:
         sweep.process.send_signal(signal.SIGINT)
         said = sweep.end()
     assert said.status == 130, said
-    assert "continued from" in said.out
+    assert logged(own_folder, "continued from") == 1
     assert checkpoint_file.load(run.last)["global_step"] > reached
     assert summary.read(run.summary).status == "interrupted"
     assert [records.read(folder) is not None for folder in folders] == [True] * 6
     assert json.loads(records.record_file(run.path).read_text()).keys() == Record.model_fields.keys()
+
+
+def test_a_job_is_a_line_before_and_a_line_after_it(jobs_here: None, here: Here, corpus: list[str]) -> None:
+    """Its set-up, its samples and what it proposes are in its log; the closing table says the rest."""
+    said = here("train", "-m", *TINY, *corpus, "callbacks.samples.length=50", "seed=1,2", "hydra.sweep.dir=swept")
+    assert said.status == 0, said.err
+    before, _ = said.out.split("\njob ")
+    first, reached, second, again = filter(None, before.splitlines())
+    assert (first, second) == ("[1/2] seed=1", "[2/2] seed=2")
+    done = summary.read(Path("swept/1_seed=1/summary.json"))
+    assert done.val is not None
+    assert f"{done.val.loss:.4f}" in reached
+    assert "completed after 3 steps" in again
+    log = Path("swept/1_seed=1.train.log").read_text()
+    assert {"text", "model", "sample", "validation", "next"} <= {line.split()[0] for line in log.splitlines()}
+
+
+def test_what_all_jobs_are_warned_of_is_said_once(jobs_here: None, here: Here, corpus: list[str]) -> None:
+    said = here("train", "-m", *TINY, *corpus, "trainer.max_epochs=1", "trainer.max_steps=999", "seed=1,2")
+    assert said.status == 0, said.err
+    assert said.out.count("warning: trainer.max_steps=999") == 1
 
 
 def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:
@@ -341,6 +369,8 @@ def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:
     assert bad.status == "failed"
     assert good.val is not None
     assert f"{good.val.loss:.4f}" in said.out
+    assert "sample" not in said.out
+    assert logged(own_folder, "sample from") == 1
 
 
 @pytest.mark.matrix

@@ -79,3 +79,22 @@ def test_this_projects_own_errors_are_told_apart(tmp_path: Path, monkeypatch: py
     assert missing.how == "failed"
     assert missing.reason is not None
     assert "no such command" in missing.reason
+
+
+def test_what_a_process_says_goes_behind_what_its_log_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for said in ("first", "second"):
+        ended(tmp_path, f"print({said!r})", monkeypatch)
+    assert (tmp_path / "log").read_text().split() == ["first", "second"]
+
+
+def test_who_looks_on_sees_what_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lstm_lm.py").write_text(
+        "import os, sys; print('all'); print(os.environ['LSTM_LM_LOGGED'], file=sys.stderr)"
+    )
+    monkeypatch.setattr(fresh_process, "_environment", lambda _: {"PYTHONPATH": str(tmp_path)})
+    with StopRequest() as stop:
+        run(["train"], tmp_path / "log", 60, stop, watched=True)
+    assert (tmp_path / "log").read_text() == "all\n"
+    assert capfd.readouterr() == ("", "1\n")

@@ -19,6 +19,7 @@ from lstm_lm.data.text_paths import STANDARD_INPUT
 from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.summary import read_if_whole
 from lstm_lm.training import requeue
 
 if TYPE_CHECKING:
@@ -79,14 +80,15 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     if not named and refusal is None:
         directory, others = sweep.place(row, directory)
         if others:
-            lines.say("\n".join([*others, f"this job is in {directory}"]))
+            lines.say(*others, f"this job is in {directory}")
     resume = _resume(plain, directory, asked=asked)
     arguments = [*flags, *_typed(config, overrides), *texts, f"hydra.run.dir={directory}", f"resume={resume}"]
     if not named and not RunDirectory(directory).is_empty():  # it is this row's, which is behind where it started
         arguments += [f"{key}=null" for key in STARTS if plain.get(key) is not None]
     job = Job(row, number, seed, directory, {TRAIN: [TRAIN, *arguments]})
-    if not named and refusal is None and not job.to_do():
-        lines.say(f"{directory}: complete, nothing left to do")
+    done = not named and refusal is None and not job.to_do()
+    if done:
+        lines.say("complete, nothing left to do")
     elif refusal is None and (changed := row.changed()):
         refusal = RunError(changed)
     with StopRequest() as stop:
@@ -94,6 +96,8 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
         known = None if refusal is None else Ended("failed", str(refusal), 0.0, refusal.exit_status)
         record = runner.run(job, again=named, known=known)
         stop.check()
+    if record.status == "completed" and not done:
+        lines.end(read_if_whole(job.run.summary))
     if record.status == "failed":
         lines.fail(record.reason or "")
     if record.status == "interrupted":  # its process alone was asked

@@ -1,4 +1,4 @@
-"""A sweep on the terminal: a line before each job, what went wrong, a table at the end."""
+"""A sweep on the terminal: a line before each job, one after it, what went wrong, a table at the end."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,9 +12,11 @@ from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
 from lstm_lm.shell_words import shell_word
 
 if TYPE_CHECKING:
+    from lstm_lm.runs.summary import Summary
     from lstm_lm.sweeps.sweep import Outcome
 
 LOST = "its process has ended before the job began"
+_INDENT = 4 * " "
 _WELL = ("completed", "stopped")
 
 
@@ -25,15 +27,30 @@ class SweepLines:
         """`console` is for results, `errors` for what went wrong."""
         self._console = console
         self._errors = errors
+        self._warned: set[str] = set()
 
     def begin(self, number: int, total: int, overrides: Sequence[str]) -> None:
         """A job begins, the `number`th of `total` (0: not known), which differs from the others in `overrides`."""
         count = f"{number}/{total}" if total else str(number)
-        self._console.print(Text(f"\n[{count}] {' '.join(overrides)}", style="bold"))
+        self._console.print(Text(f"[{count}] {' '.join(overrides)}", style="bold"))
 
-    def say(self, text: str) -> None:
+    def say(self, *lines: str) -> None:
         """Something about the job."""
-        self._console.print(Text(f"\n{text}"), soft_wrap=True)
+        for line in lines:
+            self._console.print(Text(f"{_INDENT}{line}"), soft_wrap=True)
+
+    def end(self, summary: "Summary | None") -> None:
+        """It is done: what it has reached, what that took, and warnings that no job before it had."""
+        from lstm_lm.training.closing import cost
+
+        if summary is None:
+            return
+        loss = summary.val.loss if summary.val else None
+        self.say(("" if loss is None else f"val {loss:.4f}   ") + cost(summary))
+        for warning in summary.runtime.warnings or []:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._console.print(Text(f"{_INDENT}warning: {warning}", style="yellow"))
 
     def fail(self, reason: str) -> None:
         """It has failed."""
@@ -67,12 +84,22 @@ class SweepLines:
             if outcome.error is not None and (plan.launcher != "basic" or outcome.status == "not run"):
                 self.fail(f"job {outcome.number}: {outcome.error}")
         self._print_table(found)
-        self._console.print(
-            Text(
-                f"\nthe sweep lies in {plan.directory}\ncompare: tensorboard --logdir {shell_word(str(plan.directory))}"
-            )
-        )
+        self._print_places(plan, missing=not ended or sweep.exit_status(found) != 0)
         return sweep.exit_status(found)
+
+    def _print_places(self, plan: SweepPlan, *, missing: bool) -> None:
+        from lstm_lm.training.closing import labelled
+
+        places = {
+            "sweep": str(plan.directory),
+            "logs": str(plan.directory / "JOB.train.log"),
+            "compare": f"tensorboard --logdir {shell_word(str(plan.directory))}",
+        }
+        if missing:
+            places["missing"] = f"the same command with {shell_word(f'hydra.sweep.dir={plan.directory}')} does it"
+        self._console.print()
+        for label, line in places.items():
+            self._console.print(labelled(label, line), soft_wrap=True)
 
     def _print_table(self, found: Sequence["Outcome"]) -> None:
         from lstm_lm.reports.fitting_table import Column, FittingTable  # a run has no table of jobs

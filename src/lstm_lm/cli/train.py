@@ -30,7 +30,6 @@ from lstm_lm.display import for_people
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.printable import shown
-from lstm_lm.shell_words import shell_word
 from lstm_lm.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def _run_typed(argv: Sequence[str], program: Sequence[str]) -> int:
         plan = sweep_plan.CURRENT.get()
         if plan is None or plan.launcher == "basic":
             raise
-        raise _of_launcher(error, plan) from error
+        raise _of_launcher(error, plan.launcher) from error
     finally:
         plan = sweep_plan.CURRENT.get()
         if plan is not None:
@@ -101,12 +100,11 @@ def _run_typed(argv: Sequence[str], program: Sequence[str]) -> int:
     return max([*task.statuses, status])
 
 
-def _of_launcher(error: Exception, plan: sweep_plan.SweepPlan) -> RunError:
+def _of_launcher(error: Exception, launcher: str) -> RunError:
     """The short form of an error of a launcher that runs jobs in other processes."""
     cause = next(iter(str(error).splitlines()), "")
     return RunError(
-        f"hydra/launcher={plan.launcher} has ended the sweep: {type(error).__name__}: {shown(cause)}\n"
-        f"the same command with hydra.sweep.dir={shell_word(str(plan.directory))} does what is missing\n"
+        f"hydra/launcher={launcher} has ended the sweep: {type(error).__name__}: {shown(cause)}\n"
         "HYDRA_FULL_ERROR=1 shows where it happened"
     )
 

@@ -17,6 +17,7 @@ from lstm_lm.errors import ERROR_FILE
 from lstm_lm.lifeline import TIED
 from lstm_lm.process_group import OWN_GROUP, end_family, pass_on
 from lstm_lm.sweeps.stopping import StopRequest, signals_that_stop
+from lstm_lm.terminal import LOGGED
 
 SECONDS_TO_STOP = 60.0
 """For a process that was asked to end: a checkpoint is written."""
@@ -44,27 +45,33 @@ class Ended:
 
 
 def run(
-    arguments: Sequence[str], log: Path | None, timeout: float, stop: StopRequest, cwd: Path | None = None
+    arguments: Sequence[str],
+    log: Path,
+    timeout: float,
+    stop: StopRequest,
+    cwd: Path | None = None,
+    watched: bool = False,
 ) -> Ended:
     """Run `lstm_lm ARGUMENTS` with this interpreter; it ends with this process.
 
     Args:
         arguments: the verb and what it is given.
-        log: takes all that it says, overwritten; None: it says that where this process does.
+        log: takes all that it says, behind what is there.
         timeout: seconds after which it is ended.
         stop: passes signals on to it.
         cwd: its current directory; None: this process's.
+        watched: what moves, and what Python or C code complain of, goes to this process's standard error instead.
     """
     with tempfile.TemporaryDirectory(prefix="lstm-lm-") as folder:
         error_file = Path(folder) / "error.json"
         began = time.monotonic()
-        with contextlib.nullcontext() if log is None else log.open("wb") as output:
+        with log.open("ab") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "lstm_lm", *arguments],
                 stdin=subprocess.PIPE,  # closed by whatever ends this process: see `lifeline`
                 stdout=output,
-                stderr=None if output is None else subprocess.STDOUT,
-                env=_environment(error_file),
+                stderr=None if watched else subprocess.STDOUT,
+                env=_environment(error_file) | (LOGGED if watched else {}),
                 cwd=cwd,
                 process_group=0,  # a terminal's Ctrl-C is passed on by `stop`, once
                 creationflags=OWN_GROUP,
@@ -81,7 +88,7 @@ def run(
                 child.wait()
                 assert child.stdin is not None
                 child.stdin.close()
-        ended = _ended(child.returncode, error_file, log, time.monotonic() - began)
+        ended = _ended(child.returncode, error_file, None if watched else log, time.monotonic() - began)
         if ended.how != "done" and stop.came:
             return replace(ended, how="interrupted", reason=f"stopped by signal {stop.signal_number}")
         if ended.how != "done" and timed_out:

@@ -49,6 +49,10 @@ class Job:
         """By stage, the hash of what it runs."""
         return {TRAIN: self.row.key} | {step.name: step.key for step in self.row.steps}
 
+    def log(self, stage: str) -> Path:
+        """All that the command of `stage` has said."""
+        return self.directory.with_name(f"{self.directory.name}.{stage}.log")
+
     def record(self) -> Record | None:
         """What is known of it; None: it was never begun."""
         return records.read(self.directory)
@@ -82,9 +86,10 @@ class Runner:
 
     stop: StopRequest
     unfinished: Literal["resume", "retrain"]
-    """What becomes of a training that did not end well: its command continues it, or it is done from scratch.
+    """What becomes of a training that did not end well: its command continues it, and it is watched; or it is done
+    from scratch.
 
-    The latter is for rows that are compared: these write logs, and what this machine cannot do is skipped.
+    The latter is for rows that are compared: what this machine cannot do is skipped.
     """
     machine: str
     """This one, in a line."""
@@ -152,8 +157,8 @@ class Runner:
     def _process(self, job: Job, record: Record, name: str) -> Ended:
         job.directory.mkdir(parents=True, exist_ok=True)
         record.write(job.directory)
-        log = job.directory.with_name(f"{job.directory.name}.{name}.log") if self.unfinished == "retrain" else None
-        ended = fresh_process.run(job.commands[name], log, self.timeout, self.stop, self.cwd)
+        log, watched = job.log(name), self.unfinished == "resume"
+        ended = fresh_process.run(job.commands[name], log, self.timeout, self.stop, self.cwd, watched)
         if ended.how == "done" and (changed := job.row.changed()):
             return replace(ended, how="failed", reason=changed)
         if ended.traceback is None:

@@ -63,23 +63,24 @@ def show_results(
         console.print(Text(f"no bits/byte: {reason}", style="dim"))
     tokens = "tokens" if data is None else _TOKENS.get(data.tokenizer.name, "tokens")
     for label, line in (*_meaning(summary, tokens), *_cost(summary)):
-        console.print(_line(label, line), soft_wrap=True)
+        console.print(labelled(label, line), soft_wrap=True)
     for hint in hints:
         console.print(Text(hint, style="yellow"))
     shown = _named(run.path)
     if run.profiler.is_dir():
-        console.print(_line("profile", str(Path(shown, run.profiler.name))), soft_wrap=True)
+        console.print(labelled("profile", str(Path(shown, run.profiler.name))), soft_wrap=True)
     how = 'prompt="..."' if data is None or data.options.unit == "window" else f"num_samples={_MANY}"
-    console.print(_line("run", shown), soft_wrap=True)
+    console.print(labelled("run", shown), soft_wrap=True)
     next_ones = [f"tensorboard --logdir {shell_word(_relative(run.path.parent))}"]
     if run.best.exists() or run.last.exists():  # trainer.fast_dev_run leaves none, nor does enable_checkpointing=false
         use = _next_in_python(summary, shown, how) if console.is_jupyter else _next(summary, shell_word(shown), how)
         next_ones.insert(0, use)
     for label, line in zip(("next", ""), next_ones, strict=False):
-        console.print(_line(label, line), soft_wrap=True)  # to be copied: never broken in the middle
+        console.print(labelled(label, line), soft_wrap=True)  # to be copied: never broken in the middle
 
 
-def _line(label: str, line: str) -> Text:
+def labelled(label: str, line: str) -> Text:
+    """A line of those that stand below each other at an end."""
     return Text.assemble((f"{label:{_LABEL}}", "dim"), line)
 
 
@@ -111,12 +112,17 @@ def _torn(loss: float, frequencies: float, tokens: str) -> str:
     return f"wavers between {ours} {tokens} on average; by their frequencies alone: {theirs}"
 
 
-def _cost(summary: Summary) -> Iterator[tuple[str, str]]:
-    train, memory = summary.train, summary.runtime.peak_memory_bytes
+def cost(summary: Summary) -> str:
+    """How it ended, and what that took: `completed after 30 steps in 2 s, 35,948 tokens/s`."""
+    train = summary.train
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
     steps = "1 step" if train.steps == 1 else f"{train.steps or 0:,} steps"
-    held = "" if memory is None else f", peak {limits.gib(memory)}"
-    yield "cost", f"{summary.status} after {steps} in {_duration(train.seconds or 0)}{speed}{held}"
+    return f"{summary.status} after {steps} in {_duration(train.seconds or 0)}{speed}"
+
+
+def _cost(summary: Summary) -> Iterator[tuple[str, str]]:
+    memory = summary.runtime.peak_memory_bytes
+    yield "cost", cost(summary) + ("" if memory is None else f", peak {limits.gib(memory)}")
     if summary.runtime.compile_graphs:
         yield "compile", _compiled(summary.runtime)
 

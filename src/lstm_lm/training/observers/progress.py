@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from lstm_lm.terminal import moving
 from lstm_lm.training.build import Parts
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.module import LanguageModelTask
@@ -18,7 +19,7 @@ class ProgressLine(pl.Callback):
     """Redrawn a few times a second at most: reading the loss waits for the device."""
 
     def __init__(self, config: TrainConfig, parts: Parts, clock: StepClock, console: Console) -> None:
-        self._console, self._clock = console, clock
+        self._console, self._moving, self._clock = console, moving(console), clock
         self._total, self._refresh = parts.total_steps, config.callbacks.progress.refresh_seconds
         self._live = config.trainer.get("enable_progress_bar") is not False and self._can_replace()
         self._drawn_at = 0.0
@@ -37,9 +38,10 @@ class ProgressLine(pl.Callback):
             BarColumn(bar_width=None),
             TextColumn("loss {task.fields[loss]}  {task.fields[rate]} tokens/s"),
             TimeRemainingColumn(),
-            console=self._console,
+            console=self._moving,
             auto_refresh=False,
             transient=True,
+            redirect_stdout=self._moving is self._console,
         )
         self._task = self._bar.add_task("", total=self._total, completed=trainer.global_step, loss="-", rate="-")
         self._start(self._bar)
@@ -86,7 +88,7 @@ class ProgressLine(pl.Callback):
         self._console.print(sample)
 
     def _can_replace(self) -> bool:
-        return self._console.is_terminal
+        return self._moving.is_terminal
 
     def _start(self, bar: Progress) -> None:
         bar.start()
