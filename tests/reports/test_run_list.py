@@ -3,7 +3,7 @@
 import pytest
 
 from lstm_lm.printable import printable
-from lstm_lm.reports.run_list import _date, age, short
+from lstm_lm.reports.run_list import _date, short
 
 
 @pytest.mark.parametrize(
@@ -12,13 +12,6 @@ from lstm_lm.reports.run_list import _date, age, short
 )
 def test_counts_have_three_digits(count: int, text: str) -> None:
     assert short(count) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(-3, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (86_400 * 12, "12 d")]
-)
-def test_ages_are_in_their_largest_unit(seconds: float, text: str) -> None:
-    assert age(seconds) == text
 
 
 def test_a_name_can_not_move_the_cursor() -> None:

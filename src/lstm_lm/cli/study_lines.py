@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from lstm_lm.durations import duration
 from lstm_lm.printable import shown
 from lstm_lm.reports.markdown import Column
 from lstm_lm.sweeps.fresh_process import MOST_LINES
@@ -58,9 +59,9 @@ class StudyLines:
         taken = self._taken.setdefault(turn.row.key, [])
         taken.append(record.seconds)
         left = remaining_seconds(rest, self._taken)
-        until = f"   {_duration(left)} left" if rest and left is not None else ""
+        until = f"   about {duration(left)} left" if rest and left is not None else ""
         said = self._figure(turn) if record.status == "completed" else _cause(record)
-        line = f"{self._count()} {_name(turn)}   {said}   {record.seconds:.1f} s{until}"
+        line = f"{self._count()} {_name(turn)}   {said}   {duration(record.seconds)}{until}"
         self._print(line, _STYLES.get(record.status, ""))
 
     def close(self) -> None:
@@ -106,7 +107,3 @@ def _cause(record: Record) -> str:
     lines = (record.reason or "").splitlines()
     telling = lines[-1] if record.status == "failed" and len(lines) == MOST_LINES else lines[0] if lines else ""
     return f"{record.status}: {shown(telling)}"
-
-
-def _duration(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"

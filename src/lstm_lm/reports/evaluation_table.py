@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.durations import duration
 from lstm_lm.flat_keys import flat_keys
 
 
@@ -139,7 +140,7 @@ def how(section: Mapping[str, Any]) -> Text:
     threads = "1 thread" if section["threads"] == 1 else f"{section['threads']} threads"
     what = f"{section['device']}, {threads}, {section['precision']}, {section['forward']}"
     reason = f" ({section['forward_reason']})" if "computes in" in section["forward_reason"] else ""
-    return Text(f"{what}{reason}; {section['seconds']:.1f} s", style="dim")
+    return Text(f"{what}{reason}; {duration(section['seconds'])}", style="dim")
 
 
 _OF_EVERY_METHOD = frozenset(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.durations import duration
 from lstm_lm.printable import escaped, printable, shortened
 from lstm_lm.reports.fitting_table import Column, FittingTable
 from lstm_lm.runs.configuration import Difference
@@ -24,7 +25,6 @@ _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Halves of characters that stand for no byte of a path either: JSON can hold them, no output can."""
 LONGEST = 24
 """Characters of a text's name."""
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def table(entries: Sequence[Entry], now: float) -> FittingTable:
@@ -34,7 +34,7 @@ def table(entries: Sequence[Entry], now: float) -> FittingTable:
         ("val loss", 0, lambda entry: "" if entry.loss is None else f"{entry.loss:.4f}"),
         ("bits/byte", 1, lambda entry: "" if entry.bits_per_byte is None else f"{entry.bits_per_byte:.3f}"),
         ("tokens/s", 3, lambda entry: "" if entry.tokens_per_second is None else f"{entry.tokens_per_second:,.0f}"),
-        ("age", 2, lambda entry: age(now - entry.modified)),
+        ("age", 2, lambda entry: duration(now - entry.modified)),
     ]
     return FittingTable(
         [
@@ -87,14 +87,6 @@ def short(count: int) -> str:
         if count >= size:
             return f"{count / size:#.3g}".rstrip(".") + f" {unit}"
     return str(count)
-
-
-def age(seconds: float) -> str:
-    """In its largest unit: `2 d`, `5 h`, `12 min`, `8 s`."""
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
 
 
 def _plain(entry: Entry, now: float) -> dict[str, Any]:

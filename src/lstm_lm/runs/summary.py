@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lstm_lm.display import spelled_out
+from lstm_lm.durations import duration
 from lstm_lm.errors import UserError
 from lstm_lm.runs import atomic
 from lstm_lm.runs.regular_file import read_regular
@@ -197,7 +198,7 @@ class Summary(_Section):
         if self.data.name is not None and self.data.tokens is not None:
             yield "text", f"{self.data.title or self.data.name}, {self.data.tokens:,} tokens"
         if self.train.steps is not None and self.train.seconds is not None:
-            yield "training", f"{self.train.steps:,} steps in {self.train.seconds:,.1f} s"
+            yield "training", f"{self.train.steps:,} steps in {duration(self.train.seconds)}"
         for what, scores in (("validation", self.val), ("test", self.test)):
             if scores is not None and scores.loss is not None:
                 bits = scores.bits_per_byte

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lstm_lm import limits
 from lstm_lm.data.module import TextDataModule
+from lstm_lm.durations import duration
 from lstm_lm.models.build import model_class
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import JudgementSummary, RuntimeSummary, SplitSummary, Summary
@@ -117,7 +118,7 @@ def cost(summary: Summary) -> str:
     train = summary.train
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
     steps = "1 step" if train.steps == 1 else f"{train.steps or 0:,} steps"
-    return f"{summary.status} after {steps} in {_duration(train.seconds or 0)}{speed}"
+    return f"{summary.status} after {steps} in {duration(train.seconds or 0)}{speed}"
 
 
 def _cost(summary: Summary) -> Iterator[tuple[str, str]]:
@@ -228,19 +229,12 @@ def _compiled(runtime: RuntimeSummary) -> str:
     again = f", {runtime.recompiles} compiled again after the first epoch" if runtime.recompiles else ""
     graphs = "1 graph" if runtime.compile_graphs == 1 else f"{runtime.compile_graphs} graphs"
     breaks = "1 break" if runtime.graph_breaks == 1 else f"{runtime.graph_breaks} breaks"
-    return f"{graphs}, {breaks}{fraction}, {runtime.compile_seconds or 0:.1f} s to compile{again}"
+    return f"{graphs}, {breaks}{fraction}, {duration(runtime.compile_seconds or 0)} to compile{again}"
 
 
 def _cells(scores: SplitSummary) -> list[str]:
     numbers = (scores.loss, scores.perplexity, scores.bits_per_character, scores.bits_per_byte)
     return ["-" if number is None else f"{number:,.4f}" for number in numbers]
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes >= 100:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s" if seconds < 600 else f"{minutes} min"
 
 
 def _named(run_dir: Path) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
+from lstm_lm.durations import duration
 from lstm_lm.errors import RunError
 from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.training.compile.compilation import Compilation, counts
@@ -163,7 +164,7 @@ class CompileWatch(pl.Callback):
                 "all of it runs eagerly\nuse compile=none, or another model= or forward="
             )
         if first:
-            self._say(f"compiled in {self._compilation.seconds:.1f} s")
+            self._say(f"compiled in {duration(self._compilation.seconds)}")
         if self._epochs:
             self._note_recompiles(new, "training", trainer)
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from lstm_lm.durations import duration
+
 ROWS = 8
 """Sizes on the terminal; tuning.json has them all."""
 ENDS_EARLY = 0.9
@@ -34,7 +36,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 def verdict(tuning: dict[str, Any]) -> str:
     """What was chosen, and why; how it is typed is in summary.json (tuning.typed), a long line."""
     chosen, _, others = tuning["reason"].partition("; ")
-    measured = f"measured for {tuning['seconds']:.0f} s; as typed: summary.json, tuning.typed"
+    measured = f"measured for {duration(tuning['seconds'])}; as typed: summary.json, tuning.typed"
     return "\n".join(filter(None, [f"budget={tuning['time']}: {chosen}", others, measured]))
 
 

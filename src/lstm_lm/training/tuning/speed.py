@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from lstm_lm import limits
+from lstm_lm.durations import duration
 from lstm_lm.forward import hardware
 from lstm_lm.models.recurrent_language_model import RecurrentLanguageModel
 from lstm_lm.training.build import build_compiled, workload_of
@@ -161,7 +162,7 @@ def _try_compiled(
     reserve, compiled = race.options.compile_reserve, list[Result]()
     for candidate in [replace(each, compile=mode) for each in near for mode in modes]:
         if planned_steps is not None and planned_steps * winner.seconds < reserve:
-            note = f"too short a run: {planned_steps * winner.seconds:.0f} s"
+            note = f"too short a run: {duration(planned_steps * winner.seconds)}"
             return [*compiled, Result(candidate, note=note)]
         if race.deadline.left < reserve:
             compiled.append(Result(candidate, note="too little time was left"))

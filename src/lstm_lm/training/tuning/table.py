@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lm.durations import duration
 from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import TuningSummary
 from lstm_lm.training.tuning import budget_table
@@ -72,7 +73,7 @@ def verdict(tuning: dict[str, Any]) -> str:
     if not tuning["typed"]:
         return "tune=speed: nothing was chosen; the run continues as without tuning"
     faster = f", {tuning['speedup']:.2f} times as fast as without tuning" if tuning.get("speedup") else ""
-    return f"tune=speed: {tuning['typed']}{faster} ({_coverage(tuning['table'])}; {tuning['seconds']:.0f} s)"
+    return f"tune=speed: {tuning['typed']}{faster} ({_coverage(tuning['table'])}; {duration(tuning['seconds'])})"
 
 
 def _coverage(rows: list[dict[str, Any]]) -> str:
@@ -130,7 +131,7 @@ def _outcome(row: dict[str, Any]) -> str:
     words = [
         "chosen" if row["chosen"] else "",
         "without tuning" if row["untuned"] else "",
-        "" if row["compile_seconds"] is None else f"compiled in {row['compile_seconds']:.0f} s",
+        "" if row["compile_seconds"] is None else f"compiled in {duration(row['compile_seconds'])}",
         {"unable": "cannot run here", "failed": "failed", "not tried": "not tried"}.get(row["outcome"], ""),
     ]
     return ", ".join(filter(None, words))
