@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
 _NOT_BETWEEN_DOUBLE_QUOTES = re.compile(r'["$`!]|\\\\|\\\Z')
@@ -13,3 +14,11 @@ def shell_word(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     return shlex.quote(text) if _NOT_BETWEEN_DOUBLE_QUOTES.search(text) else f'"{text}"'
+
+
+def short_path(path: Path) -> str:
+    """As a person would type it: relative to the current directory, where it lies there."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -2,17 +2,21 @@
 
 import os
 import sys
+import textwrap
 from collections.abc import Iterable
 from typing import Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 from lstm_lm.display import Display
 from lstm_lm.printable import printable_text
 
 LOGGED = {"LSTM_LM_LOGGED": "1"}
 """In the environment of a process whose standard output is its log; on standard error somebody looks on."""
+LABEL = 8
+"""Columns of what stands before a line: those below each other begin at one place."""
 
 
 def in_notebook() -> bool:
@@ -43,3 +47,42 @@ class Terminal(Console):
                 yield segment
             else:
                 yield segment._replace(text=printable_text(segment.text))
+
+
+def say(console: Console, text: str, style: str = "") -> None:
+    """Print `text`, broken between words where it is too wide, and nowhere else: a word may be a path."""
+    for line in _wrapped(text, console.width):
+        console.print(Text(line, style=style), soft_wrap=True)
+
+
+def say_labelled(console: Console, label: str, text: str, width: int = LABEL) -> None:
+    """Print `text` behind `label`, which takes `width` columns; what is broken goes on below its beginning."""
+    for place, line in enumerate(_wrapped(text, console.width - width)):
+        console.print(Text.assemble((("" if place else label).ljust(width), "dim"), line), soft_wrap=True)
+
+
+def say_whole(console: Console, label: str, whole: str, after: str = "", width: int = LABEL) -> None:
+    """Print a path or command that somebody may copy, never broken: alone on its line where all are too wide for one.
+
+    Args:
+        console: where to.
+        label: stands before it, in `width` columns or more.
+        whole: the path or command.
+        after: what there is to say of it.
+        width: 0: without a label.
+    """
+    before = Text(f"{label:{width - 1}} " if width else "", style="dim")
+    line = Text.assemble(before, whole, f": {after}" if after else "")
+    fits = line.cell_len <= console.width
+    if not fits and label:
+        say(console, label, "dim")
+    console.print(line if fits else Text(whole), soft_wrap=True)
+    if not fits and after:
+        say(console, after)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += textwrap.wrap(line, max(width, 1), break_long_words=False, break_on_hyphens=False) or [""]
+    return lines

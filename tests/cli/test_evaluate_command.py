@@ -127,7 +127,7 @@ def test_a_run_that_is_still_training_is_evaluated_as_far_as_it_is(run: Path, he
     (run / "summary.json").write_text(json.dumps({**summary, "status": "running"}))
     said = here("evaluate", f"run={run}", "device=cpu", "method.splits=[validation]")
     assert said.status == 0
-    assert "best.ckpt (its run has not ended" in said.err
+    assert "best.ckpt: its run has not ended" in said.err
 
 
 def test_a_checkpoint_outside_of_a_run_is_only_told_about(run: Path, here: Here, tmp_path: Path) -> None:

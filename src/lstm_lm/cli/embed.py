@@ -9,12 +9,13 @@ from pydantic import Field
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice
-from lstm_lm.cli.text_output import note
+from lstm_lm.cli.model_choice import ModelChoice, note_checkpoint
+from lstm_lm.cli.text_output import note, note_path
 from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.options import Options
-from lstm_lm.shell_words import shell_word
+from lstm_lm.shell_words import shell_word, short_path
+from lstm_lm.terminal import Terminal, say_whole
 
 if TYPE_CHECKING:
     from lstm_lm.embedding.embed import Embedded
@@ -82,7 +83,7 @@ def _embed(config: DictConfig) -> None:
         raise UserError(f"data.encoding={text.encoding}: no text encoding that Python knows") from None
     claim(out, source, projector=options.projector, overwrite=options.overwrite)
     loaded = options.load()
-    note(str(loaded.checkpoint))
+    note_checkpoint(loaded)
     done = embed(
         loaded,
         source,
@@ -95,18 +96,21 @@ def _embed(config: DictConfig) -> None:
         forward=options.forward,
         rows=text.column is not None,
     )
-    for line in _told(done, out, options.unit if text.column is None else "row"):
+    noun = options.unit if text.column is None else "row"
+    note_path(out, f"{done.rows:,} {noun}s, {done.size} numbers each: {done.how}")
+    for line in _told(done):
         note(line)
+    if done.projector is not None:
+        command = f"tensorboard --logdir {shell_word(short_path(done.projector))}"
+        say_whole(Terminal(stderr=True), "the tab Projector of", command)
 
 
-def _told(done: "Embedded", out: Path, noun: str) -> list[str]:
-    lines = [f"{out}: {done.rows:,} {noun}s, {done.size} numbers each: {done.how}"]
+def _told(done: "Embedded") -> list[str]:
+    lines = []
     if done.blank:
         lines.append(f"{done.blank:,} of them without text: their rows are zero")
     if done.longer:
         lines.append(f"{done.longer:,} longer than the windows that the model was trained on")
     if done.replaced:
         lines.append(f"{done.replaced:,} unknown pieces of text were left out or replaced")
-    if done.projector is not None:
-        lines.append(f"tensorboard --logdir {shell_word(str(done.projector))}   # the tab Projector")
     return lines

@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice, which
+from lstm_lm.cli.model_choice import ModelChoice, note_checkpoint
 from lstm_lm.cli.progress import progress
-from lstm_lm.cli.text_output import note
+from lstm_lm.cli.text_output import note, note_path
 from lstm_lm.core_watch import CoreWatch
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.terminal import Terminal
@@ -65,7 +65,7 @@ def _evaluate(config: DictConfig, command: str) -> None:
         loaded = options.load()
         if loaded.run is not None:
             evaluation_file.read(loaded.run.evaluation)  # a damaged one is better found before the work
-        note(which(loaded))
+        note_checkpoint(loaded)
         found = evaluate_loaded(
             loaded,
             options.method,
@@ -84,4 +84,4 @@ def _evaluate(config: DictConfig, command: str) -> None:
         note("not kept: this checkpoint does not lie in a run directory")
         return
     picture = loaded.run.evaluation_plot(found.method)
-    note(f"{file}, {picture.name}" if draw_evaluation(found.section, picture) else str(file))
+    note_path(file, f"its picture is {picture.name}" if draw_evaluation(found.section, picture) else "")

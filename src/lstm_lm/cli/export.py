@@ -11,8 +11,8 @@ from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.conf import files_of
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.hydra.resolvers import key_of
-from lstm_lm.cli.model_choice import RunChoice, which
-from lstm_lm.cli.text_output import note
+from lstm_lm.cli.model_choice import RunChoice, note_checkpoint
+from lstm_lm.cli.text_output import note, note_path
 from lstm_lm.heavy_imports import heavy_imports
 
 if TYPE_CHECKING:
@@ -63,10 +63,13 @@ def _export(config: DictConfig) -> None:
     if options.out is not None:
         claim(Path(options.out).expanduser(), chosen)
     loaded = options.load()
-    note(which(loaded))
+    note_checkpoint(loaded)
     own = f"{_name(loaded)}{chosen.ending or f'-{chosen.name}'}"
     out = Path(own if options.out is None else options.out).expanduser()
-    for line in _told(export(loaded, chosen, out)):
+    done = export(loaded, chosen, out)
+    for name, size in done.files.items():
+        note_path(done.folder / name, f"{size:,} bytes")
+    for line in _told(done):
         note(line)
 
 
@@ -79,8 +82,6 @@ def _name(loaded: "Loaded") -> str:
 def _told(done: "Exported") -> Iterator[str]:
     """What is said at the end."""
     comparison = done.comparison
-    for name, size in done.files.items():
-        yield f"{done.folder / name}: {size:,} bytes"
     yield from done.told
     difference = f"no logit differs by more than {comparison.difference:.2g}"
     yield f"tried on {comparison.tokens} tokens against the run's model: {difference}"

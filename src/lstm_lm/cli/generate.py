@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice
+from lstm_lm.cli.model_choice import ModelChoice, note_checkpoint
 from lstm_lm.cli.text_output import note, note_lost_characters, write_text
 from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
@@ -84,7 +84,7 @@ def _write(command: CommandOptions, options: "GenerateOptions") -> None:
         raise UserError("interactive=true: standard input is for the prompts; prompt_file=- cannot have it too")
     prompt = read_prompt(options.prompt, options.prompt_file)
     loaded = command.load()
-    note(str(loaded.checkpoint))
+    note_checkpoint(loaded)
     settings = settings_of(options, loaded.autocast)
     count = options.max_new_tokens
     writer = unit_writer(loaded, options, settings)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lstm_lm.cli.text_output import note
+from lstm_lm.cli.text_output import note, note_path
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 
@@ -67,12 +67,12 @@ class ModelChoice(RunChoice):
         )
 
 
-def which(loaded: "Loaded") -> str:
-    """The checkpoint that is used, and, of a run that is still training, that it is."""
+def note_checkpoint(loaded: "Loaded") -> None:
+    """Tell which checkpoint is used, and, of a run that is still training, that it is."""
     from lstm_lm.runs import summary
 
     try:
         running = loaded.run is not None and summary.read(loaded.run.summary).status == "running"
     except UserError:  # there is none, or it is damaged: the checkpoint stands for itself
         running = False
-    return f"{loaded.checkpoint}{' (its run has not ended: this is how far it has come)' if running else ''}"
+    note_path(loaded.checkpoint, "its run has not ended: this is how far it has come" if running else "")

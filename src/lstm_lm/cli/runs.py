@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.hydra.resolvers import key_of
-from lstm_lm.cli.text_output import note, print_lines
+from lstm_lm.cli.text_output import note, note_path, print_lines
 from lstm_lm.errors import UserError
 from lstm_lm.options import Options
 from lstm_lm.reports import run_list
@@ -194,7 +194,7 @@ def _draw(options: RunsOptions, target: Path) -> None:
     else:
         figure = draw_curves(found, metric=options.metric, over=options.over, log=options.log, title=title)
     save(figure, target, new=not options.overwrite)
-    note(f"{target}: {len(found)} {'run' if len(found) == 1 else 'runs'}")
+    note_path(target, f"{len(found)} {'run' if len(found) == 1 else 'runs'}")
 
 
 def _context_of(run: RunDirectory) -> dict[str, Any]:

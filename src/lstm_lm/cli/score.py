@@ -11,9 +11,9 @@ from omegaconf import DictConfig
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice
+from lstm_lm.cli.model_choice import ModelChoice, note_checkpoint
 from lstm_lm.cli.progress import Report, progress
-from lstm_lm.cli.text_output import note, note_lost_characters
+from lstm_lm.cli.text_output import note, note_lost_characters, note_path
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scoring.options import ScoreOptions
 from lstm_lm.heavy_imports import heavy_imports
@@ -93,7 +93,7 @@ def _score(config: DictConfig) -> None:
     source = text_to_read_once(text.path, text.encoding, column=text.column)
     _claim(command, source.paths)
     loaded = command.load()
-    note(str(loaded.checkpoint))
+    note_checkpoint(loaded)
     _claim(command, [*source.paths, loaded.checkpoint])
     if _knows_by_heart(loaded, source.paths):
         note("this run trained on most of this text: what it knows by heart surprises less than what it validates on")
@@ -126,9 +126,9 @@ def _score(config: DictConfig) -> None:
     for line in _told(scoring.totals, options):
         note(line)
     if command.out is not None:
-        note(f"{command.out}: {rest:,} row{'s' if rest != 1 else ''}")
+        note_path(_path(command.out), f"{rest:,} row{'s' if rest != 1 else ''}")
     if page is not None:
-        note(f"{command.html}{': the beginning of the text, as much as a page has' if page.full else ''}")
+        note_path(_path(str(command.html)), "the beginning of the text, as much as a page has" if page.full else "")
     note_lost_characters()
 
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice, which
+from lstm_lm.cli.model_choice import ModelChoice, note_checkpoint
 from lstm_lm.cli.text_output import note
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.language_model import require_language_model
@@ -52,7 +52,7 @@ def _serve(config: DictConfig) -> None:
     try:
         loaded = command.load()
         require_language_model(loaded, "serve")
-        note(which(loaded))
+        note_checkpoint(loaded)
         if not is_own(options.host):
             note("everybody who can reach this machine can use it: it asks for no password")
         serve(loaded, options, at, lambda: note(f"{_address(options.host, at)}   (Ctrl-C ends)"))

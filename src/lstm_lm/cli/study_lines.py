@@ -10,11 +10,13 @@ from rich.text import Text
 from lstm_lm.durations import duration
 from lstm_lm.printable import shown
 from lstm_lm.reports.markdown import Column
+from lstm_lm.shell_words import short_path
 from lstm_lm.sweeps.fresh_process import MOST_LINES
 from lstm_lm.sweeps.records import Record
 from lstm_lm.sweeps.results import Results
 from lstm_lm.sweeps.schedule import Turn, remaining_seconds
 from lstm_lm.sweeps.study import Study
+from lstm_lm.terminal import say, say_whole
 
 MOST_CHANGES = 3
 """Shown of what has been changed since rows of the same names were run."""
@@ -40,7 +42,8 @@ class StudyLines:
         all_, missing = len(self._study.turns()), len(self._study.missing())
         done = f"; {all_ - missing} done before" if missing < all_ else ""
         rows = f"{len(self._study.rows)} rows x {self._study.repetitions} repetitions"
-        self._print(f"study {name} ({size}): {rows} = {all_} runs{done}, in {self._study.folder}", "bold")
+        self._print(f"study {name} ({size}): {rows} = {all_} runs{done}", "bold")
+        say_whole(self._console, "folder", short_path(self._study.folder))
         if changed := self._study.changed():
             more = f"; and {len(changed) - MOST_CHANGES} more" if len(changed) > MOST_CHANGES else ""
             first = "; ".join(changed[:MOST_CHANGES])
@@ -74,7 +77,8 @@ class StudyLines:
         """Say how it went, and where the report is."""
         found = [outcome.status for outcome in results.outcomes]
         counts = ", ".join(f"{found.count(kind)} {kind}" for kind in dict.fromkeys(sorted(found)))
-        self._print(f"{counts}\nreport: {page}", "bold")
+        self._print(counts, "bold")
+        say_whole(self._console, "report", short_path(page))
         if others := self._study.other_rows():
             rows = "1 row" if others == 1 else f"{others} rows"
             self._print(
@@ -96,7 +100,7 @@ class StudyLines:
         return f"[{self._number:{width}}/{self._total}]"
 
     def _print(self, text: str, style: str) -> None:
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        say(self._console, text, style)
 
 
 def _name(turn: Turn) -> str:

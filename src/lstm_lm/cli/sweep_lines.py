@@ -1,6 +1,7 @@
 """A sweep on the terminal: a line before each job, one after it, what went wrong, a table at the end."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,14 +10,15 @@ from rich.text import Text
 from lstm_lm.cli.hydra.resolvers import key_of, readable_name
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
-from lstm_lm.shell_words import shell_word
+from lstm_lm.shell_words import shell_word, short_path
+from lstm_lm.terminal import say_labelled, say_whole
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
     from lstm_lm.sweeps.sweep import Outcome
 
 LOST = "its process has ended before the job began"
-_INDENT = 4 * " "
+_INDENT = 4
 _WELL = ("completed", "stopped")
 
 
@@ -37,7 +39,7 @@ class SweepLines:
     def say(self, *lines: str) -> None:
         """Something about the job."""
         for line in lines:
-            self._console.print(Text(f"{_INDENT}{line}"), soft_wrap=True)
+            say_labelled(self._console, "", line, _INDENT)
 
     def end(self, summary: "Summary | None") -> None:
         """It is done: what it has reached, what that took, and warnings that no job before it had."""
@@ -50,7 +52,7 @@ class SweepLines:
         for warning in summary.runtime.warnings or []:
             if warning not in self._warned:
                 self._warned.add(warning)
-                self._console.print(Text(f"{_INDENT}warning: {warning}", style="yellow"))
+                self.say(f"warning: {warning}")
 
     def fail(self, reason: str) -> None:
         """It has failed."""
@@ -88,18 +90,13 @@ class SweepLines:
         return sweep.exit_status(found)
 
     def _print_places(self, plan: SweepPlan, *, missing: bool) -> None:
-        from lstm_lm.training.closing import labelled
-
-        places = {
-            "sweep": str(plan.directory),
-            "logs": str(plan.directory / "JOB.train.log"),
-            "compare": f"tensorboard --logdir {shell_word(str(plan.directory))}",
-        }
-        if missing:
-            places["missing"] = f"the same command with {shell_word(f'hydra.sweep.dir={plan.directory}')} does it"
+        folder = short_path(plan.directory)
         self._console.print()
-        for label, line in places.items():
-            self._console.print(labelled(label, line), soft_wrap=True)
+        say_whole(self._console, "sweep", folder)
+        say_whole(self._console, "logs", str(Path(folder, "JOB.train.log")))
+        say_whole(self._console, "compare", f"tensorboard --logdir {shell_word(folder)}")
+        if missing:
+            say_whole(self._console, "missing: the same command with", shell_word(f"hydra.sweep.dir={folder}"))
 
     def _print_table(self, found: Sequence["Outcome"]) -> None:
         from lstm_lm.reports.fitting_table import Column, FittingTable  # a run has no table of jobs

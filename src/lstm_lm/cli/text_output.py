@@ -2,14 +2,22 @@
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from lstm_lm.display import Output
 from lstm_lm.printable import printable_text
+from lstm_lm.shell_words import short_path
+from lstm_lm.terminal import Terminal, say, say_whole
 
 
 def note(line: str) -> None:
     """Tell a person something that is no part of the text."""
-    print(printable_text(line), file=sys.stderr, flush=True)
+    say(Terminal(stderr=True), line)
+
+
+def note_path(path: Path, told: str = "") -> None:
+    """A file or folder, and what there is to say of it."""
+    say_whole(Terminal(stderr=True), "", short_path(path), told, width=0)
 
 
 def print_lines(text: str) -> None:

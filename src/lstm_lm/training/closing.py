@@ -1,7 +1,6 @@
 """What a person reads at a run's end: results, what they mean, what they cost, where they lie, what to type next."""
 
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,13 +14,12 @@ from lstm_lm.durations import duration
 from lstm_lm.models.build import model_class
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import JudgementSummary, RuntimeSummary, SplitSummary, Summary
-from lstm_lm.shell_words import shell_word
+from lstm_lm.shell_words import shell_word, short_path
+from lstm_lm.terminal import say, say_labelled, say_whole
 from lstm_lm.training.judgement import FEWEST_STEPS, FEWEST_VALIDATIONS
 from lstm_lm.training.observers.excerpt import Excerpt
 
 _COLUMNS = ("loss", "perplexity", "bits/character", "bits/byte")
-_LABEL = 8
-"""Columns of what stands before a line: those below each other begin at one place."""
 _WIDEST = 1000
 """Columns of a terminal that nobody has: more than a table of results can need."""
 _MANY = 10
@@ -64,25 +62,20 @@ def show_results(
         console.print(Text(f"no bits/byte: {reason}", style="dim"))
     tokens = "tokens" if data is None else _TOKENS.get(data.tokenizer.name, "tokens")
     for label, line in (*_meaning(summary, tokens), *_cost(summary)):
-        console.print(labelled(label, line), soft_wrap=True)
+        say_labelled(console, label, line)
     for hint in hints:
         console.print(Text(hint, style="yellow"))
     shown = _named(run.path)
     if run.profiler.is_dir():
-        console.print(labelled("profile", str(Path(shown, run.profiler.name))), soft_wrap=True)
+        say_whole(console, "profile", str(Path(shown, run.profiler.name)))
     how = 'prompt="..."' if data is None or data.options.unit == "window" else f"num_samples={_MANY}"
-    console.print(labelled("run", shown), soft_wrap=True)
-    next_ones = [f"tensorboard --logdir {shell_word(_relative(run.path.parent))}"]
+    say_whole(console, "run", shown)
+    next_ones = [f"tensorboard --logdir {shell_word(short_path(run.path.parent))}"]
     if run.best.exists() or run.last.exists():  # trainer.fast_dev_run leaves none, nor does enable_checkpointing=false
         use = _next_in_python(summary, shown, how) if console.is_jupyter else _next(summary, shell_word(shown), how)
         next_ones.insert(0, use)
     for label, line in zip(("next", ""), next_ones, strict=False):
-        console.print(labelled(label, line), soft_wrap=True)  # to be copied: never broken in the middle
-
-
-def labelled(label: str, line: str) -> Text:
-    """A line of those that stand below each other at an end."""
-    return Text.assemble((f"{label:{_LABEL}}", "dim"), line)
+        say_whole(console, label, line)
 
 
 def _meaning(summary: Summary, tokens: str) -> Iterator[tuple[str, str]]:
@@ -110,7 +103,7 @@ def _torn(loss: float, frequencies: float, tokens: str) -> str:
     ours, theirs = (_count(math.exp(min(nats, 700.0))) for nats in (loss, frequencies))
     if loss >= frequencies:
         return f"no better yet than guessing by the {tokens}' frequencies alone: {theirs}"
-    return f"wavers between {ours} {tokens} on average; by their frequencies alone: {theirs}"
+    return f"wavers between {ours} {tokens}; by their frequencies alone: {theirs}"
 
 
 def cost(summary: Summary) -> str:
@@ -192,21 +185,17 @@ def show_interrupted(console: Console, summary: Summary | None, run: RunDirector
         return
     at = "" if summary.train.steps is None else f" at step {summary.train.steps:,}"
     shown = _named(run.path)
-    kept = (
-        f", saved in {Path(shown, run.last.relative_to(run.path))}"
-        if run.last.exists()
-        else "; no checkpoint was written"
-    )
-    console.print(Text(f"interrupted{at}{kept}"), soft_wrap=True)
+    if run.last.exists():
+        say_whole(console, f"interrupted{at}, saved in", str(Path(shown, run.last.relative_to(run.path))))
+    else:
+        say(console, f"interrupted{at}; no checkpoint was written")
     if run.profiler.is_dir():
-        console.print(Text(f"profile {Path(shown, run.profiler.name)}"), soft_wrap=True)
+        say_whole(console, "profile", str(Path(shown, run.profiler.name)))
     if run.last.exists() and console.is_jupyter:
-        console.print(Text(f'continue: the same call with compose(..., "resume=auto") and {shown!r}'), soft_wrap=True)
+        say_whole(console, 'continue: the same call with compose(..., "resume=auto") and', repr(shown))
     elif run.last.exists():
         again = f"{shell_word(f'hydra.run.dir={shown}')} resume=auto"
-        sweep = {"-m", "--multirun"} & set(shlex.split(summary.command))
-        command = "this job's settings, without -m, and" if sweep else "the same command with"
-        console.print(Text(f"continue: {command} {again}"), soft_wrap=True)
+        say_whole(console, "continue: the same command with", again)
 
 
 def _next(summary: Summary, run: str, how: str) -> str:
@@ -239,11 +228,4 @@ def _cells(scores: SplitSummary) -> list[str]:
 
 def _named(run_dir: Path) -> str:
     """As short as a person would type it; whole where it is the current folder, as with Hydra's job.chdir."""
-    return str(run_dir.resolve()) if run_dir.resolve() == Path.cwd() else _relative(run_dir)
-
-
-def _relative(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    return str(run_dir.resolve()) if run_dir.resolve() == Path.cwd() else short_path(run_dir)

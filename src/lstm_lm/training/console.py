@@ -4,12 +4,13 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lstm_lm import limits
 from lstm_lm.printable import printable, shortened
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.shell_words import short_path
+from lstm_lm.terminal import say_labelled, say_whole
 from lstm_lm.training.build import Parts
 from lstm_lm.training.length import windows_per_epoch
 from lstm_lm.training.plan import COMPLETE, Complete, Plan
@@ -17,6 +18,8 @@ from lstm_lm.training.runtime import memory_advice
 
 log = logging.getLogger(__name__)
 
+_LABEL = 11
+"""Columns of what stands before a line."""
 _SPLITS = {"validation": " val", "test": " test"}
 LONGEST_TITLE = 20
 """Characters of a text's name."""
@@ -35,19 +38,18 @@ def warn(console: Console | None, line: str) -> None:
 def say_complete(console: Console | None, run: RunDirectory, complete: Complete) -> None:
     """That nothing is left to do; where nobody looks on, only what is not as was asked for."""
     if console is not None:
-        console.print(Text(f"{run.path}: {complete.reason}"), soft_wrap=True)
+        say_whole(console, "", short_path(run.path), complete.reason, width=0)
     elif complete.reason != COMPLETE:
         log.warning("%s: %s", run.path, complete.reason)
 
 
 def show_plan(console: Console, plan: Plan, parts: Parts, warnings: Sequence[str]) -> None:
     """Two aligned columns, warnings below them."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
     for what, value in _plan_rows(plan, parts):
-        table.add_row(Text(what, style="dim"), Text(value))
-    console.print(table)
+        say_labelled(console, what, value, _LABEL)
+    say_whole(console, "run", short_path(plan.run.path), width=_LABEL)
+    for what, value in _origin_rows(plan):
+        say_labelled(console, what, value, _LABEL)
     for warning in warnings:
         warn(console, warning)
 
@@ -73,11 +75,15 @@ def _plan_rows(plan: Plan, parts: Parts) -> Iterator[tuple[str, str]]:
     if data.placement.device.type != "cpu":
         where = f"on {data.placement.device}" if data.placement.on_device else "in the host's memory"
         yield "text lies", f"{where} ({data.placement.reason})"
-    origin = "" if config.top.init_from is None else f", from the weights of {config.top.init_from}"
-    yield (
-        "run",
-        f"{plan.run.path}" + (origin if plan.checkpoint is None else f", continued from {plan.checkpoint.path}"),
-    )
+
+
+def _origin_rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What it begins with, where that is not nothing."""
+    origin = plan.config.top.init_from
+    if plan.checkpoint is not None:
+        yield "", f"continued from {short_path(plan.checkpoint.path)}"
+    elif origin is not None:
+        yield "", f"from the weights of {origin}"
     if plan.changed:
         yield "changed", "; ".join(plan.changed)
 

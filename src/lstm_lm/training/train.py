@@ -25,7 +25,8 @@ from lstm_lm.runs.lock import hold_run
 from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.runs.summary import Summary, read, read_if_whole
 from lstm_lm.runs.writer import RunWriter
-from lstm_lm.terminal import Terminal, in_notebook
+from lstm_lm.shell_words import short_path
+from lstm_lm.terminal import Terminal, in_notebook, say_whole
 from lstm_lm.training import requeue
 from lstm_lm.training.build import build_compiled
 from lstm_lm.training.closing import show_interrupted, show_results
@@ -124,7 +125,7 @@ def train(
             say_complete(console, run, plan)
             return read(run.summary)
         if plan.checkpoint is None and top.resume != "never" and console is not None:
-            console.print(f"nothing to resume in {run.path}: this run starts from scratch", highlight=False)
+            say_whole(console, "", short_path(run.path), "nothing to resume: this run starts from scratch", width=0)
         plan = others.resume(plan)
         others.settle(run, validates=asked.trainer.get("limit_val_batches") != 0)
         summary = Summary.begin(command, top.seed)

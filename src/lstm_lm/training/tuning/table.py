@@ -26,7 +26,8 @@ def show(tuning: dict[str, Any], console: Console) -> None:
     if tuning["table"]:
         tables = {"speed": _speed_table, "lr": _rate_table, "budget": budget_table.table}
         console.print(tables[tuning["name"]](tuning["table"]))
-    console.print(Text(verdict(tuning)), soft_wrap=tuning["name"] != "budget")  # which the others have to be typed
+    for line in verdict(tuning).splitlines():
+        console.print(Text(line), soft_wrap=line == tuning.get("typed"))  # to be copied
 
 
 def as_json(tuning: dict[str, Any]) -> str:
@@ -65,15 +66,16 @@ def summary(tuning: dict[str, Any] | None) -> TuningSummary | None:
 
 
 def verdict(tuning: dict[str, Any]) -> str:
-    """One line: what was chosen, and how to type it."""
+    """What was chosen, and how to type it: a line of its own, where that is long."""
     if tuning["name"] == "lr":
         return _rate_verdict(tuning)
     if tuning["name"] == "budget":
         return budget_table.verdict(tuning)
     if not tuning["typed"]:
         return "tune=speed: nothing was chosen; the run continues as without tuning"
-    faster = f", {tuning['speedup']:.2f} times as fast as without tuning" if tuning.get("speedup") else ""
-    return f"tune=speed: {tuning['typed']}{faster} ({_coverage(tuning['table'])}; {duration(tuning['seconds'])})"
+    faster = f"{tuning['speedup']:.2f} times as fast as without tuning; " if tuning.get("speedup") else ""
+    took = f"{faster}{_coverage(tuning['table'])} in {duration(tuning['seconds'])}"
+    return f"tune=speed: {took}\n{tuning['typed']}"
 
 
 def _coverage(rows: list[dict[str, Any]]) -> str:

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from lstm_lm.errors import UserError
+from lstm_lm.terminal import say_whole
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.team import Team
@@ -66,7 +67,7 @@ def tune(
             table.show(found, console)
     elif console is not None and found["chosen"]:
         before = "summary.json, tuning.typed" if isinstance(config.tune, BudgetOptions) else found["typed"]
-        console.print(f"{_typed(config.tune)}, as before: {before}", highlight=False, soft_wrap=True)
+        say_whole(console, f"{_typed(config.tune)}, as before:", before)
     tuned = TrainConfig.parse(chosen_config(config.plain, found["chosen"]), tuned=found)
     if isinstance(config.tune, BudgetOptions):
         threads = plan.config.runtime.threads or torch.get_num_threads()
