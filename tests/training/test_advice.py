@@ -19,9 +19,10 @@ FOUND = Judgement("level", 12, 4200, 1.5, 0.0, 0.01, 0.01, "doubling", 0.001)
 
 @pytest.fixture
 def proposed(small_config: Config) -> Callable[..., str | None]:
-    def propose(kind: Kind, *settings: str, steps: int = 4200, **figures: Any) -> str | None:
+    def propose(kind: Kind, *settings: str, steps: int = 4200, parameters: int = 100_000, **figures: Any) -> str | None:
         config = TrainConfig.parse(small_config(*settings))
-        return advice(replace(FOUND, kind=kind, **figures), config, steps, steps_per_epoch=1050)
+        judged = replace(FOUND, kind=kind, **figures)
+        return advice(judged, config, steps, steps_per_epoch=1050, parameters=parameters, tokens=1_000_000)
 
     return propose
 
@@ -38,9 +39,16 @@ def test_a_longer_run_moves_the_limit_that_ended_it(proposed: Propose) -> None:
     assert proposed("falling", *epochs, "trainer.max_time=00:00:10:00", steps=2000) == "trainer.max_time=00:00:20:00"
 
 
+@pytest.mark.parametrize("scheduler", ["constant", "step", "plateau"])
+def test_where_no_schedule_has_ended_the_run_goes_on(proposed: Propose, scheduler: str) -> None:
+    epochs = (f"scheduler={scheduler}", "trainer.max_epochs=4", "trainer.max_steps=-1")
+    assert proposed("falling", *epochs) == "trainer.max_epochs=8 resume=auto"
+
+
 def test_a_budget_becomes_a_larger_one(small_config: Config) -> None:
     config = TrainConfig.parse(small_config(), tuned={"name": "budget", "time": "1.5h"})
-    assert advice(replace(FOUND, kind="falling"), config, 4200, steps_per_epoch=1050) == "budget=3h"
+    judged = replace(FOUND, kind="falling")
+    assert advice(judged, config, 4200, steps_per_epoch=1050, parameters=1, tokens=1) == "budget=3h"
 
 
 def test_a_budget_is_doubled_in_its_own_unit() -> None:
@@ -82,6 +90,13 @@ def test_a_level_curve_gets_a_wider_model_where_training_is_no_further(proposed:
     assert proposed("level", "model.hidden_size=64", gap=0.0) == "model.hidden_size=128"
     assert proposed("level", "model.hidden_size=64", "model.dropout=0.0", gap=0.9) == "model.dropout=0.2"
     assert proposed("level", "model.hidden_size=[64,32]", "model.num_layers=2", gap=0.0) is None
+
+
+def test_a_wider_model_is_proposed_only_while_parameters_are_few_for_the_text(proposed: Propose) -> None:
+    wider = [proposed("level", "model.hidden_size=64", gap=0.0, parameters=4**power) for power in range(8, 16)]
+    assert wider[0] is not None
+    assert wider[-1] is None
+    assert sorted(wider, key=lambda typed: typed is None) == wider, "once they are many, more are too many"
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,21 @@ def test_what_a_curve_says_is_three_lines_of_eighty_columns_at_most(kind: str, e
     assert lines[-1].strip() == "tensorboard --logdir outputs"
 
 
+@pytest.mark.parametrize(
+    ("advice", "told"),
+    [
+        ("trainer.max_epochs=8", "new run"),
+        ("trainer.max_epochs=8 resume=auto", "continues"),
+        ("model.dropout=0.2", "model.dropout=0.2"),
+    ],
+)
+def test_of_a_longer_training_it_is_told_whether_it_is_a_new_run(advice: str, told: str, ended: Summary) -> None:
+    ended.judgement = JudgementSummary(kind="falling", fall=0.1, fall_per="doubling", advice=advice)
+    line = next(line for line in shown(ended, "run") if line.startswith("try"))
+    assert advice in line
+    assert told in line
+
+
 def test_an_autoencoders_loss_is_no_number_of_choices(ended: Summary) -> None:
     ended.model.name = "autoencoder"
     ended.val = SplitSummary(loss=0.5)

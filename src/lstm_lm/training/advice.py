@@ -5,8 +5,9 @@ from typing import Any
 
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.identity import seconds
-from lstm_lm.training.judgement import FEWEST_VALIDATIONS, WIDE, Judgement
+from lstm_lm.training.judgement import FEWEST_VALIDATIONS, STILL_FALLS, WIDE, Judgement
 from lstm_lm.training.tuning.budget_options import BudgetOptions, twice
+from lstm_lm.training.tuning.rule import predicted_loss
 from lstm_lm.training.tuning.schedule import as_max_time
 
 ENOUGH = 1000
@@ -16,14 +17,18 @@ PATIENCE = 3
 """Validations without a better one: noise alone seldom makes so many."""
 
 
-def advice(judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoch: int) -> str | None:
-    """One or two overrides, as they are typed; None: there is nothing simple to try.
+def advice(
+    judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoch: int, *, parameters: int, tokens: int
+) -> str | None:
+    """Overrides, as they are typed; None: there is nothing simple to try. With `resume=auto` they continue the run.
 
     Args:
         judgement: what the curve says.
         config: of the run.
         steps: that it took.
         steps_per_epoch: optimizer steps in one pass.
+        parameters: of its model.
+        tokens: of its training text.
     """
     trainer = config.trainer
     if trainer.get("fast_dev_run"):
@@ -42,8 +47,10 @@ def advice(judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoc
             return _more_dropout(config)
         case "level" if _ended_before(config, steps, steps_per_epoch) and config.scheduler.needs_total_steps:
             return longer(config, steps, steps_per_epoch)  # what the rate's decay would have brought is missing
-        case "level":
-            return _more_dropout(config) if _is_wide(judgement) else _wider(config)
+        case "level" if _is_wide(judgement):
+            return _more_dropout(config)
+        case "level" if _are_few(parameters, tokens, steps / steps_per_epoch, config, judgement):
+            return _wider(config)
         case "unclear" if judgement.validations < FEWEST_VALIDATIONS and trainer.get("limit_val_batches") != 0:
             if trainer.get("check_val_every_n_epoch") not in (None, 1):
                 return "trainer.check_val_every_n_epoch=1"
@@ -55,8 +62,14 @@ def advice(judgement: Judgement, config: TrainConfig, steps: int, steps_per_epoc
 def longer(config: TrainConfig, steps: int, steps_per_epoch: int) -> str | None:
     """The limit that ended the run, further away: twice as far, or as many steps as show something.
 
-    None: no limit ended it, but a callback of somebody else's.
+    None: no limit ended it, but a callback of somebody else's. A schedule that spans the run has ended with it.
     """
+    limit = _further(config, steps, steps_per_epoch)
+    continues = limit is not None and limit.startswith("trainer.") and not config.scheduler.needs_total_steps
+    return f"{limit} resume=auto" if continues else limit
+
+
+def _further(config: TrainConfig, steps: int, steps_per_epoch: int) -> str | None:
     trainer, tuned = config.trainer, config.tuned or {}
     if tuned.get("name") == BudgetOptions.name:
         return f"budget={twice(tuned['time'])}"
@@ -91,6 +104,14 @@ def _more_dropout(config: TrainConfig) -> str | None:
     if not isinstance(dropout, (int, float)) or dropout >= MOST_DROPOUT:
         return None
     return f"model.dropout={min(MOST_DROPOUT, dropout + 0.2):g}"
+
+
+def _are_few(parameters: int, tokens: int, passes: float, config: TrainConfig, judgement: Judgement) -> bool:
+    """Whether a model of twice the width, with about four times the parameters, would gain as the rule goes."""
+    dropout: Any = config.top.model.get("dropout")
+    kept = dropout if isinstance(dropout, (int, float)) else 0.0
+    now, then = (predicted_loss(count, tokens, passes, kept) for count in (parameters, 4 * parameters))
+    return now - then > STILL_FALLS * (judgement.loss or 0.0)
 
 
 def _wider(config: TrainConfig) -> str | None:

@@ -95,7 +95,14 @@ def _meaning(summary: Summary, tokens: str) -> Iterator[tuple[str, str]]:
     if said := _curve(found, summary):
         yield "curve", said
     if found.advice is not None:
-        yield "try", found.advice
+        yield "try", found.advice + _of_which_run(found.advice)
+
+
+def _of_which_run(advice: str) -> str:
+    """Of a longer training, whether it goes on with this run; anything else is another one."""
+    if "resume=auto" in advice:
+        return " (continues this hydra.run.dir)"
+    return " (a new run)" if advice.startswith(("trainer.max_", "budget=")) else ""
 
 
 def _torn(loss: float, frequencies: float, tokens: str) -> str:

@@ -130,7 +130,14 @@ class Results:
         summary.judgement = JudgementSummary(
             **asdict(found),
             frequencies_loss=entropy(self.parts.data.tokens("validation")),
-            advice=advice(found, self.plan.config, summary.train.steps or 0, self.parts.steps_per_epoch),
+            advice=advice(
+                found,
+                self.plan.config,
+                summary.train.steps or 0,
+                self.parts.steps_per_epoch,
+                parameters=self.parts.model.num_parameters(),
+                tokens=self.parts.data.manifest.splits["train"].tokens,
+            ),
         )
 
     def hints(self) -> list[str]:
