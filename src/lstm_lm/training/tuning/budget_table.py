@@ -14,9 +14,9 @@ ENDS_EARLY = 0.9
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The best sizes, and all that were timed, the best first."""
+    """The best sizes, and all that were timed, the best first; of losses, how much more the rule predicts (nats)."""
     found = Table(box=None, padding=(0, 1), header_style="dim", pad_edge=False)
-    for column in ("size", "parameters", "ms/step", "passes", "dropout", "loss"):
+    for column in ("size", "parameters", "ms/step", "passes", "dropout", "predicted loss"):
         found.add_column(column, justify="left" if column == "size" else "right")
     found.add_column("")
     for row in (row for place, row in enumerate(rows) if place < ROWS or row["measured"]):
@@ -26,7 +26,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
             f"{row['step_ms']:.1f}",
             _passes(row["passes"]),
             f"{row['dropout']:.1f}",
-            f"{row['worse_by']:+.3f}" if row["worse_by"] else "",
+            f"{row['worse_by']:+.3f}" if row["worse_by"] else "best",
             ", ".join(filter(None, ["chosen" if row["chosen"] else "", "timed" if row["measured"] else ""])),
             style="bold" if row["chosen"] else None,
         )
