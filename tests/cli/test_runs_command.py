@@ -131,9 +131,22 @@ def test_a_picture_of_several_runs(over: str, runs: Callable[..., Said], own_fol
 def test_runs_without_curves_are_left_out_and_named(runs: Callable[..., Said]) -> None:
     said = runs("plot=all.png")
     assert said.status == 0, said
-    left_out, *_, told = said.err.splitlines()
+    left_out, others, told = said.err.splitlines()
     assert "failed" in left_out
+    assert "1 on other texts" in others
     assert told == "all.png: 2 runs"
+
+
+def test_runs_on_several_texts_are_drawn_where_they_are_asked_for(here: Here, own_folder: Path) -> None:
+    for number, data in enumerate(("novel", "novel", "letters")):
+        run = make_run(own_folder / "outputs" / str(number), data=data, metrics=CURVE)
+        os.utime(run.summary, (1e9 + number, 1e9 + number))
+        os.utime(run.metrics, (1e9 + number, 1e9 + number))
+    others, told = here("runs", "plot=newest.png").err.splitlines()
+    assert "2 on other texts" in others
+    assert told == "newest.png: 1 run"
+    assert here("runs", "plot=novel.png", "data=novel").err == "novel.png: 2 runs\n"
+    assert here("runs", "plot=named.png", "runs=[0,2]").err == "named.png: 2 runs\n"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +164,7 @@ def test_runs_without_curves_are_left_out_and_named(runs: Callable[..., Said]) -
         (["plot=a.pptx"], ["plot=a.pptx", ".png or .pdf or .svg"]),
         (["plot=nowhere/a.png"], ["nowhere"]),
         (["plot=a.png", "status=skipped"], ["no run to draw"]),
-        (["plot=a.png", "metric=nothing"], ["train/nothing", "3 more"]),
+        (["plot=a.png", "metric=nothing"], ["train/nothing", "2 more"]),
         (["plot=a.png", "metric=nothing", "folder=sweeps"], ["train/nothing", "known: loss"]),
         (["plot=a.png", "runs=novel"], ["novel", "logged nothing"]),
         (["plot=a.png", "over=days"], ["over='days'", "seconds"]),

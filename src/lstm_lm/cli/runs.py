@@ -24,7 +24,7 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.listing import DAMAGED, DIED, UNKNOWN, Entry, entry_of, list_runs
 from lstm_lm.runs.lookup import named_run
 from lstm_lm.runs.outputs import PICTURES, claim_output
-from lstm_lm.runs.selection import Where, select
+from lstm_lm.runs.selection import Where, of_one_text, select
 from lstm_lm.runs.summary import Status
 from lstm_lm.terminal import Terminal
 
@@ -164,7 +164,10 @@ def _draw(options: RunsOptions, target: Path) -> None:
     from lstm_lm.reports.run_labels import run_labels
     from lstm_lm.runs.curves import read_curves
 
-    everything, chosen = _chosen(options)
+    everything, fitting = _chosen(options)
+    filtered = options.runs or any(getattr(options.where, key) for key in WhereOptions.model_fields)
+    chosen = fitting if filtered else of_one_text(fitting)
+    others = len(fitting) - len(chosen)
     if options.limit != "auto":
         chosen = chosen[: options.limit]
     if not chosen:
@@ -188,6 +191,8 @@ def _draw(options: RunsOptions, target: Path) -> None:
         raise UserError(problems[0] + (f"\nthe same goes for {len(problems) - 1} more" if len(problems) > 1 else ""))
     for problem in problems:
         note(f"left out: {problem.splitlines()[0]}")
+    if others:
+        note(f"left out: {others:,} on other texts than the newest run's; data=NAME draws those on one, runs=[A,B] any")
     title = options.title or ""
     if is_context:
         figure = draw_contexts(found, title=title)

@@ -60,6 +60,19 @@ def select(entries: Iterable[Entry], where: Where, order: str) -> list[Entry]:
     return known + [entry for entry in taken if value(entry) is None]
 
 
+def of_one_text(entries: Sequence[Entry]) -> list[Entry]:
+    """Those on the text of the newest whose text is known, by its names; of which it is not known stay, too."""
+    known = [entry for entry in entries if entry.data is not None]
+    if not known:
+        return list(entries)
+    newest = max(known, key=lambda entry: entry.modified)
+    return [entry for entry in entries if entry.data is None or _text(entry) == _text(newest)]
+
+
+def _text(entry: Entry) -> tuple[str | None, str | None]:
+    return entry.data, entry.title
+
+
 def _field(name: str) -> Callable[[Entry], Any]:
     def value(entry: Entry) -> Any:
         found = getattr(entry, name)
