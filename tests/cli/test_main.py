@@ -44,6 +44,12 @@ def test_a_verbs_help_is_short_and_has_examples(verb: str, here: Here) -> None:
     assert "${" not in said.out
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate", "score", "embed"])
+def test_the_help_of_what_reads_a_text_says_how_to_name_it(verb: str, here: Here) -> None:
+    keys = here(verb, "--help").out.partition("\nKeys")[2]
+    assert "data.path" in keys
+
+
 @pytest.mark.parametrize(
     ("calls", "looked_for", "found"),
     [

@@ -39,7 +39,8 @@ usage: {program} [KEY=VALUE ...] [GROUP=OPTION ...]
 
 Score a trained model: of the newest run below outputs/, or run=DIR, or
 ckpt_path=FILE, on the text that it was trained with, or on another one, which
-is scored whole. Results go into the run's evaluation.json, with a picture.
+is scored whole (data=text data.path=FILE). Results go into the run's
+evaluation.json, with a picture.
 
 """
 
@@ -112,6 +113,8 @@ _OFTEN = (
     "trainer.max_epochs, trainer.max_steps, budget, seed, hydra.run.dir, resume, init_from"
 )
 """Of hundreds, those that most people set."""
+_ANOTHER_TEXT = ("data.path", "data.encoding", "data.column", "data.unknown")
+"""For evaluate: keys of a group that are set for a text which is not the run's own."""
 _KEYS = "All keys and their values: {program} --cfg job\n"
 
 _TEXTS = {
@@ -129,7 +132,8 @@ _TEXTS = {
 def help_of(verb: str, program: Sequence[str]) -> str:
     """How to use a verb; `program` is what is typed before its arguments, for the examples."""
     typed, table = " ".join(program), option_table(verb)
-    keys = f"Keys, among others: {_OFTEN}" if verb == "train" else f"Keys: {', '.join(own_keys(verb))}"
+    own = [*own_keys(verb), *(_ANOTHER_TEXT if verb == "evaluate" else ())]
+    keys = f"Keys, among others: {_OFTEN}" if verb == "train" else f"Keys: {', '.join(own)}"
     parts = [
         _TEXTS[verb].format(program=typed),
         f"Groups and their options ([...]: taken unless you say otherwise):\n{table}\n\n" if table else "",
