@@ -58,7 +58,7 @@ def test_the_position_counts_from_the_start_of_a_stream(fit):
 
 @pytest.mark.parametrize(
     ("alphabet", "stand_in"),
-    [("ab ?\ufffd", "\ufffd"), ("ab ?", "?"), ("ab ", " "), ("ab", "a")],
+    [("ab ?\ufffd", "\ufffd"), ("ab ?", "?"), ("ab ", " "), ("ab", "a"), ("\0\nab", "a"), ("\nb", "b")],
 )
 def test_what_replaces_an_unknown_character(fit, alphabet, stand_in):
     tokenizer = fit("char", alphabet)

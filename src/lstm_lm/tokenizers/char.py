@@ -11,7 +11,8 @@ from lstm_lm.text_chunks import chunks
 from lstm_lm.tokenizers.interface import UNKNOWN, FitText, Ids, Tokenizer, fields, malformed, utf8
 
 CODE_POINTS = 0x110000
-REPLACEMENTS = "\N{REPLACEMENT CHARACTER}? "  # the first of these in the alphabet stands in for what is not
+REPLACEMENTS = "\N{REPLACEMENT CHARACTER}? "
+"""The first of these in the alphabet stands in for what is not; else a character that ends no line or row, if any."""
 
 
 class CharOptions(Options):
@@ -32,10 +33,10 @@ class CharTokenizer(Tokenizer):
 
     def __init__(self, alphabet: str) -> None:
         """Take the distinct characters, in the order of their ids; at least one."""
-        places = (alphabet.find(character) for character in REPLACEMENTS)
+        stand_ins = [*REPLACEMENTS, *filter(str.isprintable, alphabet), alphabet[0]]
         super().__init__(
             [character.encode("utf-8") for character in alphabet],
-            replacement=next((place for place in places if place >= 0), 0),
+            replacement=next(place for character in stand_ins if (place := alphabet.find(character)) >= 0),
         )
         self._alphabet = alphabet
         codes = _code_points(alphabet)
