@@ -9,11 +9,10 @@ from pydantic import Field
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice, note_checkpoint
+from lstm_lm.cli.model_choice import ModelChoice, TextOptions, note_checkpoint
 from lstm_lm.cli.text_output import note, note_path
 from lstm_lm.errors import UserError
 from lstm_lm.heavy_imports import heavy_imports
-from lstm_lm.options import Options
 from lstm_lm.shell_words import shell_word, short_path
 from lstm_lm.terminal import Terminal, say_whole
 
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
     from lstm_lm.embedding.embed import Embedded
 
 NO_SWEEP = "embed writes one file, and has no sweeps (-m)\nrun it once for each text"
-
-
-class TextOptions(Options):
-    """The `data` section."""
-
-    path: str | list[str] | None
-    encoding: str
-    column: str | None
 
 
 class CommandOptions(ModelChoice):

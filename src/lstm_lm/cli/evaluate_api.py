@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from lstm_lm.cli.hydra.compose import compose
-from lstm_lm.errors import UserError
+from lstm_lm.cli.hydra.compose import section_with
 from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
 from lstm_lm.models.loading import Loaded, load
 from lstm_lm.reports.evaluation_picture import draw_evaluation
@@ -48,13 +47,10 @@ def evaluate(
         UserError: a value is out of its range; no such run, checkpoint or text; unknown characters in the text; ...
         RunError: the results cannot be written.
     """
-    section = compose(f"method={method}", config_name="evaluate")["method"]
-    if unknown := options.keys() - section.keys():
-        known = ", ".join(key for key in section if key != "name")
-        raise UserError(f"method={method} has no key {min(unknown)!r}\nits keys: {known}")
+    section = section_with("method", method, options, "evaluate")
     if not isinstance(run, Loaded):
         run = load(run, ckpt_path=ckpt_path, runs_dir=runs_dir, device=device, precision=precision, forward=forward)
-    found = evaluate_loaded(run, {**section, **options}, data, forward=forward, precision=precision)
+    found = evaluate_loaded(run, section, data, forward=forward, precision=precision)
     if save and keep(found, run) is not None and run.run is not None:
         draw_evaluation(found.section, run.run.evaluation_plot(found.method))
     return found.section

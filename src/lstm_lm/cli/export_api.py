@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lstm_lm.cli.hydra.compose import compose
-from lstm_lm.errors import UserError
+from lstm_lm.cli.hydra.compose import section_with
 from lstm_lm.exporting.export import Exported
 from lstm_lm.exporting.export import export as export_loaded
 from lstm_lm.exporting.formats import format_of
@@ -34,9 +33,5 @@ def export(
         UserError: no such run, checkpoint or format; the format cannot express this model; `out` is taken; ...
         RunError: what was written computes something else than the model; the disk is full.
     """
-    section = compose(f"format={format}", config_name="export")["format"]
-    if unknown := options.keys() - section.keys():
-        known = ", ".join(key for key in section if key != "name") or "none"
-        raise UserError(f"format={format} has no key {min(unknown)!r}\nits keys: {known}")
-    chosen = format_of({**section, **options})
+    chosen = format_of(section_with("format", format, options, "export"))
     return export_loaded(load(run, ckpt_path=ckpt_path, runs_dir=runs_dir), chosen, Path(out))

@@ -67,6 +67,14 @@ class ModelChoice(RunChoice):
         )
 
 
+class TextOptions(Options):
+    """The section `data` of `score` and `embed`."""
+
+    path: str | list[str] | None
+    encoding: str
+    column: str | None
+
+
 def note_checkpoint(loaded: "Loaded") -> None:
     """Tell which checkpoint is used; of a sweep's jobs, why this one's; of a run that is still training, that it is."""
     from lstm_lm.runs import summary

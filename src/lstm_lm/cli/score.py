@@ -11,13 +11,12 @@ from omegaconf import DictConfig
 
 from lstm_lm.cli.hydra.app import run_app
 from lstm_lm.cli.hydra.plain_config import plain_config
-from lstm_lm.cli.model_choice import ModelChoice, note_checkpoint
+from lstm_lm.cli.model_choice import ModelChoice, TextOptions, note_checkpoint
 from lstm_lm.cli.progress import Report, progress
 from lstm_lm.cli.text_output import note, note_lost_characters, note_path
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scoring.options import ScoreOptions
 from lstm_lm.heavy_imports import heavy_imports
-from lstm_lm.options import Options
 from lstm_lm.printable import printable_text
 from lstm_lm.runs.outputs import claim_output
 from lstm_lm.terminal import Terminal
@@ -33,14 +32,6 @@ if TYPE_CHECKING:
 
 NO_SWEEP = "score scores one text, and has no sweeps (-m)\nrun it once for each text"
 ROWS_OF_A_TABLE = 20
-
-
-class TextOptions(Options):
-    """The `data` section."""
-
-    path: str | list[str] | None
-    encoding: str
-    column: str | None
 
 
 class CommandOptions(ModelChoice):

@@ -1,6 +1,6 @@
 """From the files in `conf/` and overrides as on the command line to a plain configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra import compose as hydra_compose
@@ -11,6 +11,7 @@ from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
 from lstm_lm.cli.hydra.guard import only_allowed_targets
 from lstm_lm.cli.hydra.kept_keys import with_kept_keys
 from lstm_lm.cli.hydra.plain_config import plain_config
+from lstm_lm.errors import UserError
 
 
 def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:
@@ -36,3 +37,16 @@ def compose(*overrides: str, config_name: str = "train") -> dict[str, Any]:
         if (explained := explain(error, config_name, quoted)) is not None:
             raise explained from error
         raise
+
+
+def section_with(group: str, option: str, values: Mapping[str, Any], config_name: str) -> dict[str, Any]:
+    """The section that `option` of `group` makes, with `values` of its keys.
+
+    Raises:
+        UserError: there is no such option, or it has no such key.
+    """
+    section: dict[str, Any] = compose(f"{group}={option}", config_name=config_name)[group]
+    if unknown := values.keys() - section.keys():
+        known = ", ".join(key for key in section if key != "name") or "none"
+        raise UserError(f"{group}={option} has no key {min(unknown)!r}\nits keys: {known}")
+    return {**section, **values}
