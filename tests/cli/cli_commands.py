@@ -12,7 +12,7 @@ import psutil
 
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.lock import hold_run
-from lstm_lm.runs.summary import Summary
+from lstm_lm.runs.summary import SplitSummary, Summary
 from lstm_lm.training.config import TrainConfig
 from lstm_lm.training.plan import Plan
 
@@ -121,12 +121,13 @@ class Underway:
 
 
 class StandIn:
-    """Takes what `train` is given, refuses what `train` does; leaves a summary, or raises `error`."""
+    """Takes what `train` is given, refuses what `train` does; leaves a summary with `val`, or raises `error`."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[dict[str, Any], Path, str]] = []
         self.resumable: list[bool] = []
         self.error: Callable[[dict[str, Any]], BaseException | None] = lambda config: None
+        self.val: Callable[[dict[str, Any]], SplitSummary | None] = lambda config: None
 
     def __call__(
         self,
@@ -153,6 +154,7 @@ class StandIn:
         if (error := self.error(config)) is not None:
             raise error
         done.status = "completed"
+        done.val = self.val(config)
         done.write(run.summary)
         run.config.parent.mkdir(exist_ok=True)
         for name, text in record.items():

@@ -16,6 +16,7 @@ from lstm_lm.errors import RunError, UserError
 from lstm_lm.registry import names
 from lstm_lm.runs import checkpoint_file, summary
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.summary import SplitSummary
 from lstm_lm.sweeps import records, sweep
 from lstm_lm.sweeps.records import Record
 from lstm_lm.training.module import LanguageModelTask
@@ -46,6 +47,17 @@ def test_all_combinations_run_each_in_a_directory_of_its_own(stand_in: StandIn, 
     assert all(RunDirectory(path).config.is_file() for path in jobs(own_folder))
     assert "[2/4] model.hidden_size=8 precision=bf16-mixed" in said.out, "what is the same in all is not repeated"
     assert re.search(rf"sweep +{jobs(Path())[0].parent}\n", said.out)
+
+
+@pytest.mark.parametrize(("bits", "best"), [({1: 2.2, 2: 1.9, 3: 2.0}, 2), ({1: 2.2, 2: None, 3: 2.0}, None)])
+def test_the_best_job_is_named_where_all_compare(
+    bits: dict[int, float | None], best: int | None, stand_in: StandIn, here: Here, own_folder: Path
+) -> None:
+    """By bits per byte: a loss per token tells nothing where tokens differ."""
+    stand_in.val = lambda config: SplitSummary(loss=float(config["seed"]), bits_per_byte=bits[config["seed"]])
+    said = here("train", "-m", "seed=1,2,3")
+    named = re.findall(r"best +python generate.py run=(\S+)\n", said.out)
+    assert [own_folder / name for name in named] == ([] if best is None else [jobs(own_folder)[best - 1]])
 
 
 def test_a_failed_job_does_not_end_the_sweep(stand_in: StandIn, here: Here, own_folder: Path) -> None:

@@ -12,8 +12,6 @@ import pytest
 from lstm_lm.errors import UserError
 from lstm_lm.runs import checkpoint_file, lookup
 from lstm_lm.runs.directory import RunDirectory
-from lstm_lm.runs.lookup import Found
-from lstm_lm.runs.summary import SplitSummary, Summary
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +21,9 @@ def checkpoint_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()
 
 
-def found(resolved: Found) -> RunDirectory:
-    assert resolved.run is not None
-    return resolved.run
+def found(resolved: tuple[Path, RunDirectory | None]) -> RunDirectory:
+    assert resolved[1] is not None
+    return resolved[1]
 
 
 class Outputs:
@@ -60,7 +58,7 @@ class Outputs:
     def find(self) -> RunDirectory:
         return found(lookup.resolve(None, None, self.path, self.warnings.append))
 
-    def resolve(self, run: str | None = None, ckpt_path: str | None = None) -> Found:
+    def resolve(self, run: str | None = None, ckpt_path: str | None = None) -> tuple[Path, RunDirectory | None]:
         return lookup.resolve(run, ckpt_path, self.path, self.warnings.append)
 
     def refusal(self, run: str | None = None, ckpt_path: str | None = None) -> str:
@@ -77,39 +75,6 @@ def outputs(tmp_path: Path, checkpoint_bytes: bytes) -> Outputs:
 
 
 # The newest run.
-
-
-def job(outputs: Outputs, name: str, loss: float | None, bits: float | None = None, **times: int) -> RunDirectory:
-    """A sweep's job, and its record."""
-    run = outputs.run(f"sweep/{name}", **times)
-    done = Summary.begin("train", 1)
-    done.val = None if loss is None else SplitSummary(loss=loss, bits_per_byte=bits)
-    done.write(run.summary)
-    (outputs.path / "sweep" / f"{name}.json").touch()
-    return run
-
-
-def test_of_the_newest_sweep_the_best_job_is_taken(outputs: Outputs) -> None:
-    outputs.run("single", best=10)
-    job(outputs, "1", 2.0, best=20)
-    best = job(outputs, "2", 1.5, best=30)
-    job(outputs, "3", 1.8, best=40)
-    job(outputs, "4", None, last=50)
-    chosen = outputs.resolve()
-    assert chosen.run == best
-    assert chosen.why == "the best of its sweep's 3 jobs, by validation loss"
-    outputs.damage(best.best)
-    assert outputs.find().path.name == "3", "the next best"
-    assert outputs.run("newer", best=60) == outputs.find()
-    assert outputs.resolve().why == ""
-    assert outputs.resolve("sweep/1").why == ""
-
-
-def test_jobs_whose_tokens_may_differ_are_compared_by_bytes(outputs: Outputs) -> None:
-    job(outputs, "char", 1.5, 2.2, best=20)
-    words = job(outputs, "word", 4.0, 1.9, best=10)
-    assert outputs.find() == words
-    assert "bits/byte" in outputs.resolve().why
 
 
 def test_a_row_of_a_study_is_not_the_newest_run_but_can_be_named(outputs: Outputs) -> None:
@@ -138,12 +103,12 @@ def test_runs_of_sweeps_are_found_at_any_depth(outputs: Outputs) -> None:
     outputs.run("2020-01-01/a", best=100)
     newest = outputs.run("sweeps/layers/rows/3", last=200)
     assert outputs.find() == newest
-    assert outputs.resolve()[:2] == (newest.last, newest)
+    assert outputs.resolve() == (newest.last, newest)
 
 
 def test_best_comes_before_last(outputs: Outputs) -> None:
     run = outputs.run("a", best=100, last=200)
-    assert outputs.resolve()[:2] == (run.best, run)
+    assert outputs.resolve() == (run.best, run)
 
 
 def test_a_newer_run_without_a_usable_checkpoint_is_passed_over_and_named(outputs: Outputs) -> None:
@@ -171,7 +136,7 @@ def test_a_newer_run_without_a_usable_checkpoint_is_passed_over_and_named(output
 def test_a_damaged_best_gives_way_to_last_and_is_named(outputs: Outputs) -> None:
     run = outputs.run("a", best=100, last=200)
     outputs.damage(run.best)
-    assert outputs.resolve()[:2] == (run.last, run)
+    assert outputs.resolve() == (run.last, run)
     (line,) = outputs.warnings
     assert line.startswith(f"{run.best}: the checkpoint is damaged")
     assert line.endswith("using last.ckpt instead")
@@ -227,15 +192,15 @@ def test_no_usable_run_at_all_says_so(outputs: Outputs) -> None:
 def test_a_run_by_its_path(outputs: Outputs) -> None:
     run = outputs.run("a", best=100, last=200)
     outputs.run("newer", best=300)
-    assert outputs.resolve(run=str(run.path))[:2] == (run.best, run)
+    assert outputs.resolve(run=str(run.path)) == (run.best, run)
 
 
 def test_a_run_by_the_last_parts_of_its_path(outputs: Outputs) -> None:
     first = outputs.run("2020-01-01/12-00-00", best=100)
     outputs.run("2020-01-02/12-00-00", best=200)
     third = outputs.run("2020-01-02/13-00-00", best=50)
-    assert outputs.resolve(run="13-00-00")[:2] == (third.best, third)
-    assert outputs.resolve(run="2020-01-01/12-00-00")[:2] == (first.best, first)
+    assert outputs.resolve(run="13-00-00") == (third.best, third)
+    assert outputs.resolve(run="2020-01-01/12-00-00") == (first.best, first)
     message = outputs.refusal(run="12-00-00")
     assert "2 runs have that name" in message
     assert str(first.path) in message
@@ -261,7 +226,7 @@ def test_what_is_not_there_is_answered_with_the_newest_runs(outputs: Outputs) ->
             f"run=DIR names a run; the newest: {first}, {second}, {third} and 2 older",
         ]
     assert fourth not in message
-    assert outputs.resolve(run=first)[:2] == (runs[-1].best, runs[-1]), "what is suggested works"
+    assert outputs.resolve(run=first) == (runs[-1].best, runs[-1]), "what is suggested works"
 
 
 def test_a_name_that_many_runs_share_still_makes_a_short_message(outputs: Outputs) -> None:
@@ -303,13 +268,13 @@ def test_last_and_best_of_a_run(outputs: Outputs) -> None:
     run = outputs.run("a", best=100, last=200)
     outputs.run("newer", best=300)
     for name, path in (("best", run.best), ("last", run.last)):
-        assert outputs.resolve(run=str(run.path), ckpt_path=name)[:2] == (path, run)
+        assert outputs.resolve(run=str(run.path), ckpt_path=name) == (path, run)
 
 
 def test_last_of_no_run_in_particular_is_that_of_the_newest_which_has_one(outputs: Outputs) -> None:
     older = outputs.run("older", last=100)
     newer = outputs.run("newer", best=200)
-    assert outputs.resolve(ckpt_path="last")[:2] == (older.last, older)
+    assert outputs.resolve(ckpt_path="last") == (older.last, older)
     assert outputs.warnings == [f"{newer.path}: no last.ckpt; this run is passed over"]
 
 
@@ -322,11 +287,11 @@ def test_a_file_and_the_run_that_it_belongs_to(outputs: Outputs, tmp_path: Path,
     run = outputs.run("a", best=100)
     kept = run.checkpoints / "step-10.ckpt"
     kept.write_bytes(checkpoint_bytes)
-    assert outputs.resolve(ckpt_path=str(kept))[:2] == (kept, run)
-    assert outputs.resolve(run=str(run.path), ckpt_path=str(kept))[:2] == (kept, run)
+    assert outputs.resolve(ckpt_path=str(kept)) == (kept, run)
+    assert outputs.resolve(run=str(run.path), ckpt_path=str(kept)) == (kept, run)
     alone = tmp_path / "alone.ckpt"
     alone.write_bytes(checkpoint_bytes)
-    assert outputs.resolve(ckpt_path=str(alone))[:2] == (alone, None)
+    assert outputs.resolve(ckpt_path=str(alone)) == (alone, None)
 
 
 def test_a_file_of_another_run_than_the_one_named(outputs: Outputs) -> None:
@@ -415,7 +380,7 @@ def test_a_file_that_is_replaced_just_now_is_tried_again(outputs: Outputs, monke
         verify(path)
 
     monkeypatch.setattr(checkpoint_file, "verify", replaced_meanwhile)
-    assert outputs.resolve()[:2] == (run.best, run)
+    assert outputs.resolve() == (run.best, run)
     assert calls == 2
     assert outputs.warnings == []
 
@@ -433,7 +398,7 @@ def test_a_run_that_saves_all_the_time_is_always_found(outputs: Outputs) -> None
     writer.start()
     try:
         for _ in range(50):
-            assert outputs.resolve()[:2] == (run.best, run)
+            assert outputs.resolve() == (run.best, run)
     finally:
         done.set()
         writer.join()

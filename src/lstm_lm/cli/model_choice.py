@@ -76,12 +76,11 @@ class TextOptions(Options):
 
 
 def note_checkpoint(loaded: "Loaded") -> None:
-    """Tell which checkpoint is used; of a sweep's jobs, why this one's; of a run that is still training, that it is."""
+    """Tell which checkpoint is used, and, of a run that is still training, that it is."""
     from lstm_lm.runs import summary
 
     try:
         running = loaded.run is not None and summary.read(loaded.run.summary).status == "running"
     except UserError:  # there is none, or it is damaged: the checkpoint stands for itself
         running = False
-    told = [loaded.why, "its run has not ended: this is how far it has come" if running else ""]
-    note_path(loaded.checkpoint, "; ".join(filter(None, told)))
+    note_path(loaded.checkpoint, "its run has not ended: this is how far it has come" if running else "")

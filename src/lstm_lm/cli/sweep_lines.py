@@ -86,14 +86,16 @@ class SweepLines:
             if outcome.error is not None and (plan.launcher != "basic" or outcome.status == "not run"):
                 self.fail(f"job {outcome.number}: {outcome.error}")
         self._print_table(found)
-        self._print_places(plan, missing=not ended or sweep.exit_status(found) != 0)
+        self._print_places(plan, best=_best(found), missing=not ended or sweep.exit_status(found) != 0)
         return sweep.exit_status(found)
 
-    def _print_places(self, plan: SweepPlan, *, missing: bool) -> None:
+    def _print_places(self, plan: SweepPlan, *, best: Path | None, missing: bool) -> None:
         folder = short_path(plan.directory)
         self._console.print()
         say_whole(self._console, "sweep", folder)
         say_whole(self._console, "logs", str(Path(folder, "JOB.train.log")))
+        if best is not None:
+            say_whole(self._console, "best", f"python generate.py {shell_word(f'run={short_path(best)}')}")
         say_whole(self._console, "compare", f"tensorboard --logdir {shell_word(folder)}")
         if missing:
             say_whole(self._console, "missing: the same command with", shell_word(f"hydra.sweep.dir={folder}"))
@@ -119,6 +121,13 @@ class SweepLines:
             ),
             crop=False,
         )
+
+
+def _best(found: Sequence["Outcome"]) -> Path | None:
+    """The job with the lowest bits per byte: losses compare nothing where tokens differ; None: not all have them."""
+    scores = {each.directory: each.summary.val.bits_per_byte for each in found if each.summary and each.summary.val}
+    known = {directory: bits for directory, bits in scores.items() if bits is not None}
+    return min(known, key=known.__getitem__) if len(known) == len(scores) > 1 else None
 
 
 def _status(outcome: "Outcome") -> Text:

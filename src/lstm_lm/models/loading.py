@@ -40,8 +40,6 @@ class Loaded(_Pair):
     """SHA-256 of its content, in hexadecimal, as the file carries it."""
     run: RunDirectory | None
     """Its run directory; None for a file that lies outside of any."""
-    why: str
-    """Why it is of this run, where nobody named one, and it is not just the newest."""
     autocast: torch.dtype | None
     """The type of the products in mixed precision, for `torch.autocast` and the functions of `lstm_lm.generation`."""
     forward_reason: str
@@ -61,8 +59,7 @@ def load(
     """Rebuild model and tokenizer from a run's checkpoint alone. Torch's generators stay as they were.
 
     Args:
-        run: a run directory, or its name below `runs_dir`; None: the newest one with a usable checkpoint, or, where
-            that is a job of a sweep, the best of its jobs.
+        run: a run directory, or its name below `runs_dir`; None: the newest one with a usable checkpoint.
         ckpt_path: a checkpoint file, or `best` or `last` of the run; None: best, or last where there is none.
         runs_dir: the folder below which all runs lie.
         device: cpu, gpu, mps, auto (a GPU where there is one), or torch's name of one (`cuda:1`).
@@ -76,7 +73,7 @@ def load(
     """
     where = _device(device)
     weights_dtype, autocast = _types(precision, where)
-    path, directory, why = resolve(
+    path, directory = resolve(
         None if run is None else str(run), None if ckpt_path is None else str(ckpt_path), Path(runs_dir), warn
     )
     checkpoint, digest = checkpoint_file.load_with_digest(path)
@@ -106,7 +103,6 @@ def load(
     loaded.checkpoint = path
     loaded.digest = digest
     loaded.run = directory
-    loaded.why = why
     loaded.autocast = autocast
     loaded.forward_reason = choice.reason
     return loaded

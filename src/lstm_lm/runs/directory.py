@@ -71,12 +71,7 @@ class RunDirectory:
     @property
     def is_of_a_study(self) -> bool:
         """Whether a study made it, to compare it with others: `STUDY/rows/ROW/1`, with a record `1.json` beside it."""
-        return self.path.parent.parent.name == STUDY_ROWS and self._has_a_record
-
-    @property
-    def is_of_a_sweep(self) -> bool:
-        """Whether it is a sweep's job, with a record beside it."""
-        return self._has_a_record and not self.is_of_a_study
+        return self.path.parent.parent.name == STUDY_ROWS and self.path.with_name(f"{self.path.name}.json").is_file()
 
     @property
     def config(self) -> Path:
@@ -111,10 +106,6 @@ class RunDirectory:
             return [*self.tensorboard.glob("*tfevents*"), *self.tensorboard.glob("*/*tfevents*")]
         except OSError:  # it is no folder of ours
             return []
-
-    @property
-    def _has_a_record(self) -> bool:
-        return self.path.with_name(f"{self.path.name}.json").is_file()
 
     def _failed_early(self) -> bool:
         try:

@@ -4,13 +4,13 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstm_lm.errors import UserError
 from lstm_lm.printable import printable_text
-from lstm_lm.runs import checkpoint_file, rotation, summary
+from lstm_lm.runs import checkpoint_file, rotation
 from lstm_lm.runs.directory import RunDirectory
 
 BEST = "best"
@@ -44,23 +44,14 @@ def all_runs(runs_dir: Path) -> list[RunDirectory]:
     return [run for _, _, run in sorted(dated, key=lambda entry: entry[:2], reverse=True)]
 
 
-class Found(NamedTuple):
-    """The checkpoint that a user means."""
-
-    checkpoint: Path
-    run: RunDirectory | None
-    """Its run directory; None for a file that lies outside of any."""
-    why: str = ""
-    """Why it is of this run, where nobody named one, and it is not just the newest."""
-
-
-def resolve(run: str | None, ckpt_path: str | None, runs_dir: Path, warn: Warn = to_standard_error) -> Found:
-    """The checkpoint that a user means.
+def resolve(
+    run: str | None, ckpt_path: str | None, runs_dir: Path, warn: Warn = to_standard_error
+) -> tuple[Path, RunDirectory | None]:
+    """The checkpoint that a user means, and its run directory (None for a file that lies outside of any).
 
     Args:
         run: a run directory; or its name, or the last parts of its path, where that is unique below `runs_dir`;
-            None: the newest one that has what is asked for, and is no row of a study; where that is a job of a sweep,
-            the best of its jobs.
+            None: the newest one that has what is asked for, and is no row of a study.
         ckpt_path: "best" or "last" of the run directory, or a checkpoint file; None: best, or last where best is
             missing or damaged.
         runs_dir: the folder below which all runs lie.
@@ -70,14 +61,14 @@ def resolve(run: str | None, ckpt_path: str | None, runs_dir: Path, warn: Warn =
         UserError: there is no such run or no usable checkpoint. (A checkpoint *file* is looked at when it is loaded.)
     """
     if ckpt_path not in (None, BEST, LAST):
-        return Found(*_file(ckpt_path, None if run is None else named_run(run, runs_dir), runs_dir))
+        return _file(ckpt_path, None if run is None else named_run(run, runs_dir), runs_dir)
     names = (BEST, LAST) if ckpt_path is None else (ckpt_path,)
     if run is None:
         return _newest(runs_dir, names, warn)
     directory = named_run(run, runs_dir)
     checkpoint, problems = _usable(directory, names, warn)
     if checkpoint is not None:
-        return Found(checkpoint, directory)
+        return checkpoint, directory
     if problems:
         raise UserError("\n".join([*problems[:3], "use another run, or a good copy of the file: ckpt_path=FILE"]))
     missing = " or ".join(f"{name}.ckpt" for name in names)
@@ -122,16 +113,13 @@ def newest_usable(run: RunDirectory) -> Usable | None:
     raise UserError("\n".join([*problems[:3], hint]))
 
 
-def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> Found:
+def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> tuple[Path, RunDirectory]:
     found = all_runs(runs_dir)
     runs = [run for run in found if not run.is_of_a_study]
-    jobs, figure = _ranked_jobs(runs)
-    for run in [*jobs, *(run for run in runs if run not in jobs)]:
+    for run in runs:
         checkpoint, problems = _usable(run, names, warn)
         if checkpoint is not None:
-            return Found(
-                checkpoint, run, f"the best of its sweep's {len(jobs)} jobs, by {figure}" if run in jobs else ""
-            )
+            return checkpoint, run
         missing = " or ".join(f"{name}.ckpt" for name in names)
         warn(f"{'; '.join(problems) or f'{run.path}: no {missing}'}; this run is passed over")
     remedy = "train first: python train.py\nor name a checkpoint: run=DIR or ckpt_path=FILE"
@@ -143,22 +131,6 @@ def _newest(runs_dir: Path, names: tuple[str, ...], warn: Warn) -> Found:
     if not runs:
         raise UserError(f"{runs_dir}: no runs there yet\n{remedy}")
     raise UserError(f"{runs_dir}: none of the {len(runs)} runs there has a usable checkpoint\n{remedy}")
-
-
-def _ranked_jobs(runs: Sequence[RunDirectory]) -> tuple[list[RunDirectory], str]:
-    """Where the newest run is a job of a sweep, all that have been validated, the best first; and by which figure.
-
-    A loss per token compares nothing where tokens differ; bits per byte do, where every job has them.
-    """
-    if not runs or not runs[0].is_of_a_sweep:
-        return [], ""
-    jobs = [run for run in runs if run.path.parent == runs[0].path.parent and run.is_of_a_sweep]
-    scores = {run: found.val for run in jobs if (found := summary.read_if_whole(run.summary)) is not None}
-    losses = {run: score.loss for run, score in scores.items() if score is not None and score.loss is not None}
-    bits = {run: score.bits_per_byte for run, score in scores.items() if score is not None and score.bits_per_byte}
-    figures = bits if bits.keys() >= losses.keys() else losses
-    name = "bits/byte" if figures is bits else "validation loss"
-    return sorted(figures, key=figures.__getitem__) if len(losses) > 1 else [], name
 
 
 def _usable(run: RunDirectory, names: tuple[str, ...], warn: Warn) -> tuple[Path | None, list[str]]:

@@ -35,7 +35,7 @@ def origin_file(init_from: str) -> Path:
         UserError: it is a run directory without a usable checkpoint.
     """
     path = Path(init_from)
-    return lookup.resolve(str(path), None, path.parent).checkpoint if os.path.isdir(path) else path
+    return lookup.resolve(str(path), None, path.parent)[0] if os.path.isdir(path) else path
 
 
 def section_of(origin: Mapping[str, Any], name: str) -> Any:
