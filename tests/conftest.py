@@ -1,6 +1,7 @@
 """What tests share: a small text, and configurations composed from the real `conf/` that train in about a second."""
 
 import copy
+import gc
 import importlib
 import os
 
@@ -16,18 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import hydra
 import hypothesis
 import pytest
-from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
-
-from lstm_lm.cli.hydra.conf import conf_dir
-from lstm_lm.cli.hydra.free_text import FREE_TEXT, quote_overrides
-from lstm_lm.cli.hydra.plain_config import plain_config
+from quick_compose import compose
 
 # Started in a shell's background, a process ignores Ctrl-C, and by nohup that its terminal is closed; so would those
 # that tests start and interrupt.
@@ -64,6 +56,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("matrix")
 
 
+def pytest_collection_finish() -> None:
+    """Spare what takes time in every test: the garbage collector looks at no module, nobody at all installed packages.
+
+    Lightning asks each time it makes a trainer which of those have callbacks for it.
+    """
+    gc.freeze()
+    if (registry := sys.modules.get("lightning.fabric.utilities.registry")) is not None:
+        registry.entry_points = cache(registry.entry_points)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out what this system cannot do at all."""
     if item.get_closest_marker("posix") and os.name != "posix":
@@ -72,7 +74,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("/proc, /dev/full")
 
 
-hypothesis.settings.register_profile("default", deadline=None, database=None, max_examples=20)
+hypothesis.settings.register_profile("default", deadline=None, database=None, max_examples=10)
 hypothesis.settings.register_profile("matrix", deadline=None, database=None, max_examples=200)
 
 
@@ -155,22 +157,8 @@ ANOTHER = "in each test another"
 
 @cache
 def _composed(*overrides: str) -> dict[str, Any]:
-    """As `lstm_lm.compose`; that asks Hydra for all of it, which takes longer than most runs here."""
     paths = (f"data.path='{ANOTHER}'", f"data.cache_dir='{ANOTHER}'")
-    typed = quote_overrides((*SMALL, *paths, *overrides), FREE_TEXT["train"], multirun=False)
-    options = tuple(line for line in typed if "." not in line.partition("=")[0])
-    config = copy.deepcopy(_of_options(options))
-    values = [line for line in typed if line not in options]
-    ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(values), config)
-    return plain_config(config)
-
-
-@cache
-def _of_options(options: tuple[str, ...]) -> DictConfig:
-    """What Hydra makes of one choice of options."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return hydra.compose("train", overrides=list(options))
+    return compose(*SMALL, *paths, *overrides)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import lstm_lm
+from quick_compose import compose, composed
+
 from lstm_lm.sweeps.options import StudyOptions
 from lstm_lm.sweeps.records import Record, Stage, Status
 from lstm_lm.sweeps.results import Outcome, Results
@@ -42,13 +43,13 @@ def results(
 @cache
 def _plan(name: str, arms: tuple[str, ...] | None, device: str | None) -> Plan:
     """Of a study's rows, which take seconds to compose."""
-    section = lstm_lm.compose(f"study={name}")["study"]
+    section = compose(f"study={name}")["study"]
     section["arms"] = {arm: rows for arm, rows in section["arms"].items() if arms is None or arm in arms}
     typed = {"device": [f"device={device}"]} if device else {}
     return make_plan(
         StudyOptions.read(section),
         typed,
-        lambda lines, config_name="train": lstm_lm.compose(*lines, config_name=config_name),
+        composed,
     )
 
 

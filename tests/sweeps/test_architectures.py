@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from quick_compose import compose, composed
 
-import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.sweeps.options import StudyOptions
@@ -15,8 +15,8 @@ VOCABULARIES = (65, 104, 150)
 
 
 def plan(size: str) -> Plan:
-    study = StudyOptions.read(lstm_lm.compose("study=architectures", f"study.size={size}")["study"])
-    return make_plan(study, {}, lambda lines, config_name="train": lstm_lm.compose(*lines))
+    study = StudyOptions.read(compose("study=architectures", f"study.size={size}")["study"])
+    return make_plan(study, {}, composed)
 
 
 @pytest.mark.parametrize("size", ["small", "full"])
@@ -50,8 +50,8 @@ def test_each_half_ends_by_its_own_limit_and_is_compared_within_itself(size: str
 
 
 def test_it_can_be_cut_to_some_models() -> None:
-    section = lstm_lm.compose("study=architectures", "study.models=[rnn,lstm]")["study"]
-    found = make_plan(StudyOptions.read(section), {}, lambda lines, config_name="train": lstm_lm.compose(*lines))
+    section = compose("study=architectures", "study.models=[rnn,lstm]")["study"]
+    found = make_plan(StudyOptions.read(section), {}, composed)
     assert {row.config["model"]["name"] for row in found.rows} == {"lstm", "rnn"}
     assert len(found.rows) == 4
     whole = {row.key for row in plan("small").rows}
@@ -60,6 +60,6 @@ def test_it_can_be_cut_to_some_models() -> None:
 
 
 def test_a_model_that_no_row_is_of_is_refused_with_those_that_there_are() -> None:
-    section = lstm_lm.compose("study=architectures", "study.models=[mamba]")["study"]
+    section = compose("study=architectures", "study.models=[mamba]")["study"]
     with pytest.raises(UserError, match=r"mamba.*\n.*lstm, gru, rnn, transformer, ffn"):
-        make_plan(StudyOptions.read(section), {}, lambda lines, config_name="train": lstm_lm.compose(*lines))
+        make_plan(StudyOptions.read(section), {}, composed)

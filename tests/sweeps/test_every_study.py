@@ -1,9 +1,9 @@
 """Every study of `conf/study`, in both sizes: its rows are accepted, and its comparisons find their rows."""
 
 import pytest
+from quick_compose import compose, composed
 from tiers import first
 
-import lstm_lm
 from lstm_lm.cli.hydra.conf import options_of
 from lstm_lm.cli.main import VERBS
 from lstm_lm.sweeps.options import StudyOptions
@@ -15,11 +15,11 @@ from lstm_lm.training.config import TrainConfig
 @pytest.mark.parametrize("size", first(["small", "full"]))
 @pytest.mark.parametrize("name", options_of("study"))
 def test_every_row_is_accepted_and_every_baseline_is_found(name: str, size: str) -> None:
-    study = StudyOptions.read(lstm_lm.compose(f"study={name}", f"study.size={size}")["study"])
+    study = StudyOptions.read(compose(f"study={name}", f"study.size={size}")["study"])
     assert study.name == name
     assert study.dir == f"outputs/studies/{name}/{size}"
     assert study.repetitions >= 3, "fewer say nothing of noise"
-    plan = make_plan(study, {}, lambda lines, config_name="train": lstm_lm.compose(*lines))
+    plan = make_plan(study, {}, composed)
     assert len(plan.rows) > 1
     for row in plan.rows:
         TrainConfig.parse(row.config)

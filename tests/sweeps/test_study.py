@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quick_compose import composed
 from test_arms import study as options
 
-import lstm_lm
 from lstm_lm.errors import RunError
 from lstm_lm.runs import code_version as code_version_module
 from lstm_lm.runs.code_version import code_version
@@ -62,7 +62,7 @@ def planned(text: Path, **typed: str) -> Plan:
     arms = {"all": {"settings": {}, "sweep": {"model.num_layers": [1, 2]}}}
     given = {"data": "data=text", "data.path": f"data.path={text}", "data.cache_dir": f"data.cache_dir={text.parent}/c"}
     lines = {key: [line] for key, line in {**given, **typed}.items()}
-    return make_plan(options(arms=arms), lines, lambda lines, config_name="train": lstm_lm.compose(*lines))
+    return make_plan(options(arms=arms), lines, composed)
 
 
 def run(plan: Plan, folder: Path) -> Study:
