@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import forked
 import psutil
 
 from lstm_lm.runs.directory import RunDirectory
@@ -56,8 +58,15 @@ def logged(folder: Path, words: str) -> int:
     return sum(log.read_text().count(words) for log in folder.rglob("*.train.log"))
 
 
-def apart(script: str, *argv: str, cwd: Path, text: str | None = None, **environment: str) -> Said:
-    """A script of the checkout, in a process of its own."""
+class Apart(Protocol):
+    """Runs a script of the checkout in a process of its own: `apart("train.py", "seed=2", cwd=folder)`."""
+
+    def __call__(self, script: str, *argv: str, cwd: Path, text: str | None = None, **environment: str) -> Said:
+        """Wait for it; `text` is its standard input."""
+
+
+def in_a_new_process(script: str, *argv: str, cwd: Path, text: str | None = None, **environment: str) -> Said:
+    """As an `Apart`: a new interpreter, which imports for seconds."""
     done = subprocess.run(
         [sys.executable, str(ROOT / script), *argv],
         cwd=cwd,
@@ -69,6 +78,25 @@ def apart(script: str, *argv: str, cwd: Path, text: str | None = None, **environ
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
     )
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def in_a_copy(script: str, *argv: str, cwd: Path, text: str | None = None, **environment: str) -> Said:
+    """As an `Apart`: a copy of this process, where processes can be copied."""
+    if not forked.THERE:
+        return in_a_new_process(script, *argv, cwd=cwd, text=text, **environment)
+
+    def typed() -> None:
+        os.chdir(cwd)
+        os.environ.update(environment)
+        os.dup2(os.open(typed_in, os.O_RDONLY), 0)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        forked.command(*argv, script=script)()
+
+    with tempfile.TemporaryDirectory() as name:
+        typed_in, out, err = (Path(name) / stream for stream in ("in", "out", "err"))
+        typed_in.write_text(text or "", encoding="utf-8")
+        status = forked.start(typed, out, errors=err).wait()
+        return Said(status, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
 
 class Underway:

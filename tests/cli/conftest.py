@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli_commands import TINY, Here, Said, StandIn
+from cli_commands import TINY, Apart, Here, Said, StandIn, in_a_copy, in_a_new_process
 from jobs_in_process import as_in_a_process
 from omegaconf import OmegaConf
+from tiers import first
 
 from lstm_lm.cli.main import main
 from lstm_lm.sweeps import fresh_process
@@ -36,6 +37,13 @@ def here(capfd: pytest.CaptureFixture[str]) -> Here:
         return Said(status, out, err)
 
     return run
+
+
+@pytest.fixture(params=first([in_a_copy, in_a_new_process]), ids=lambda how: how.__name__)
+def apart(request: pytest.FixtureRequest) -> Apart:
+    """Runs a script in a process of its own, by default in a copy of this one."""
+    how: Apart = request.param
+    return how
 
 
 @pytest.fixture

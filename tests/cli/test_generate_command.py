@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_commands import ROOT, Here, Said, apart
+from cli_commands import ROOT, Apart, Here, Said
 
 from lstm_lm.cli.main import main
 
@@ -30,7 +30,7 @@ def everything(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
 
 
-def test_the_prompt_and_its_continuation(trained: Path) -> None:
+def test_the_prompt_and_its_continuation(trained: Path, apart: Apart) -> None:
     before = everything(trained)
     said = apart("generate.py", f"prompt={PROMPT}", "max_new_tokens=30", "seed=1", "device=cpu", cwd=trained)
     assert said.status == 0, said.err

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from cli_commands import TINY, Here, Said, apart
+from cli_commands import TINY, Apart, Here, Said
 
 from lstm_lm.cli.main import main
 
@@ -63,7 +63,7 @@ def test_only_new_ones_are_none_of_the_training_text_and_say_how_many_were_found
     assert "stop" in generate("only_new=true", "stop=a").refused()
 
 
-def test_lines_that_are_typed_are_beginnings(lines_run: Path) -> None:
+def test_lines_that_are_typed_are_beginnings(lines_run: Path, apart: Apart) -> None:
     said = apart("generate.py", "interactive=true", "device=cpu", "seed=1", cwd=lines_run, text="ca\n\nbo\n")
     assert said.status == 0, said.err
     lines = said.out.splitlines()

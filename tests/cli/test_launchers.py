@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli_commands import TINY, Here, Said, Underway, apart, logged
+from cli_commands import TINY, Here, Said, Underway, in_a_new_process, logged
 from rich.console import Console
 
 from lstm_lm.cli.sweep_lines import SweepLines
@@ -46,7 +46,7 @@ def test_a_launcher_may_run_the_jobs_in_other_processes(launcher: str, own_folde
     more = ["hydra.launcher.n_jobs=2"] if launcher == "joblib" else ["hydra.launcher.timeout_min=5"]
     arguments = [line for line in TINY if not line.startswith("precision")]
     command = ["-m", f"hydra/launcher={launcher}", *more, *arguments, *corpus, "hydra.sweep.dir=swept"]
-    said = apart("train.py", *command, "precision=32-true,16-mixed", cwd=own_folder, COLUMNS="200")
+    said = in_a_new_process("train.py", *command, "precision=32-true,16-mixed", cwd=own_folder, COLUMNS="200")
     assert said.status == 1, said.err
     names = "1_precision=32-true", "2_precision=16-mixed"
     good, bad = (summary.read(own_folder / "swept" / name / "summary.json") for name in names)
@@ -54,7 +54,7 @@ def test_a_launcher_may_run_the_jobs_in_other_processes(launcher: str, own_folde
     assert good.val is not None
     assert f"{good.val.loss:.4f}" in said.out
     assert re.search(r"failed +precision=16-mixed", said.out)
-    again = apart("train.py", *command, "precision=32-true,16-mixed", cwd=own_folder, COLUMNS="200")
+    again = in_a_new_process("train.py", *command, "precision=32-true,16-mixed", cwd=own_folder, COLUMNS="200")
     assert again.status == 1, again.err
     assert summary.read(own_folder / "swept" / "1_precision=32-true" / "summary.json") == good
 
@@ -71,7 +71,7 @@ def test_what_an_earlier_sweep_has_left_is_not_taken_for_this_ones(
     assert itself.status == 2
     assert [row.split()[1] for row in table_of(itself)[1:]] == ["failed", "failed"]
     for launcher in LAUNCHERS:
-        said = apart("train.py", *command_of(launcher, *typed), cwd=own_folder, COLUMNS="200")
+        said = in_a_new_process("train.py", *command_of(launcher, *typed), cwd=own_folder, COLUMNS="200")
         assert said.status == itself.status, said
         assert table_of(said) == table_of(itself)
         assert "error: job 2: " in said.err, "submitit's jobs say it to a file only"
@@ -93,7 +93,7 @@ def test_a_job_that_is_killed_leaves_the_others_alone(launcher: str, own_folder:
     assert "Traceback" not in said.err
     reached = checkpoint_file.load(killed.last)["global_step"]
     assert 0 < reached < 1500
-    again = apart("train.py", *command, cwd=own_folder, COLUMNS="200")
+    again = in_a_new_process("train.py", *command, cwd=own_folder, COLUMNS="200")
     assert again.status == 0, again.err
     assert [summary.read(path).train.steps for path in own_folder.glob("swept/*/summary.json")] == [1500, 1500]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_commands import ROOT, apart
+from cli_commands import ROOT, Apart
 
 from lstm_lm.generation.text import TextSession
 from lstm_lm.models.loading import load
@@ -27,7 +27,7 @@ def continued(trained: Path, turns: list[str], tokens: int) -> str:
     return written
 
 
-def test_the_state_carries_on(trained: Path) -> None:
+def test_the_state_carries_on(trained: Path, apart: Apart) -> None:
     said = apart(
         "generate.py",
         "interactive=true",
@@ -43,7 +43,7 @@ def test_the_state_carries_on(trained: Path) -> None:
     assert said.err.count("> ") == 4, "a sign for each line, and for the end"
 
 
-def test_an_unknown_character_is_told_and_the_loop_goes_on(trained: Path) -> None:
+def test_an_unknown_character_is_told_and_the_loop_goes_on(trained: Path, apart: Apart) -> None:
     said = apart(
         "generate.py",
         "interactive=true",

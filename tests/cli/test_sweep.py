@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from cli_commands import TINY, Here, Said, StandIn, Underway, apart, logged
+from cli_commands import TINY, Apart, Here, Said, StandIn, Underway, in_a_new_process, logged
 
 from lstm_lm.errors import RunError, UserError
 from lstm_lm.registry import names
@@ -371,7 +371,7 @@ def test_what_all_jobs_are_warned_of_is_said_once(jobs_here: None, here: Here, c
     assert said.out.count("warning: trainer.max_steps=999") == 1
 
 
-def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:
+def test_the_real_thing(own_folder: Path, corpus: list[str], apart: Apart) -> None:
     arguments = [line for line in TINY if not line.startswith("precision")]
     said = apart("train.py", "-m", *arguments, *corpus, "precision=32-true,16-mixed", cwd=own_folder, COLUMNS="200")
     assert said.status == 1, said.err
@@ -389,6 +389,6 @@ def test_the_real_thing(own_folder: Path, corpus: list[str]) -> None:
 def test_a_job_may_have_several_processes(own_folder: Path, corpus: list[str]) -> None:
     arguments = [line for line in TINY if not line.startswith("device")]
     two = ["device=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2"]
-    said = apart("train.py", "-m", *arguments, *corpus, *two, cwd=own_folder)
+    said = in_a_new_process("train.py", "-m", *arguments, *corpus, *two, cwd=own_folder)
     assert said.status == 0, said
     assert [summary.read(path / "summary.json").status for path in jobs(own_folder)] == ["completed"] * 2

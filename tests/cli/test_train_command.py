@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_commands import ROOT, TINY, Here, StandIn, apart
+from cli_commands import ROOT, TINY, Apart, Here, StandIn, in_a_new_process
 from omegaconf import OmegaConf
 from tiers import first
 
@@ -88,7 +88,9 @@ def test_looking_at_a_configuration_makes_nothing(what: str, here: Here, own_fol
         assert "\nseed: 7\n" in said.out
 
 
-def test_info_and_completion_make_nothing(here: Here, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_and_completion_make_nothing(
+    here: Here, own_folder: Path, monkeypatch: pytest.MonkeyPatch, apart: Apart
+) -> None:
     # Apart: --info leaves Python's logging chatty.
     assert "Defaults List" in apart("train.py", "--info", "defaults", cwd=own_folder).out
     monkeypatch.setenv("COMP_LINE", "python train.py tokenizer=")
@@ -197,7 +199,7 @@ def test_an_error_of_the_program_keeps_its_traceback_and_its_place(stand_in: Sta
 
 
 def test_the_real_thing_leaves_a_run(own_folder: Path, corpus: list[str]) -> None:
-    said = apart("train.py", *TINY, *corpus, cwd=own_folder)
+    said = in_a_new_process("train.py", *TINY, *corpus, cwd=own_folder)
     assert said.status == 0, said.err
     [folder] = (own_folder / "outputs").iterdir()
     run = RunDirectory(folder)

@@ -4,12 +4,11 @@ import io
 import json
 import math
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from rich.console import Console
@@ -503,19 +502,18 @@ def test_continuing_from_the_best_forgets_what_came_after_it(small_config: Confi
     assert list(losses(run.path)) == list(range(1, 13))
 
 
+@pytest.mark.linux
 def test_a_second_process_does_not_train_in_the_same_directory(
     small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one trains, another is refused, whatever `resume` says, and takes nothing away."""
     config = small_config("trainer.max_steps=3", "resume=auto")
-    order = json.dumps([config, str(tmp_path / "run")])
-    code = "import json, sys, lstm_lm; lstm_lm.train(*json.loads(sys.argv[1]))"
     seen: list[tuple[int, str]] = []
 
     def meanwhile(task: LanguageModelTask, *arguments: Any) -> torch.Tensor:
         if not seen:
-            other = subprocess.run([sys.executable, "-c", code, order], capture_output=True, text=True, check=False)
-            seen.append((other.returncode, other.stderr))
+            other = forked.start(lambda: lstm_lm.train(config, tmp_path / "run"), tmp_path / "output.log")
+            seen.append((other.wait(), other.said))
         return step(task, *arguments)
 
     step = LanguageModelTask.training_step

@@ -6,13 +6,16 @@ import socket
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import forked
 import pytest
 import torch.distributed as dist
 from launched import ROOT, SECONDS, TOGETHER, TYPED, free_port
+from tiers import first
 
 import lstm_lm
 from lstm_lm.errors import RunError, UserError
@@ -35,6 +38,42 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with warnings.catch_warnings():  # another rank is quiet to its end, and this process goes on
         yield
     logger.setLevel(level)
+
+
+Begin = Callable[[str, dict[str, str]], Callable[[], tuple[int, str]]]
+
+
+@pytest.fixture(params=first(["copies", "new processes"]))
+def begin(request: pytest.FixtureRequest, tmp_path: Path) -> Begin:
+    """Runs code in a process of its own, with further variables in its environment; gives what waits for its end.
+
+    That is its status, and what it has printed. By default the process is a copy of this one, where it can be copied.
+    """
+
+    def in_a_copy(code: str, environment: dict[str, str]) -> Callable[[], tuple[int, str]]:
+        def run() -> None:
+            os.environ.update(environment)
+            exec(code, {})
+
+        child = forked.start(run, tmp_path / f"{uuid4().hex}.log")
+        return lambda: (child.wait(), child.said)
+
+    def in_a_new_process(code: str, environment: dict[str, str]) -> Callable[[], tuple[int, str]]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+        def end() -> tuple[int, str]:
+            words = process.communicate(timeout=SECONDS)[0]
+            return process.returncode, words
+
+        return end
+
+    return in_a_copy if request.param == "copies" and forked.THERE else in_a_new_process
 
 
 def meet() -> None:
@@ -126,7 +165,7 @@ def test_without_rank_0_the_others_give_up(step: None, monkeypatch: pytest.Monke
     del host
 
 
-def test_a_stranger_at_the_port_is_not_waited_for() -> None:
+def test_a_stranger_at_the_port_is_not_waited_for(begin: Begin) -> None:
     """One that accepts connections, and says nothing: there torch's own timeout does not help."""
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
@@ -135,17 +174,10 @@ def test_a_stranger_at_the_port_is_not_waited_for() -> None:
             "from lstm_lm.training.processes import join, started; join.SECONDS_TO_MEET = 0.5; "
             "join._open_store(started.Started(1, 2, 1, True))"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", tried],
-            env=os.environ
-            | {"PYTHONPATH": str(ROOT / "src"), "MASTER_ADDR": "127.0.0.1"}
-            | {"MASTER_PORT": str(stranger.getsockname()[1])},
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
-    assert done.returncode == 1
-    assert "error: process 1 of 2, counted from 0: process 0 is not at 127.0.0.1:" in done.stderr
+        port = str(stranger.getsockname()[1])
+        status, words = begin(tried, {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port})()
+    assert status == 1
+    assert "error: process 1 of 2, counted from 0: process 0 is not at 127.0.0.1:" in words
 
 
 def test_a_port_that_is_taken_is_named(step: None) -> None:
@@ -171,41 +203,31 @@ with meet(), join(CPUS if rank == 0 else None) as team:
 """
 
 
-def two_ranks(body: str, **more: str) -> list[tuple[int, str]]:
-    """What two processes print and end with that run `body` with their `team`."""
+def two_ranks(begin: Begin, body: str) -> list[tuple[int, str]]:
+    """What two processes end with, and print, that run `body` with their `team`."""
     names = {"JOB_ID": "42", "JOB_NAME": "x", "STEP_ID": "0", "NTASKS": "2"}
     shared = {f"SLURM_{name}": value for name, value in names.items()}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "PYTHONPATH": str(ROOT / "src")}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     code = TWO_RANKS.replace("{body}", body.replace("\n", "\n    "))
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=os.environ | shared | more | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    words = [process.communicate(timeout=SECONDS)[0] for process in started]
-    return [(process.returncode, text) for process, text in zip(started, words, strict=True)]
+    ends = [begin(code, shared | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in "01"]
+    return [end() for end in ends]
 
 
-def test_a_team_sends_agrees_gathers_and_averages() -> None:
+def test_a_team_sends_agrees_gathers_and_averages(begin: Begin) -> None:
     talk = """
 import torch
 print(team.size, team.device, team.send(b"plan" * 3 if rank == 0 else None).decode())
 print(team.agree(7 + rank), team.gather({"own": torch.tensor([rank] * (rank + 1))}))
 print(team.mean(torch.tensor(1.0 + rank)))
 """
-    first, second = two_ranks(talk)
-    assert first == (0, "2 cpu planplanplan\n7 [{'own': tensor([0])}, {'own': tensor([1, 1])}]\ntensor(1.5000)\n")
-    assert second == (0, "2 cpu planplanplan\n7 []\ntensor(1.5000)\n")
+    mine, other = two_ranks(begin, talk)
+    assert mine == (0, "2 cpu planplanplan\n7 [{'own': tensor([0])}, {'own': tensor([1, 1])}]\ntensor(1.5000)\n")
+    assert other == (0, "2 cpu planplanplan\n7 []\ntensor(1.5000)\n")
 
 
-def test_those_who_wait_for_a_plan_end_at_once_when_rank_0_is_killed() -> None:
+def test_those_who_wait_for_a_plan_end_at_once_when_rank_0_is_killed(begin: Begin) -> None:
     waits = "team.send(None) if rank else (time.sleep(1), os.kill(os.getpid(), 9))"
-    (killed, _), (status, words) = two_ranks(waits)
+    (killed, _), (status, words) = two_ranks(begin, waits)
     assert (killed, status) == (-9, 1)
     assert "Lost: process 1: another process has ended, or cannot be reached (" in words
 

@@ -20,7 +20,9 @@ from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
+THERE = sys.platform.startswith("linux")
+"""Whether processes can be copied here."""
 SECONDS = 120
 """After which a process hangs."""
 
@@ -52,8 +54,13 @@ class Child:
         return "" if self.output is None else self.output.read_text(encoding="utf-8", errors="replace")
 
 
-def start(action: Action, output: Path | None = None, descriptor: int | None = None) -> Child:
-    """Call `action` in a copy of this process, which prints to the file `output` or to `descriptor`."""
+def start(
+    action: Action, output: Path | None = None, descriptor: int | None = None, errors: Path | None = None
+) -> Child:
+    """Call `action` in a copy of this process.
+
+    It prints to the file `output` or to `descriptor`, and what it prints to standard error to `errors`, where given.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside other threads
         pid = os.fork()
@@ -62,10 +69,10 @@ def start(action: Action, output: Path | None = None, descriptor: int | None = N
     status = 70
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        target = os.open(output, os.O_CREAT | os.O_WRONLY | os.O_TRUNC) if output is not None else descriptor
+        target = descriptor if output is None else _opened(output)
         assert target is not None
-        for number, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(target, number)
+        for number, name, descriptor in ((1, "stdout", target), (2, "stderr", _opened(errors) if errors else target)):
+            os.dup2(descriptor, number)
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
         action()
         status = 0
@@ -86,6 +93,10 @@ def start(action: Action, output: Path | None = None, descriptor: int | None = N
     raise AssertionError
 
 
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+
+
 def run(action: Action, output: Path) -> Child:
     """The same, and wait for its success."""
     child = start(action, output)
@@ -93,11 +104,11 @@ def run(action: Action, output: Path) -> Child:
     return child
 
 
-def command(*overrides: str) -> Action:
-    """`python train.py` with these, as somebody types it."""
+def command(*argv: str, script: str = "train.py") -> Action:
+    """`python SCRIPT` with these, as somebody types it."""
 
     def typed() -> None:
-        sys.argv = [str(ROOT / "train.py"), *overrides]
+        sys.argv = [str(ROOT / script), *argv]
         runpy.run_path(sys.argv[0], run_name="__main__")
 
     return typed
