@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tiers import first
 
 from lstm_lm import process_group
 
@@ -74,23 +75,27 @@ def test_a_family_is_ended_across_groups() -> None:
 
 
 @pytest.mark.posix
-def test_a_studys_row_and_its_workers_end_with_a_study_that_is_killed(tmp_path: Path, small_file: Path) -> None:
+@pytest.mark.parametrize("processes", first([1, 2]))
+def test_a_studys_row_and_its_workers_end_with_a_study_that_is_killed(
+    processes: int, tmp_path: Path, small_file: Path
+) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from lstm_lm.sweeps.fresh_process import run\n"
         "from lstm_lm.sweeps.stopping import StopRequest\n"
         "with StopRequest() as stop: run(sys.argv[1:], Path('log'), 600, stop)"
     )
-    typed = ["data=text", f"data.path={small_file}", "data.cache_dir=cache", "model.hidden_size=8", "data.batch_size=4"]
-    typed += ["data.seq_len=8", "device=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=-1"]
-    typed += ["scheduler=constant", "runtime.threads=1", "trainer.log_every_n_steps=1", "hydra.run.dir=run"]
+    typed = ["data=text", f"data.path={small_file}", "data.cache_dir=cache", "hydra.run.dir=run"]
+    typed += ["model.hidden_size=8", "data.batch_size=4"]
+    typed += ["data.seq_len=8", "device=ddp", "trainer.accelerator=cpu", f"trainer.devices={processes}"]
+    typed += ["trainer.max_epochs=-1", "scheduler=constant", "runtime.threads=1", "trainer.log_every_n_steps=1"]
     with subprocess.Popen([sys.executable, "-c", script, "train", *typed], cwd=tmp_path) as study:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 500  # on a machine that is busy
         while not (tmp_path / "run" / "metrics.csv").exists():
             assert study.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         started = psutil.Process(study.pid).children(recursive=True)
         study.kill()
-    assert len(started) >= 3, "the row, and its two workers"
+    assert len(started) >= (1 if processes == 1 else 3), "the row, and its two workers"
     assert ended([process.pid for process in started])

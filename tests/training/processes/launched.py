@@ -4,7 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ TYPED = (
     "trainer.log_every_n_steps=1",
     "runtime.threads=1",
 )
+UNDISTURBED = ("model.dropout=0", "data.test_fraction=0.1", "trainer.max_epochs=1")
+"""What the run that others are compared with is trained by, besides `TYPED` and `TWO`."""
 TOGETHER = ("device=ddp", "trainer.accelerator=cpu", "hydra.run.dir=run", "resume=auto")
 SECONDS = 500
 """For a command to end, on a machine that is busy."""
@@ -46,6 +51,32 @@ def column(run: Path, name: str) -> dict[int, float]:
 
 def last(run: Path) -> dict[str, Any]:
     return checkpoint_file.load(run / "checkpoints" / "last.ckpt")
+
+
+def own_workers() -> list[psutil.Process]:
+    """The processes that this one has launched, by rank."""
+    started = [child for child in psutil.Process().children() if "RANK" in child.environ()]
+    return sorted(started, key=lambda worker: int(worker.environ()["RANK"]))
+
+
+@contextmanager
+def once(condition: Callable[[], bool], happens: Callable[[], object]) -> Iterator[None]:
+    """Have it happen as soon as `condition` holds, while the block runs."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not condition():
+            if over.wait(0.02):
+                return
+        happens()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
 
 
 def free_port() -> int:

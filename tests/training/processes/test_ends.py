@@ -1,14 +1,24 @@
 """However a run on several processes ends, none of them is left, and one message says why."""
 
+import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from launched import SECONDS, Command, column, last
+import torch
+from launched import SECONDS, TWO, Command, column, last, once, own_workers
 
+import lstm_lm
+from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.runs import summary
+from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.processes import launch
+
+Config = Callable[..., dict[str, Any]]
 
 RUN = "hydra.run.dir=run"
 WITHOUT_END = ("trainer.max_epochs=-1", "scheduler=constant", "callbacks.checkpoint.every_n_steps=3", RUN)
@@ -27,6 +37,45 @@ def gone(processes: list[psutil.Process], seconds: float = 10.0) -> bool:
     return not psutil.wait_procs(processes, timeout=seconds)[1]
 
 
+def test_killed_continued_and_interrupted_a_run_takes_the_steps_of_one_that_nobody_disturbed(
+    small_config: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The launcher is this process. In its two processes dropout differs; the second is killed, then Ctrl-C comes."""
+    settings = (*TWO, *WITHOUT_END[:-1], "model.num_layers=2", "model.dropout=0.3", "callbacks.samples.length=0")
+    run = RunDirectory(tmp_path / "run")
+    with (
+        once(run.last.exists, lambda: own_workers()[1].kill()),
+        pytest.raises(RunError, match=r"^process 1 of 2, counted from 0, was ended by signal 9\n.* resume=auto"),
+    ):
+        lstm_lm.train(small_config(*settings), run.path)
+    assert own_workers() == []
+    assert summary.read(run.summary).status == "failed"
+    reached = last(run.path)["global_step"]
+
+    with (
+        once(lambda: last(run.path)["global_step"] > reached, lambda: os.kill(os.getpid(), signal.SIGINT)),
+        pytest.raises(Interrupted) as ended,
+    ):
+        lstm_lm.train(small_config(*settings, "resume=auto"), run.path)
+    assert ended.value.exit_status == 130
+    assert own_workers() == []
+    assert capfd.readouterr().err == ""
+    assert summary.read(run.summary).status == "interrupted"
+    step = last(run.path)["global_step"]
+    assert step == max(column(run.path, "train/loss")), "it was written where training stopped"
+
+    lstm_lm.train(small_config(*settings, f"trainer.max_steps={step}"), tmp_path / "whole")
+    assert column(run.path, "train/loss") == column(tmp_path / "whole", "train/loss")
+    weights = last(run.path)["state_dict"]
+    for name, tensor in last(tmp_path / "whole")["state_dict"].items():
+        assert torch.equal(weights[name], tensor), name
+    saved = last(run.path)["lstm_lm"]
+    first, second = saved["generators"]["masks"], saved["other_processes"][0]["generators"]["masks"]
+    assert second["seed"] == first["seed"] + 1
+    assert not torch.equal(first["bits"], second["bits"])
+
+
+@pytest.mark.matrix
 def test_a_killed_worker_ends_the_run_with_a_message_and_it_continues(small_file: Path, tmp_path: Path) -> None:
     command = Command(tmp_path, small_file, *WITHOUT_END)
     workers = command.wait_for(command.run.last)
@@ -64,7 +113,7 @@ MATRIX = pytest.mark.matrix
 @pytest.mark.parametrize(
     ("number", "status", "everyone"),
     [
-        pytest.param(signal.SIGINT, 130, False, id="Ctrl-C"),
+        pytest.param(signal.SIGINT, 130, False, id="Ctrl-C", marks=MATRIX),
         pytest.param(signal.SIGTERM, 143, True, id="SIGTERM to all processes", marks=MATRIX),
         pytest.param(signal.SIGINT, 130, True, id="SIGINT to all processes", marks=MATRIX),
         pytest.param(signal.SIGTERM, 143, False, id="SIGTERM", marks=MATRIX),
@@ -117,7 +166,33 @@ def test_a_worker_that_hangs_holds_up_nobody(patience: int, script: str, small_f
     assert err == f"2 processes were killed: not all had ended {patience} s after the signal\n"
 
 
-def test_a_second_signal_ends_all_at_once(small_file: Path, tmp_path: Path) -> None:
+def test_a_second_signal_ends_all_at_once(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is launched are two processes that do not heed the first."""
+    deaf = "import os, pathlib, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    deaf += f"(pathlib.Path({str(tmp_path)!r}) / os.environ['RANK']).touch(); time.sleep(600)"
+    monkeypatch.setattr(launch, "_START", deaf)
+    alive: list[psutil.Process] = []
+
+    def interrupt_twice() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1.0)
+        alive.extend(own_workers())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def both_are_there() -> bool:
+        return all((tmp_path / rank).exists() for rank in "01")
+
+    with once(both_are_there, interrupt_twice), pytest.raises(Interrupted) as ended:
+        lstm_lm.train(small_config(*TWO), tmp_path / "run")
+    assert ended.value.exit_status == 130
+    assert len(alive) == 2
+    assert gone(alive)
+
+
+@pytest.mark.matrix
+def test_a_second_signal_ends_a_hanging_run_at_once(small_file: Path, tmp_path: Path) -> None:
     command = Command(tmp_path, small_file, *WITHOUT_END)
     workers = command.wait_for(command.run.last)
     workers[1].suspend()  # so that the first signal alone would take its time

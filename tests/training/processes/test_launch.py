@@ -8,13 +8,16 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from launched import SECONDS, TWO, Command, column, last
-from tiers import smallest
+from jobs_in_process import as_in_a_process
+from launched import SECONDS, TWO, TYPED, UNDISTURBED, Command, column, last
 
 import lstm_lm
+from lstm_lm.cli.main import main
 from lstm_lm.errors import UserError
-from lstm_lm.runs import metrics_file
+from lstm_lm.runs import metrics_file, summary
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.runs.summary import Summary
+from lstm_lm.sweeps import fresh_process
 
 Config = Callable[..., dict[str, Any]]
 
@@ -30,31 +33,44 @@ def no_child_left() -> Iterator[None]:
     assert not set(psutil.Process().children(recursive=True)) - before
 
 
-@pytest.mark.parametrize("unit", smallest(["window", "line", "document"], "window"))
-def test_two_processes_train_as_one_does(unit: str, small_config: Config, tmp_path: Path) -> None:
-    text = ("data.test_fraction=0.1", f"data.unit={unit}", *(["data.separator=a"] if unit == "document" else []))
-    one = lstm_lm.train(small_config(*text), tmp_path / "one")
-    two = lstm_lm.train(small_config(*text, *TWO), tmp_path / "two")
-    assert two.train.steps == one.train.steps
+def check_same(two: Path, one: Path) -> None:
+    """They have taken the same steps, but for rounding."""
+    assert column(two, "train/loss").keys() == column(one, "train/loss").keys()
     for name in NAMES:
-        assert column(tmp_path / "two", name) == pytest.approx(column(tmp_path / "one", name), abs=1e-5), name
-    weights = last(tmp_path / "two")["state_dict"]
-    for name, tensor in last(tmp_path / "one")["state_dict"].items():
+        assert column(two, name) == pytest.approx(column(one, name), abs=1e-5), name
+    weights = last(two)["state_dict"]
+    for name, tensor in last(one)["state_dict"].items():
         torch.testing.assert_close(weights[name], tensor, atol=1e-5, rtol=0)
-    assert one.val is not None
-    assert two.val is not None
-    assert two.val.loss == pytest.approx(one.val.loss, abs=1e-5)
-    if unit != "window":  # nothing is carried from one to the next, and what was read beside padding is nothing
-        return
+    losses = [summary.read(run / "summary.json").val for run in (one, two)]
+    assert losses[0] is not None
+    assert losses[1] is not None
+    assert losses[1].loss == pytest.approx(losses[0].loss, abs=1e-5)
+
+
+def test_two_processes_train_as_one_does(undisturbed: Path, text: Path, tmp_path: Path) -> None:
+    alone = ("device=cpu", "data.batch_size=4", f"data.path={text}", f"data.cache_dir={tmp_path / 'cache'}")
+    lstm_lm.train(lstm_lm.compose(*TYPED, *UNDISTURBED, *alone), tmp_path / "one")
+    check_same(undisturbed, tmp_path / "one")
     # each process's hidden state is in the checkpoint: together they are the one's
     (h_alone, _), *_ = last(tmp_path / "one")["lstm_lm"]["hidden"]
-    saved = last(tmp_path / "two")["lstm_lm"]
+    saved = last(undisturbed)["lstm_lm"]
     [other] = saved["other_processes"]
     (h_first, _), *_ = saved["hidden"]
     (h_second, _), *_ = other["hidden"]
     torch.testing.assert_close(torch.cat([h_first, h_second]), h_alone, atol=1e-5, rtol=0)
 
 
+@pytest.mark.matrix
+@pytest.mark.parametrize("unit", ["line", "document"])
+def test_two_processes_train_on_units_as_one_does(unit: str, small_config: Config, tmp_path: Path) -> None:
+    """Nothing is carried from one to the next, and what was read beside padding is nothing."""
+    of_units = ("data.test_fraction=0.1", f"data.unit={unit}", *(["data.separator=a"] if unit == "document" else []))
+    lstm_lm.train(small_config(*of_units), tmp_path / "one")
+    lstm_lm.train(small_config(*of_units, *TWO), tmp_path / "two")
+    check_same(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.matrix
 def test_a_resumed_run_takes_the_very_same_steps_and_dropout_differs_between_processes(
     small_config: Config, tmp_path: Path
 ) -> None:
@@ -103,10 +119,19 @@ def test_all_processes_start_from_the_vocabulary_that_has_grown(small_config: Co
     assert column(tmp_path / "two", "train/loss") == pytest.approx(column(tmp_path / "one", "train/loss"), abs=1e-5)
 
 
-def test_another_number_of_processes_cannot_resume(small_config: Config, tmp_path: Path) -> None:
+def test_another_number_of_processes_cannot_resume(undisturbed: Path, text: Path) -> None:
+    alone = ("device=cpu", "resume=auto", f"data.path={text}", "trainer.max_epochs=2")
+    with pytest.raises(UserError, match=r"2 processes, and this would be 1 process\nset trainer.devices=2"):
+        lstm_lm.train(lstm_lm.compose(*TYPED, *UNDISTURBED, *alone), undisturbed)
+
+
+@pytest.mark.matrix
+def test_nor_can_more(small_config: Config, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Rank 0 sees it, once the processes have met; the launcher has it said once."""
     lstm_lm.train(small_config("trainer.max_steps=2"), tmp_path / "run")
     with pytest.raises(UserError, match=r"1 process, and this would be 2 processes\nset trainer.devices=1"):
         lstm_lm.train(small_config(*TWO, "data.batch_size=4", "resume=auto"), tmp_path / "run")
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.matrix
@@ -141,7 +166,8 @@ def test_one_device_needs_no_other_process(small_config: Config, tmp_path: Path)
         ("trainer.strategy=ddp_spawn", "trainer.strategy=ddp_spawn"),
         ("trainer.num_nodes=2", "trainer.num_nodes=2"),
         ("trainer.devices=x", "trainer.devices=x"),
-        ("data.batch_size=200", "400 streams"),  # which no process knows before it has read the text
+        # which no process knows before it has read the text
+        pytest.param("data.batch_size=200", "400 streams", marks=pytest.mark.matrix),
     ],
 )
 def test_what_cannot_be_is_refused_once(
@@ -190,7 +216,28 @@ def test_a_script_needs_no_guard(small_file: Path, tmp_path: Path) -> None:
     assert command.process.communicate(timeout=SECONDS) == ("trained 2 completed\n", "")
 
 
-def test_a_sweeps_jobs_run_on_as_many_devices_as_each_says(small_file: Path, tmp_path: Path) -> None:
+def test_a_sweeps_jobs_run_on_as_many_devices_as_each_says(
+    small_config: Config, small_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs run in this process, and what one would start is asked for only."""
+    asked: list[int] = []
+
+    def launch(config: dict[str, Any], run_dir: Path, count: int, **more: Any) -> Summary:
+        asked.append(count)
+        return lstm_lm.train(small_config("trainer.max_steps=2"), run_dir)
+
+    monkeypatch.setattr(fresh_process, "run", as_in_a_process)
+    monkeypatch.setattr("lstm_lm.training.train.launch", launch)
+    typed = ("device=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2", "trainer.max_steps=2")
+    paths = (f"data.path={small_file}", f"data.cache_dir={tmp_path / 'cache'}", f"hydra.sweep.dir={tmp_path / 'swept'}")
+    assert main(["train", "-m", *TYPED, *paths, *typed]) == 0
+    assert asked == [2]
+    jobs = sorted((tmp_path / "swept").glob("[12]_*/summary.json"))
+    assert [summary.read(job).status for job in jobs] == ["completed"] * 2
+
+
+@pytest.mark.matrix
+def test_a_sweeps_jobs_really_run_on_as_many_devices(small_file: Path, tmp_path: Path) -> None:
     typed = ("device=ddp", "trainer.accelerator=cpu", "trainer.devices=1,2", "trainer.max_steps=2")
     command = Command(tmp_path, small_file, "-m", *typed, "hydra.sweep.dir=swept", together=False)
     out, err = command.process.communicate(timeout=SECONDS)
