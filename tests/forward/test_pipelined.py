@@ -44,7 +44,6 @@ def pipelined() -> Iterator[Pipelined]:
 
 
 @given(st.integers(1, 300), st.integers(1, 12), st.integers(1, 9), st.floats(0, 200))
-@settings(max_examples=60, deadline=None)
 def test_a_chunking_covers_the_window_and_never_loses_to_one_chunk(
     steps: int, layers: int, count: int, extra: float
 ) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from generation_models import Scripted, char_tokenizer, lstm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_lm.errors import UserError
@@ -73,7 +73,6 @@ def test_an_empty_prompt_without_a_newline_in_the_vocabulary_is_read_as_the_firs
 SENTENCE = "naïve 漢字 👩‍🚀 \u202eעברית end."
 
 
-@settings(max_examples=40)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20), st.integers(0, 40))
 def test_characters_of_several_tokens_come_whole(text: str, extra: int) -> None:
     count = len(text.encode()) + extra

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from windowed_models import NAMES, V, in_pieces, model, section, text
@@ -23,7 +23,6 @@ each = pytest.mark.parametrize("name", NAMES)
 
 @each
 @pytest.mark.parametrize("gradients", [False, True])
-@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6), context_size=st.integers(1, 7))
 def test_cutting_a_text_into_calls_changes_nothing(
     name: str, lengths: list[int], context_size: int, gradients: bool

@@ -23,7 +23,7 @@ import lstm_lm
 from lstm_lm.data.module import TextDataModule
 from lstm_lm.data.window_lengths import bounds
 
-DEFAULT, TRIED, MORE = 6, 20, 320
+DEFAULT, TRIED, MORE = 3, 20, 320
 
 
 @cache

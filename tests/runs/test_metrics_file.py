@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_lm.errors import RunError, UserError
@@ -274,7 +274,6 @@ Values = dict[str, float]
 NAMES = st.text(st.characters(codec="utf-8", categories=["L", "P", "N"]), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     calls=st.lists(
         st.tuples(

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from tokenizer_texts import ANY_TEXT
 
 from lstm_lm.errors import UserError
@@ -134,7 +134,6 @@ def test_settings_that_are_not_ours_and_damaged_tables_are_refused(fit, path, va
         tokenizer_from_json(damaged(fit("bpe", PROSE).to_json(), path, value))
 
 
-@settings(max_examples=20)
 @given(ANY_TEXT)
 def test_what_an_older_library_did_not_write_is_not_asked_for(fit, text):
     tokenizer = fit("bpe", PROSE)
