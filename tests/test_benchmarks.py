@@ -120,7 +120,7 @@ def test_figures_say_where_they_are_from(name: str) -> None:
     "command",
     [
         ["generation.py", "--rounds", "1", "--tokens", "20"],
-        ["dropout.py", "--rounds", "1"],
+        pytest.param(["dropout.py", "--rounds", "1"], marks=pytest.mark.matrix),
         pytest.param(
             ["overhead.py", "--rounds", "1", "--steps", "14", "--shapes", "default"], marks=pytest.mark.matrix
         ),

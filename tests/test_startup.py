@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
+from lstm_lm.cli.main import main
+
 ROOT = Path(__file__).resolve().parents[1]
 
 UNTIL = """
@@ -84,7 +86,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a text, and a run below outputs/."""
     folder = tmp_path_factory.mktemp("startup")
     (folder / "text.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 20, encoding="utf-8")
-    start(folder, "train", *TINY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        assert main(["train", *TINY]) == 0
     return folder
 
 

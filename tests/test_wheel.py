@@ -40,10 +40,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = folder.glob("lstm_lm-*.whl")
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv")
     scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
     site = sysconfig.get_path("purelib", vars={"base": str(folder / "venv"), "platbase": str(folder / "venv")})
-    got = run([str(scripts / "python"), "-m", "pip", "install", "--no-deps", "--no-index", str(wheel)], folder, clean)
+    pip = [sys.executable, "-m", "pip", "--python", str(scripts / "python")]  # a pip of its own would take seconds
+    got = run([*pip, "install", "--no-deps", "--no-index", str(wheel)], folder, clean)
     assert got.returncode == 0, got.stdout + got.stderr
     (Path(site) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return scripts

@@ -10,12 +10,12 @@ from cli_commands import Here, StandIn
     ("typed", "resumable"),
     [
         ("resume=auto hydra.run.dir=runs/big", True),
-        ("resume=force hydra.run.dir=runs/big", True),
+        pytest.param("resume=force hydra.run.dir=runs/big", True, marks=pytest.mark.matrix),
         ("resume=auto hydra.run.dir=runs/seed-${seed}", True),
         ("hydra.run.dir=runs/big", False),
         ("resume=auto", False),
         ("resume=auto hydra.run.dir=runs/${now:%H-%M}", False),
-        ("resume=auto hydra.sweep.dir=swept", False),
+        pytest.param("resume=auto hydra.sweep.dir=swept", False, marks=pytest.mark.matrix),
     ],
 )
 def test_a_run(typed: str, resumable: bool, stand_in: StandIn, here: Here) -> None:
@@ -28,7 +28,7 @@ def test_a_run(typed: str, resumable: bool, stand_in: StandIn, here: Here) -> No
     [
         ("hydra.sweep.dir=swept", os.name == "posix"),
         ("hydra.sweep.dir=swept resume=never", False),
-        ("resume=auto", False),
+        pytest.param("resume=auto", False, marks=pytest.mark.matrix),
         pytest.param("hydra.sweep.dir=swept resume=auto", os.name == "posix", marks=pytest.mark.matrix),
         pytest.param("hydra.sweep.dir=swept/${now:%H-%M}", False, marks=pytest.mark.matrix),
         pytest.param("hydra.run.dir=runs/big resume=auto", False, marks=pytest.mark.matrix),

@@ -60,7 +60,9 @@ def text(url: str) -> str:
 
 @NEEDS
 @pytest.mark.posix
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.matrix)]
+)
 def test_it_answers_until_it_is_told_to_end(run: Path, number: int, status: int) -> None:
     with serving("run=first") as (process, url, said):
         assert [line.strip() for line in said] == [str(run / "checkpoints" / "best.ckpt")]

@@ -62,6 +62,7 @@ def threads() -> list[str]:
     return sorted(thread.name for thread in threading.enumerate())
 
 
+@pytest.mark.matrix
 def test_fifty_steps_are_the_same_under_every_strategy(small_config: Config, tmp_path: Path) -> None:
     before = threads()
     found: dict[str, list[float]] = {}
@@ -107,7 +108,9 @@ def test_a_checkpoint_continues_under_another_strategy(order: list[str], small_c
     lstm_lm.train(small_config(*every, f"trainer.max_steps={steps}"), tmp_path / "alone")
     for number, way in enumerate(order, 1):
         config = small_config(*every, *WAYS[way], f"trainer.max_steps={4 * number}", "resume=auto")
+        before = threads()
         summary = lstm_lm.train(config, tmp_path / "relay")
+        assert threads() == before
         assert way.startswith(summary.runtime.forward or "?")
     assert len(losses(tmp_path / "relay")) == steps
     alone = losses(tmp_path / "alone")
@@ -191,7 +194,7 @@ def test_a_user_error_in_a_worker_is_a_run_error_and_leaves_no_thread(
     assert threads() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM]))
 def test_a_signal_in_the_midst_of_a_grid_ends_the_run_between_steps(
     number: signal.Signals, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,11 +87,12 @@ def test_each_step_has_the_rate_that_the_validations_before_it_leave(config: Con
 @pytest.mark.parametrize(
     "kills",
     [
-        [("training", 7)],
-        [("validation", 9), ("validation", 9), ("training", 22)],
-        [("training", 12), ("validation", 27), ("training", 35)],
+        pytest.param([("training", 7)], id="between validations", marks=pytest.mark.matrix),
+        pytest.param([("validation", 9), ("validation", 9), ("training", 22)], id="twice in the same validation"),
+        pytest.param(
+            [("training", 12), ("validation", 27), ("training", 35)], id="behind one", marks=pytest.mark.matrix
+        ),
     ],
-    ids=["between validations", "twice in the same validation", "behind one"],
 )
 def test_a_run_that_is_killed_has_the_same_rates_to_the_bit(
     kills: list[tuple[str, int]], config: Config, tmp_path: Path

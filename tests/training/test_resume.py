@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from tiers import first, smallest
 
 import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
@@ -44,7 +45,7 @@ def two_runs(small_config: Config, tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "one", tmp_path / "two"
 
 
-@pytest.mark.parametrize("how", ["never", "auto", "force"])
+@pytest.mark.parametrize("how", smallest(["never", "auto", "force"], "auto"))
 def test_a_checkpoint_from_elsewhere_never_begins_over_a_run(
     how: str, two_runs: tuple[Path, Path], small_config: Config
 ) -> None:
@@ -143,7 +144,7 @@ EVERY_TWO = ("callbacks.checkpoint.every_n_steps=2", "callbacks.checkpoint.keep=
 
 
 @pytest.mark.parametrize("how", ["ckpt_path", "damaged"])
-@pytest.mark.parametrize("end", ["refused", "interrupted"])
+@pytest.mark.parametrize("end", first(["refused", "interrupted"]))
 def test_a_resume_that_ends_before_its_first_step_changes_nothing(
     how: str, end: str, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,7 +339,7 @@ def test_other_code_is_named(small_config: Config, tmp_path: Path, monkeypatch: 
     assert "code, source: " in again(small_config("trainer.max_steps=3", "resume=auto"), tmp_path / "run")
 
 
-@pytest.mark.parametrize("content", [b"", b'{"status": "comp', b"\0" * 300])
+@pytest.mark.parametrize("content", first([b'{"status": "comp', b"", b"\0" * 300]))
 def test_a_damaged_summary_costs_no_step(content: bytes, small_config: Config, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     for name in ("whole", "run"):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiers import first
 
 import lstm_lm
 from lstm_lm.errors import Interrupted, UserError
@@ -141,7 +142,7 @@ def test_a_run_that_was_begun_without_keeps_its_rate(small_config: Config, tmp_p
     assert not RunDirectory(tmp_path / "run").tuning.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM]))
 def test_an_interruption_leaves_nothing(
     number: signal.Signals, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from tiers import first
 
 import lstm_lm
 from lstm_lm import limits
@@ -138,7 +139,7 @@ def test_a_candidate_that_fails_is_listed_and_another_wins(
     assert rows[1]["chosen"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", first([signal.SIGINT, signal.SIGTERM]))
 def test_an_interruption_while_measuring_leaves_nothing(
     number: signal.Signals, small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
