@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +31,16 @@ def test_a_signal_interrupts_rank_0_until_its_outcome_is_known() -> None:
     _listen_no_more(0)
     for number in stop_signals():
         os.kill(os.getpid(), number)
+
+
+def test_what_other_ranks_print_goes_where_errors_do(tmp_path: Path) -> None:
+    """Though one is a file, and the other a pipe or terminal, in which there is no place to seek."""
+    code = (
+        "import os; from lstm_lm.display import standard_streams; from lstm_lm.training.processes import worker\n"
+        "worker._write_as_errors()\n"
+        "with standard_streams(): print('python', flush=True); os.write(1, b'c')"
+    )
+    with (tmp_path / "log").open("wb") as log:
+        done = subprocess.run([sys.executable, "-c", code], stdout=log, stderr=subprocess.PIPE, text=True, check=True)
+    assert done.stderr == "python\nc"
+    assert (tmp_path / "log").read_bytes() == b""

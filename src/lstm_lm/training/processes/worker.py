@@ -38,7 +38,7 @@ def main(order: dict[str, Any], outcomes: Path, training: Callable[[], Any]) -> 
     process = started()
     assert process is not None
     if process.rank:
-        os.dup2(2, 1)  # the terminal is rank 0's; the others may write errors there
+        _write_as_errors()
     status = 0
     with standard_streams(), for_people():
         try:
@@ -52,6 +52,15 @@ def main(order: dict[str, Any], outcomes: Path, training: Callable[[], Any]) -> 
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)  # at once: so the others see by its connections that it is gone
+
+
+def _write_as_errors() -> None:
+    """Have standard output go where errors do: what is there is rank 0's.
+
+    Python's own stream remembers that it was a file, say, and could not be used for what errors go to, a terminal.
+    """
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
 
 
 def _work(order: dict[str, Any], rank: int, training: Callable[[], Any]) -> Summary | None:
