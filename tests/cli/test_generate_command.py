@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_commands import ROOT, Apart, Here, Said
+from tiers import smallest
 
 from lstm_lm.cli.main import main
 
@@ -47,9 +48,8 @@ def test_the_same_seed_writes_the_same_text(generate: Here) -> None:
     assert generate(f"prompt={PROMPT}", "seed=2").out != first.out
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
+WAYS = [
+    *(
         "forward=stepwise",
         "forward=fused",
         "precision=bf16-true",
@@ -60,7 +60,13 @@ def test_the_same_seed_writes_the_same_text(generate: Here) -> None:
         "min_p=0.1",
         "ckpt_path=last",
         "ckpt_path=best",
-    ],
+    ),
+    *(),
+]
+
+
+@pytest.mark.parametrize(
+    "how", smallest(WAYS, "forward=stepwise", "precision=bf16-true", "temperature=0", "top_p=0.5", "ckpt_path=last")
 )
 def test_every_way_to_write(how: str, generate: Here) -> None:
     said = generate(f"prompt={PROMPT}", how)
@@ -80,14 +86,17 @@ def test_a_run_by_name_by_path_and_a_checkpoint_by_file(generate: Here, trained:
     assert generate(f"prompt={PROMPT}", f"ckpt_path={run / 'checkpoints' / 'best.ckpt'}").out == newest
 
 
-@pytest.mark.parametrize("prompt", [" the ", "the\nfox", "fox\n\n", ""])
+@pytest.mark.parametrize("prompt", smallest([" the ", "the\nfox", "fox\n\n", ""], "fox\n\n", ""))
 def test_blanks_and_newlines_of_the_prompt_stay(prompt: str, generate: Here) -> None:
     said = generate(f"prompt={prompt}", "max_new_tokens=0")
     assert said.status == 0, said.err
     assert said.out.removesuffix("\n") == prompt.removesuffix("\n")
 
 
-@pytest.mark.parametrize("prompt", ["What's (this)", "42", "null", "true", "[a,b]", "x=${seed}", "'q'", "a, b \\"])
+ODD = ["What's (this)", "42", "null", "true", "[a,b]", "x=${seed}", "'q'", "a, b \\"]
+
+
+@pytest.mark.parametrize("prompt", smallest(ODD, "What's (this)", "null", "x=${seed}"))
 def test_any_prompt_reaches_the_model(prompt: str, generate: Here) -> None:
     said = generate(f"prompt={prompt}", "unknown=skip", "max_new_tokens=0")
     assert said.status == 0, said.err

@@ -123,7 +123,7 @@ def test_flags_and_overrides_in_any_order(here: Here) -> None:
         ("device=cpu precision=16-mixed", ["bf16-mixed"]),
         ("trainer.num_nodes=2", ["trainer.num_nodes=2"]),
         ("~model", ["model: missing"]),
-        ("model.bidirectional=true", ["model.bidirectional"]),
+        pytest.param("model.bidirectional=true", ["model.bidirectional"], marks=pytest.mark.matrix),
         ("forward=pipelined forward.chunk=0", ["forward.chunk=0", "greater than or equal to 1"]),
         pytest.param("forward=pipelined forward.chunk=2.5", ["forward.chunk=2.5"], marks=pytest.mark.matrix),
         pytest.param(
@@ -136,7 +136,7 @@ def test_flags_and_overrides_in_any_order(here: Here) -> None:
         pytest.param(
             "forward=pipelined forward.devices=[cuda:99]", ["forward.devices", "cuda:99"], marks=pytest.mark.matrix
         ),
-        ("forward=fused forward.chunk=4", ["forward.chunk"]),
+        pytest.param("forward=fused forward.chunk=4", ["forward.chunk"], marks=pytest.mark.matrix),
         ("budget=5", ["budget=5", "budget=10m"]),
         ("budget=10m trainer.max_epochs=3", ["budget=10m", "trainer.max_epochs"]),
         pytest.param("budget=10m tune=speed", ["tune=speed"], marks=pytest.mark.matrix),
@@ -294,7 +294,7 @@ def test_a_signal_ends_a_run_with_a_checkpoint(
         text=True,
     )
     run = RunDirectory(own_folder / "run")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 500  # on a machine that is busy
     while not run.metrics.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(number)

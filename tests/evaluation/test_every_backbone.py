@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from evaluation_models import evaluated, rounding_of, subject
+from quick_compose import compose
 
-import lstm_lm
 from lstm_lm.cli.hydra.conf import options_of
 from lstm_lm.evaluation.methods.interface import Windows
 from lstm_lm.models.build import build_model, model_class
@@ -22,7 +22,7 @@ BACKBONES = [name for name in options_of("model") if model_class(name).objective
 
 
 def made(name: str) -> LanguageModel:
-    section = lstm_lm.compose(f"model={name}")["model"]
+    section = compose(f"model={name}")["model"]
     torch.manual_seed(0)
     return build_model({**section, **{key: SMALL[key] for key in SMALL if key in section}}, 6).eval()
 

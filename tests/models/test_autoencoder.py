@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from quick_compose import compose
 from rounding import Results, assert_close, bound
 
-import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.forward.choose import choose
 from lstm_lm.forward.interface import Workload
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 def section(**changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = lstm_lm.compose("model=autoencoder")["model"]
+    values: dict[str, Any] = compose("model=autoencoder")["model"]
     return values | {"embedding_size": 6, "hidden_size": [8, 3], "latent_size": Z} | changes
 
 

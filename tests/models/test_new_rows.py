@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from quick_compose import compose
 
-import lstm_lm
 from lstm_lm.models.build import build_model
 from lstm_lm.models.weights import difference, with_rows
 
@@ -26,7 +26,7 @@ each = pytest.mark.parametrize("which", MODELS)
 def made(which: str, tokens: int) -> Any:
     name = which.split()[0]
     torch.manual_seed(tokens)
-    model = build_model({**lstm_lm.compose(f"model={name}")["model"], **MODELS[which]}, tokens).double().eval()
+    model = build_model({**compose(f"model={name}")["model"], **MODELS[which]}, tokens).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_()
@@ -76,7 +76,7 @@ def test_a_model_of_as_many_tokens_is_as_it_was() -> None:
 def test_another_model_does_not_become_this_one() -> None:
     """A layer that has as many more rows as there are new tokens is no vocabulary."""
     new = made("ffn", KNOWN + NEW)
-    narrow = build_model({**lstm_lm.compose("model=ffn")["model"], **MODELS["ffn"], "hidden_size": 8 - NEW}, KNOWN)
+    narrow = build_model({**compose("model=ffn")["model"], **MODELS["ffn"], "hidden_size": 8 - NEW}, KNOWN)
     problem = difference(new.state_dict(), with_rows(narrow.state_dict(), new, KNOWN))
     assert problem is not None
     assert "layers.0.weight" in problem

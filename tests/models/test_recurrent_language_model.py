@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from quick_compose import compose
 from rounding import Results, assert_close, bound
 
-import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.build import build_model, model_options
@@ -16,7 +16,7 @@ from lstm_lm.registry import names
 
 def section(**changes: Any) -> dict[str, Any]:
     known = changes.get("name", "lstm") if changes.get("name") in names("lstm_lm.models.backbones") else "lstm"
-    values: dict[str, Any] = lstm_lm.compose(f"model={known}")["model"] | {
+    values: dict[str, Any] = compose(f"model={known}")["model"] | {
         "embedding_size": 6,
         "hidden_size": 8,
         "num_layers": 2,

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from quick_compose import compose
 from torch import Tensor
 from windowed_models import NAMES, V, in_pieces, model, section, text
 
-import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.forward.interface import Workload
 from lstm_lm.models.build import build_model, model_class, model_options
@@ -157,7 +157,7 @@ def detached(state: Any) -> Any:
 @each
 def test_it_starts_close_to_a_uniform_prediction(name: str) -> None:
     torch.manual_seed(0)
-    values: dict[str, Any] = lstm_lm.compose(f"model={name}")["model"]
+    values: dict[str, Any] = compose(f"model={name}")["model"]
     lm, tokens = build_model(values, V), text(40, 8)
     logits, _ = lm(tokens, lm.initial_state(8))
     loss = torch.nn.functional.cross_entropy(logits[:-1].flatten(0, 1), tokens[1:].flatten())

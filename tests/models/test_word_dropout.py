@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from quick_compose import compose
 from test_recurrent_language_model import TOKENS, model
 from test_regularisers import watch
 from torch import Tensor
@@ -55,7 +56,7 @@ def test_the_next_window_drops_other_words() -> None:
 
 def test_the_share_that_was_asked_for_is_dropped_and_the_mean_kept() -> None:
     """0.1 is the paper's; the probability is a multiple of 1 / 65,536."""
-    section = lstm_lm.compose("model.embedding_size=1", "model.hidden_size=2", "model.embedding_word_dropout=0.1")
+    section = compose("model.embedding_size=1", "model.hidden_size=2", "model.embedding_word_dropout=0.1")
     many = build_model(section["model"], 20_000)
     assert isinstance(many, RecurrentLanguageModel)
     torch.nn.init.ones_(many.embedding.weight)
@@ -106,7 +107,7 @@ def test_it_does_not_move_the_other_draws() -> None:
 
 
 def test_without_it_nothing_is_drawn() -> None:
-    assert lstm_lm.compose()["model"]["embedding_word_dropout"] == 0.0
+    assert compose()["model"]["embedding_word_dropout"] == 0.0
     lm = model()
     before = lm.masks.state()
     torch.testing.assert_close(rows_of(lm), lm.embedding.weight.detach(), rtol=0, atol=0)

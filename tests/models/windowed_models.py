@@ -4,9 +4,9 @@ from functools import cache
 from typing import Any
 
 import torch
+from quick_compose import compose
 from torch import Tensor
 
-import lstm_lm
 from lstm_lm.models.build import build_model
 from lstm_lm.models.interface import LanguageModel
 
@@ -20,7 +20,7 @@ V = 11
 
 @cache
 def _composed(name: str) -> dict[str, Any]:
-    values: dict[str, Any] = lstm_lm.compose(f"model={name}")["model"]
+    values: dict[str, Any] = compose(f"model={name}")["model"]
     return values
 
 

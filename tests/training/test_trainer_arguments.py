@@ -11,6 +11,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from quick_compose import compose
 from rich.console import Console
 
 import lstm_lm
@@ -123,8 +124,8 @@ def accelerator(train: Train) -> None:
 
 def devices(train: Train) -> None:
     del train
-    assert launches(lstm_lm.compose("device=ddp", "trainer.accelerator=cpu", "trainer.devices=2")["trainer"]) == 2
-    assert launches(lstm_lm.compose("device=cpu")["trainer"]) is None
+    assert launches(compose("device=ddp", "trainer.accelerator=cpu", "trainer.devices=2")["trainer"]) == 2
+    assert launches(compose("device=cpu")["trainer"]) is None
 
 
 def strategy(train: Train) -> None:
@@ -294,14 +295,14 @@ def test_what_is_taken_has_its_effect(
 
 @pytest.mark.parametrize("name", sorted(OWNED))
 def test_what_the_project_makes_itself_is_refused(name: str) -> None:
-    section = lstm_lm.compose()["trainer"]
+    section = compose()["trainer"]
     with pytest.raises(UserError, match=rf"^trainer\.{name}: "):
         check_trainer(section | {name: True})
 
 
 @pytest.mark.parametrize("name", sorted(FIXED))
 def test_of_what_would_have_no_effect_one_value_is_taken(name: str) -> None:
-    section = lstm_lm.compose()["trainer"]
+    section = compose()["trainer"]
     assert section[name] == FIXED[name][0]
     for other in (True, 2, "auto", 0.5):
         with pytest.raises(UserError, match=rf"^trainer\.{name}=.*\nleave trainer\.{name}=") as caught:
@@ -315,4 +316,4 @@ def test_an_argument_of_a_later_lightning_is_not_taken_in_vain(monkeypatch: pyte
     later = inspect.Parameter("enable_wonders", inspect.Parameter.KEYWORD_ONLY, default=False)
     monkeypatch.setitem(trainer_options._PARAMETERS, later.name, later)
     with pytest.raises(UserError, match=r"^trainer\.enable_wonders: "):
-        check_trainer(lstm_lm.compose()["trainer"] | {later.name: True})
+        check_trainer(compose()["trainer"] | {later.name: True})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from quick_compose import compose
 
 import lstm_lm
 from lstm_lm.errors import UserError
@@ -22,7 +23,7 @@ Config = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def section() -> dict[str, Any]:
-    trainer: dict[str, Any] = lstm_lm.compose("data=python_docs")["trainer"]
+    trainer: dict[str, Any] = compose("data=python_docs")["trainer"]
     return trainer
 
 

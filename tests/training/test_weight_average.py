@@ -2,15 +2,15 @@
 
 import pytest
 import torch
+from quick_compose import compose
 from torch import nn
 
-import lstm_lm
 from lstm_lm.training.averaging import build_averaging
 from lstm_lm.training.weight_average import WeightAverage
 
 
 def averaged(model: nn.Module, *overrides: str) -> WeightAverage:
-    return WeightAverage(model, build_averaging(lstm_lm.compose(*overrides)["averaging"], {}))
+    return WeightAverage(model, build_averaging(compose(*overrides)["averaging"], {}))
 
 
 def take_steps(model: nn.Module, average: WeightAverage, steps: int) -> list[torch.Tensor]:

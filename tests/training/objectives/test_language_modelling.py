@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from quick_compose import compose
 from torch import Tensor, nn
 
-import lstm_lm
 from lstm_lm.data.streams import IGNORE, Batch
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
@@ -17,7 +17,7 @@ from lstm_lm.training.objectives.language_modelling import LanguageModelling, su
 
 
 def objective(*overrides: str) -> LanguageModelling:
-    config = lstm_lm.compose(*overrides)
+    config = compose(*overrides)
     built = build_objective(config["objective"], config["model"])
     assert isinstance(built, LanguageModelling)
     return built
@@ -142,7 +142,7 @@ def test_all_of_it_acts_in_training_alone() -> None:
 
 def test_a_model_hands_out_what_its_output_projection_reads() -> None:
     """And computes the same, with the same dropout masks, as without being asked."""
-    section = lstm_lm.compose("model.hidden_size=8", "model.embedding_size=4", "model.output_dropout=0.5")["model"]
+    section = compose("model.hidden_size=8", "model.embedding_size=4", "model.output_dropout=0.5")["model"]
     model = build_model(section, 5)
     tokens, state = torch.arange(12).view(6, 2) % 5, model.initial_state(2)
     drawn = model.masks.state()
@@ -163,7 +163,7 @@ class Opaque(LanguageModel):
 
 
 def test_a_model_without_hidden_states_is_refused_in_one_line() -> None:
-    section = lstm_lm.compose("objective.activation_regularisation=2")["objective"]
+    section = compose("objective.activation_regularisation=2")["objective"]
     objective = LanguageModelling.parse(section, "objective")
     with pytest.raises(UserError, match=r"^objective\.activation_regularisation=2\.0: model=.*; set 0$"):
         objective.check(Opaque, "opaque")  # type: ignore[type-abstract]
@@ -173,10 +173,10 @@ def test_a_model_without_hidden_states_is_refused_in_one_line() -> None:
     ("section", "message"),
     [
         ({"name": "guessing"}, "objective='guessing': no such option"),
-        (lstm_lm.compose()["objective"] | {"smooth": 1}, "objective.smooth: no such key"),
-        (lstm_lm.compose("objective.label_smoothing=1.0")["objective"], "label_smoothing=1.0: must be less than 1"),
+        (compose()["objective"] | {"smooth": 1}, "objective.smooth: no such key"),
+        (compose("objective.label_smoothing=1.0")["objective"], "label_smoothing=1.0: must be less than 1"),
     ],
 )
 def test_wrong_options_are_refused(section: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build_objective(section, lstm_lm.compose()["model"])
+        build_objective(section, compose()["model"])

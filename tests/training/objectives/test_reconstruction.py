@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from quick_compose import compose
 from rounding import bound, of_losses
 
 import lstm_lm
@@ -35,14 +36,14 @@ AUTOENCODER = ("experiment=autoencoder", "data=text", "data.seq_len=16", "model.
 
 def model(**changes: Any) -> Autoencoder:
     torch.manual_seed(0)
-    values: dict[str, Any] = lstm_lm.compose("experiment=autoencoder")["model"]
+    values: dict[str, Any] = compose("experiment=autoencoder")["model"]
     made = build_model(values | {"embedding_size": 6, "hidden_size": [8, 5], "latent_size": 4} | changes, V)
     assert isinstance(made, Autoencoder)
     return made
 
 
 def loss(made: Autoencoder, targets: torch.Tensor) -> Any:
-    config = lstm_lm.compose("experiment=autoencoder")
+    config = compose("experiment=autoencoder")
     objective = build_objective(config["objective"], config["model"])
     batch = Batch(torch.zeros_like(targets), targets, fresh=True)
     return objective.loss(made, batch, made.initial_state(targets.shape[1]))
@@ -98,9 +99,9 @@ def test_greedy_decoding_is_told_the_vector_alone() -> None:
 
 
 def test_model_and_objective_must_go_together() -> None:
-    autoencoder, lstm = (lstm_lm.compose(f"model={name}")["model"] for name in ("autoencoder", "lstm"))
+    autoencoder, lstm = (compose(f"model={name}")["model"] for name in ("autoencoder", "lstm"))
     with pytest.raises(UserError, match="cannot train model=autoencoder, which goes with objective=reconstruction"):
-        build_objective(lstm_lm.compose()["objective"], autoencoder)
+        build_objective(compose()["objective"], autoencoder)
     with pytest.raises(UserError, match="cannot train model=lstm, which goes with objective=language_modelling"):
         build_objective({"name": "reconstruction"}, lstm)
 

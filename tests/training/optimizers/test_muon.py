@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from quick_compose import compose
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
@@ -20,7 +20,7 @@ BAND = (0.68, 1.21)
 
 
 def section(**changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = lstm_lm.compose("optimizer=muon")["optimizer"]
+    values: dict[str, Any] = compose("optimizer=muon")["optimizer"]
     return values | changes
 
 
@@ -202,9 +202,9 @@ def test_a_root_of_other_blocks_is_made_again() -> None:
 def test_all_else_takes_adamws_steps_bit_for_bit() -> None:
     def trained(name: str) -> dict[str, Tensor]:
         torch.manual_seed(0)
-        model = build_model(lstm_lm.compose("model.hidden_size=8", "model.embedding_size=4")["model"], 11)
+        model = build_model(compose("model.hidden_size=8", "model.embedding_size=4")["model"], 11)
         settings = {"lr": 0.01, "betas": [0.9, 0.95], "weight_decay": 0.1}
-        values = lstm_lm.compose(f"optimizer={name}")["optimizer"] | settings
+        values = compose(f"optimizer={name}")["optimizer"] | settings
         optimizer = build_optimizer(model, optimizer_options(values), precision="32-true")
         for _ in range(3):
             for parameter in model.parameters():
@@ -247,7 +247,7 @@ def test_a_matrix_without_a_gradient_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("name", names("lstm_lm.models.backbones"))
 def test_it_takes_the_matrices_between_embedding_and_output_of_every_backbone(name: str) -> None:
-    model = build_model(lstm_lm.compose(f"model={name}")["model"], 50)
+    model = build_model(compose(f"model={name}")["model"], 50)
     taken = {id(matrix) for matrix in inner_matrices(model)}
     assert taken
     for key, parameter in model.named_parameters():

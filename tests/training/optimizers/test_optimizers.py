@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from quick_compose import compose
 from torch import nn
 
-import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.models.build import build_model
 from lstm_lm.registry import names
@@ -17,7 +17,7 @@ OPTIMIZERS = names("lstm_lm.training.optimizers")
 
 
 def section(name: str, **changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = lstm_lm.compose(f"optimizer={name}")["optimizer"]
+    values: dict[str, Any] = compose(f"optimizer={name}")["optimizer"]
     return values | changes
 
 
@@ -35,7 +35,7 @@ BACKBONES = [(name, ()) for name in names("lstm_lm.models.backbones")]
 @pytest.mark.parametrize(("name", "changes"), [*BACKBONES, ("lstm", ("model.layer_norm=true",))])
 def test_no_bias_gain_or_norm_of_any_backbone_decays(name: str, changes: tuple[str, ...]) -> None:
     """Embeddings do: they are matrices."""
-    model = build_model(lstm_lm.compose(f"model={name}", *changes)["model"], 50)
+    model = build_model(compose(f"model={name}", *changes)["model"], 50)
     optimizer = build_optimizer(model, optimizer_options(section("adamw", weight_decay=0.5)), precision="32-true")
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     for key, parameter in model.named_parameters():

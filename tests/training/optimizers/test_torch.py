@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from quick_compose import compose
 from tiers import smallest
 from torch import Tensor, nn
 
@@ -310,7 +311,7 @@ def test_options_may_be_changed_by_force(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["torch", "rmsprop"])
 def test_options_that_need_what_was_never_kept_are_refused(name: str) -> None:
     """Else the first step would fail: RMSprop has kept no momentum."""
-    values = lstm_lm.compose("optimizer=rmsprop")["optimizer"] if name == "rmsprop" else section("RMSprop")
+    values = compose("optimizer=rmsprop")["optimizer"] if name == "rmsprop" else section("RMSprop")
     model = linear()
     optimizer = build_optimizer(model, optimizer_options(values), precision="32-true")
     steps(model, optimizer, gradients(2))
@@ -331,6 +332,6 @@ def test_another_class_does_not_go_on_with_its_state(small_config: Config, tmp_p
 
 
 def test_the_plan_says_which_class() -> None:
-    config = TrainConfig.parse(lstm_lm.compose("optimizer=torch", "optimizer.cls=RAdam"))
+    config = TrainConfig.parse(compose("optimizer=torch", "optimizer.cls=RAdam"))
     model = build_model(config.top.model, 11)
     assert "torch.optim.RAdam" in config.optimizer.description(model)

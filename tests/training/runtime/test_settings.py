@@ -16,6 +16,7 @@ import torch
 import torch._dynamo
 import torch._inductor.config
 from process_settings import BACKENDS, PRECISIONS, changed, everything
+from quick_compose import compose
 from tiers import first
 
 import lstm_lm
@@ -30,9 +31,7 @@ Config = Callable[..., dict[str, Any]]
 
 
 def options(**changes: Any) -> RuntimeOptions:
-    section = lstm_lm.compose(
-        *(f"runtime.{key}={'null' if value is None else value}" for key, value in changes.items())
-    )
+    section = compose(*(f"runtime.{key}={'null' if value is None else value}" for key, value in changes.items()))
     return RuntimeOptions.parse(section["runtime"], "runtime")
 
 
@@ -254,7 +253,7 @@ def test_a_value_out_of_range_is_refused_with_its_key(override: str, told: str) 
     ],
 )
 def test_the_two_keys_of_cudnns_switch_are_one(overrides: tuple[str, ...], benchmark: bool | None) -> None:
-    config = TrainConfig.parse(lstm_lm.compose(*overrides))
+    config = TrainConfig.parse(compose(*overrides))
     assert config.runtime.cudnn_benchmark is benchmark
     assert config.trainer["benchmark"] is benchmark
 

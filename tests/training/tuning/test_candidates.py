@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from quick_compose import compose
 from tuning_cases import speed_options
 
 import lstm_lm
@@ -25,7 +26,7 @@ def resolve(name: str, precision: str) -> str:
 
 
 def tried(*overrides: str, machine: Machine = CPU, **lists: Any) -> list[Candidate]:
-    return sensible(lstm_lm.compose(*overrides), speed_options(**lists), machine, resolve)[0]
+    return sensible(compose(*overrides), speed_options(**lists), machine, resolve)[0]
 
 
 def test_what_would_run_without_tuning_is_the_first() -> None:
@@ -47,7 +48,7 @@ def test_what_is_set_does_not_vary() -> None:
 
 
 def test_the_reference_is_tried_only_where_nothing_else_runs_or_when_it_is_listed() -> None:
-    alone = sensible(lstm_lm.compose(), speed_options(), CPU, only_stepwise)
+    alone = sensible(compose(), speed_options(), CPU, only_stepwise)
     assert {each.forward for each in alone[0]} == {"stepwise"}
     assert {candidate.forward for candidate, _ in alone[1]} == {*STRATEGIES} - {"stepwise"}
     listed = tried(forwards=["stepwise", "fused"])
@@ -69,7 +70,7 @@ def test_a_model_without_strategies_varies_in_all_else() -> None:
             raise UserError(f"forward={name}: no recurrent layers")
         return "direct"
 
-    good, bad = sensible(lstm_lm.compose(), speed_options(), CPU, direct)
+    good, bad = sensible(compose(), speed_options(), CPU, direct)
     assert {each.forward for each in good} == {"direct"}
     assert len(good) == len(set(good)) > 1
     assert bad == []
@@ -83,7 +84,7 @@ def test_lists_say_what_to_try() -> None:
 
 def test_what_cannot_run_here_is_told_with_its_reason() -> None:
     lists = speed_options(precisions=["16-mixed", "64-true"], forwards=["fused"])
-    good, bad = sensible(lstm_lm.compose(), lists, CPU, resolve)
+    good, bad = sensible(compose(), lists, CPU, resolve)
     assert good == []
     assert [(each.precision, reason) for each, reason in bad] == [
         ("16-mixed", "precision=16-mixed: a CPU has no float16 mixed precision; use bf16-mixed or 32-true"),
@@ -133,7 +134,7 @@ def test_on_a_gpu_one_call_for_all_layers_and_one_a_layer_are_both_timed() -> No
     def anywhere(name: str, precision: str) -> str:
         return "fused" if name == "auto" else name
 
-    config = lstm_lm.compose("tune=speed")
+    config = compose("tune=speed")
     found, _ = sensible(config, speed_options(), gpu, anywhere, variants)
     assert found[:2] == [
         Candidate("16-mixed", "fused", "none", 1),
@@ -145,6 +146,6 @@ def test_on_a_gpu_one_call_for_all_layers_and_one_a_layer_are_both_timed() -> No
         "precision=16-mixed forward=fused forward.calls=layer compile=none runtime.threads=1"
     )
     assert chosen_config(config, chosen)["forward"] == {"name": "fused", "calls": "layer"}
-    kept = lstm_lm.compose("tune=speed", "forward=fused", "forward.calls=stack")
+    kept = compose("tune=speed", "forward=fused", "forward.calls=stack")
     assert all(not each.variant for each in sensible(kept, speed_options(), gpu, anywhere, variants)[0])
     assert chosen_config(kept, chosen)["forward"]["calls"] == "stack"

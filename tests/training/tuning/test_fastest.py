@@ -3,9 +3,9 @@
 from typing import Any, NamedTuple
 
 import pytest
+from quick_compose import compose
 from tuning_cases import Track, speed_options
 
-import lstm_lm
 from lstm_lm.errors import UserError
 from lstm_lm.training.tuning.candidates import Candidate, Machine, compile_modes, sensible
 from lstm_lm.training.tuning.options import is_open
@@ -39,7 +39,7 @@ def find(
         {FLOAT32: 0.040, FLOAT32_ONE: 0.040, ONE_THREAD: 0.040, **seconds},
         compiling=lambda each: 0.0 if each.compile == "none" else COMPILING,
     )
-    config = lstm_lm.compose("tune=speed", *overrides)
+    config = compose("tune=speed", *overrides)
     chosen = speed_options(**options)
     candidates, _ = sensible(config, chosen, CPU, resolve)
     modes = compile_modes(chosen, CPU) if is_open(config | {"tune": chosen.model_dump()}, "compile.mode") else []

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import lstm_lm
+from quick_compose import compose
+
 from lstm_lm.errors import UserError
 from lstm_lm.training.tuning.candidates import Candidate
 from lstm_lm.training.tuning.options import SpeedOptions
@@ -12,7 +13,7 @@ from lstm_lm.training.tuning.options import SpeedOptions
 
 def speed_options(**changes: Any) -> SpeedOptions:
     """Those of conf/tune/speed.yaml, with `changes`."""
-    return SpeedOptions.parse({**lstm_lm.compose("tune=speed")["tune"], **changes}, "tune")
+    return SpeedOptions.parse({**compose("tune=speed")["tune"], **changes}, "tune")
 
 
 @dataclass
