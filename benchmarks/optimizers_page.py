@@ -165,7 +165,7 @@ def page(folder: Path = KEPT) -> str:
 def _worse(one: Kept) -> str:
     return (
         f"\n**Not always.** {WORDS[one.name]}: AdamW ends at {one.loss('adamw'):.3f}, Muon at "
-        f"{one.loss('muon'):.3f}.\nThere, type {AGAINST}; [what dropout does to it](decisions/0033-muon.md).\n"
+        f"{one.loss('muon'):.3f}.\nThere, type {AGAINST}; [when else, as far as is known](decisions/0033-muon.md).\n"
     )
 
 
