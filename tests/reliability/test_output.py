@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from forked import ROOT, at_step, command, start
 from outcome import Outcome
+from tiers import first
 
 pytestmark = pytest.mark.linux
 
@@ -83,7 +84,7 @@ def test_a_terminal_that_is_closed_while_a_run_that_ignores_that_trains(typed: t
     is_whole(tmp_path / "run")
 
 
-@pytest.mark.parametrize("errors", ["standard output alone", "standard error, too"])
+@pytest.mark.parametrize("errors", first(["standard output alone", "standard error, too"]))
 def test_a_pipe_whose_reader_goes_after_the_first_words(errors: str, typed: tuple[str, ...], tmp_path: Path) -> None:
     """As in `train.py | head -1`, to the end of the interpreter: it flushes what is left."""
     both = errors == "standard error, too"

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ from lstm_lm import limits
 from lstm_lm.errors import Interrupted, UserError
 from lstm_lm.runs import checkpoint_file, metrics_file
 from lstm_lm.runs.directory import RunDirectory
+from lstm_lm.training.config import TrainConfig
+from lstm_lm.training.plan import Plan
+from lstm_lm.training.processes.team import Team
+from lstm_lm.training.signals import StopSignals
 from lstm_lm.training.tuning.candidates import Candidate
 from lstm_lm.training.tuning.trial import StepTrial
+from lstm_lm.training.tuning.tune import tune
 
 Config = Callable[..., dict[str, Any]]
 QUICK = ("tune=speed", "tune.rounds=1", "tune.steps=1", "tune.threads=[1]", "trainer.max_steps=4")
@@ -166,7 +172,14 @@ def test_a_run_that_is_refused_after_measuring_leaves_nothing(
     assert not (tmp_path / "run").exists()
 
 
-def test_several_processes_are_refused(small_config: Config, tmp_path: Path) -> None:
+def test_several_processes_are_refused(small_config: Config) -> None:
+    plan = Plan.new(TrainConfig.parse(small_config(*QUICK)))
+    with pytest.raises(UserError, match="measures in one process, and several would train"), StopSignals() as signals:
+        tune(plan, Team(0, 2), None, signals, time.time())
+
+
+@pytest.mark.matrix
+def test_several_processes_that_were_started_are_refused(small_config: Config, tmp_path: Path) -> None:
     several = ("device=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     with pytest.raises(UserError, match="measures in one process, and several would train"):
         lstm_lm.train(small_config(*QUICK, *several), tmp_path / "run")
