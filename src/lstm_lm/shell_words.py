@@ -17,8 +17,8 @@ def shell_word(text: str) -> str:
 
 
 def short_path(path: Path) -> str:
-    """As a person would type it: relative to the current directory, where it lies there."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """As a person would type it: relative to the current directory, where it lies there; whole, where it is that."""
+    whole, here = path.resolve(), Path.cwd()
+    if whole == here:
+        return str(whole)
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else path)

@@ -1,20 +1,20 @@
 """The one console that commands print with: text is text, whoever wrote it."""
 
 import os
-import sys
-import textwrap
+import re
 from collections.abc import Iterable
-from typing import Any, TextIO, cast
+from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from lstm_lm.display import Display
 from lstm_lm.printable import printable_text
 
 LOGGED = {"LSTM_LM_LOGGED": "1"}
 """In the environment of a process whose standard output is its log; on standard error somebody looks on."""
+_WORD = re.compile(r"\s*\S+\s*")
 LABEL = 8
 """Columns of what stands before a line: those below each other begin at one place."""
 
@@ -28,7 +28,7 @@ def moving(console: Console) -> Console:
     """Where what moves is drawn: on `console`, but for a process that has LOGGED, whose output nobody sees move."""
     if not all(os.environ.get(name) == value for name, value in LOGGED.items()):
         return console
-    return Terminal(file=cast(TextIO, Display(sys.stderr)))  # a terminal that hangs up ends no run
+    return Terminal(stderr=True)
 
 
 class Terminal(Console):
@@ -50,7 +50,7 @@ class Terminal(Console):
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print `text`, broken between words where it is too wide, and nowhere else: a word may be a path."""
+    """Print `text`, broken between words where it is too wide, and nowhere else."""
     for line in _wrapped(text, console.width):
         console.print(Text(line, style=style), soft_wrap=True)
 
@@ -82,7 +82,14 @@ def say_whole(console: Console, label: str, whole: str, after: str = "", width: 
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    lines: list[str] = []
-    for line in text.split("\n"):
-        lines += textwrap.wrap(line, max(width, 1), break_long_words=False, break_on_hyphens=False) or [""]
+    """Lines of at most `width` columns, but for longer words."""
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in _WORD.findall(paragraph):
+            if line and cell_len(f"{line}{word}".rstrip()) > width:
+                lines.append(line.rstrip())
+                line = ""
+            line += word
+        lines.append(line.rstrip())
     return lines

@@ -14,6 +14,7 @@ from cli_commands import ROOT, Here, Said
 from run_folders import make_run
 
 from lstm_lm.cli.main import main
+from lstm_lm.runs import summary
 from lstm_lm.runs.directory import RunDirectory
 
 CURVE = {10: {"train/loss": 3.0, "train/seconds": 0.2, "epoch": 1.0}, 20: {"train/loss": 2.0, "val/loss": 2.1}}
@@ -119,6 +120,15 @@ def test_differences_between_configurations(runs: Callable[..., Said]) -> None:
     assert runs("diff=[1_h=32,2_h=64]", "format=csv").out == "key,1_h=32,2_h=64\nmodel.hidden_size,32,64\n"
     same = runs("diff=[1_h=32,outputs/novel]")
     assert (same.out, same.err) == ("", "their configurations are the same\n")
+
+
+def test_what_tuning_chose_is_part_of_a_configuration(runs: Callable[..., Said], own_folder: Path) -> None:
+    """The file holds what was typed alone."""
+    run = RunDirectory(own_folder / "outputs/sweeps/s/1_h=32")
+    done = summary.read(run.summary)
+    done.tuning = summary.TuningSummary(name="budget", chosen={"model.hidden_size": 192}, seconds=3.0)
+    done.write(run.summary)
+    assert runs("diff=[1_h=32,2_h=64]", "format=csv").out == "key,1_h=32,2_h=64\nmodel.hidden_size,192,64\n"
 
 
 @pytest.mark.parametrize("over", ["steps", "tokens", "seconds"])

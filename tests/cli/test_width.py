@@ -78,6 +78,8 @@ def test_what_tuning_chose_is_alone_on_its_line(capsys: pytest.CaptureFixture[st
 def test_words_are_never_broken(capsys: pytest.CaptureFixture[str]) -> None:
     say_labelled(Terminal(), "label", f"before {LONG} behind")
     assert [line.strip() for line in capsys.readouterr().out.splitlines()] == ["label   before", LONG, "behind"]
+    say_labelled(Terminal(), "", "字" * 30 + " " + "字" * 20, 4)
+    assert capsys.readouterr().out.splitlines() == ["    " + "字" * 30, "    " + "字" * 20], "two columns each"
     say_whole(Terminal(), "label", f"{LONG} with spaces", "what it is")
     assert capsys.readouterr().out.splitlines() == ["label", f"{LONG} with spaces", "what it is"]
     say_whole(Terminal(), "label", "short", "what it is")

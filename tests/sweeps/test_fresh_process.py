@@ -81,10 +81,17 @@ def test_this_projects_own_errors_are_told_apart(tmp_path: Path, monkeypatch: py
     assert "no such command" in missing.reason
 
 
-def test_what_a_process_says_goes_behind_what_its_log_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("watched", "kept"), [(True, ["first", "second"]), (False, ["second"])])
+def test_a_watched_process_writes_behind_what_its_log_holds(
+    watched: bool, kept: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody watches begins it anew: its last lines are why it failed."""
+    monkeypatch.setattr(fresh_process, "_environment", lambda _: {"PYTHONPATH": str(tmp_path)})
     for said in ("first", "second"):
-        ended(tmp_path, f"print({said!r})", monkeypatch)
-    assert (tmp_path / "log").read_text().split() == ["first", "second"]
+        (tmp_path / "lstm_lm.py").write_text(f"print({said!r})")
+        with StopRequest() as stop:
+            run(["train"], tmp_path / "log", 60, stop, watched=watched)
+    assert (tmp_path / "log").read_text().split() == kept
 
 
 def test_who_looks_on_sees_what_moves(

@@ -16,6 +16,7 @@ from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.hydra.resolvers import key_of
 from lstm_lm.cli.text_output import note, note_path, print_lines
 from lstm_lm.errors import UserError
+from lstm_lm.flat_keys import flat_keys
 from lstm_lm.options import Options
 from lstm_lm.reports import run_list
 from lstm_lm.reports.run_list import Format
@@ -25,7 +26,7 @@ from lstm_lm.runs.listing import DAMAGED, DIED, UNKNOWN, Entry, entry_of, list_r
 from lstm_lm.runs.lookup import named_run
 from lstm_lm.runs.outputs import PICTURES, claim_output
 from lstm_lm.runs.selection import Where, of_one_text, select
-from lstm_lm.runs.summary import Status
+from lstm_lm.runs.summary import Status, read_if_whole
 from lstm_lm.terminal import Terminal
 
 NO_SWEEP = "runs only looks at runs, and has no sweeps (-m)"
@@ -145,7 +146,7 @@ def _show_differences(options: RunsOptions) -> None:
     if len(options.diff) < 2:
         raise UserError("diff: needs two runs or more\nwrite diff=[A,B]")
     runs = [named_run(name, Path(options.runs_dir), "diff") for name in options.diff]
-    rows = differences([read_config(found) for found in runs])
+    rows = differences([flat_keys(read_config(found)) | _tuned(found) for found in runs])
     if options.format == "csv":
         print_lines(run_list.differences_csv(options.diff, rows))
     elif options.format == "json":
@@ -154,6 +155,12 @@ def _show_differences(options: RunsOptions) -> None:
         _print(run_list.differences_table(options.diff, rows))
     else:
         note("their configurations are the same")
+
+
+def _tuned(run: RunDirectory) -> dict[str, Any]:
+    """What `tune=` or `budget=` chose in place of what was typed, by its key."""
+    found = read_if_whole(run.summary)
+    return dict(found.tuning.chosen) if found is not None and found.tuning is not None else {}
 
 
 def _draw(options: RunsOptions, target: Path) -> None:
@@ -187,12 +194,14 @@ def _draw(options: RunsOptions, target: Path) -> None:
             found[label] = _context_of(run) if is_context else read_curves(run, options.metric, options.over)
         except UserError as error:
             problems.append(str(error))
+    told = f"{others:,} on other texts than the newest run's; data=NAME draws those on one, runs=[A,B] any"
     if not found or (options.runs and problems):  # of runs that were named, each is wanted
-        raise UserError(problems[0] + (f"\nthe same goes for {len(problems) - 1} more" if len(problems) > 1 else ""))
+        same = [f"the same goes for {len(problems) - 1} more"] if len(problems) > 1 else []
+        raise UserError("\n".join([problems[0], *same, *([f"there are {told}"] if others else [])]))
     for problem in problems:
         note(f"left out: {problem.splitlines()[0]}")
     if others:
-        note(f"left out: {others:,} on other texts than the newest run's; data=NAME draws those on one, runs=[A,B] any")
+        note(f"left out: {told}")
     title = options.title or ""
     if is_context:
         figure = draw_contexts(found, title=title)

@@ -96,8 +96,8 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
         known = None if refusal is None else Ended("failed", str(refusal), 0.0, refusal.exit_status)
         record = runner.run(job, again=named, known=known)
         stop.check()
-    if record.status == "completed" and not done:
-        lines.end(read_if_whole(job.run.summary))
+    if refusal is None and not done:
+        lines.end(read_if_whole(job.run.summary), well=record.status == "completed")
     if record.status == "failed":
         lines.fail(record.reason or "")
     if record.status == "interrupted":  # its process alone was asked

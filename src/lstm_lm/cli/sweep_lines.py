@@ -11,7 +11,7 @@ from lstm_lm.cli.hydra.resolvers import key_of, readable_name
 from lstm_lm.cli.shell import FAILED
 from lstm_lm.cli.sweep_plan import SweepPlan, as_typed
 from lstm_lm.shell_words import shell_word, short_path
-from lstm_lm.terminal import say_labelled, say_whole
+from lstm_lm.terminal import say, say_labelled, say_whole
 
 if TYPE_CHECKING:
     from lstm_lm.runs.summary import Summary
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LOST = "its process has ended before the job began"
 _INDENT = 4
 _WELL = ("completed", "stopped")
+_SAME_TEXT = ("data.batch_size", "data.seq_len")
+"""Keys of `data` that leave what is validated as it is."""
 
 
 class SweepLines:
@@ -34,22 +36,24 @@ class SweepLines:
     def begin(self, number: int, total: int, overrides: Sequence[str]) -> None:
         """A job begins, the `number`th of `total` (0: not known), which differs from the others in `overrides`."""
         count = f"{number}/{total}" if total else str(number)
-        self._console.print(Text(f"[{count}] {' '.join(overrides)}", style="bold"))
+        say(self._console, f"[{count}] {' '.join(overrides)}", "bold")
 
     def say(self, *lines: str) -> None:
         """Something about the job."""
         for line in lines:
             say_labelled(self._console, "", line, _INDENT)
 
-    def end(self, summary: "Summary | None") -> None:
-        """It is done: what it has reached, what that took, and warnings that no job before it had."""
+    def end(self, summary: "Summary | None", *, well: bool) -> None:
+        """Its process has ended: what no job before it was warned of, and, where it ended `well`, results and cost."""
         from lstm_lm.training.closing import cost
 
         if summary is None:
             return
-        loss = summary.val.loss if summary.val else None
-        self.say(("" if loss is None else f"val {loss:.4f}   ") + cost(summary))
-        for warning in summary.runtime.warnings or []:
+        if well:
+            loss = summary.val.loss if summary.val else None
+            self.say(("" if loss is None else f"val {loss:.4f}   ") + cost(summary))
+        how = summary.runtime.forward_reason or ""
+        for warning in [*(summary.runtime.warnings or []), *([how] if "computes in" in how else [])]:
             if warning not in self._warned:
                 self._warned.add(warning)
                 self.say(f"warning: {warning}")
@@ -95,7 +99,7 @@ class SweepLines:
         say_whole(self._console, "sweep", folder)
         say_whole(self._console, "logs", str(Path(folder, "JOB.train.log")))
         if best is not None:
-            say_whole(self._console, "best", f"python generate.py {shell_word(f'run={short_path(best)}')}")
+            say_whole(self._console, "best", short_path(best))
         say_whole(self._console, "compare", f"tensorboard --logdir {shell_word(folder)}")
         if missing:
             say_whole(self._console, "missing: the same command with", shell_word(f"hydra.sweep.dir={folder}"))
@@ -124,10 +128,19 @@ class SweepLines:
 
 
 def _best(found: Sequence["Outcome"]) -> Path | None:
-    """The job with the lowest bits per byte: losses compare nothing where tokens differ; None: not all have them."""
+    """The job with the lowest bits per byte: losses compare nothing where tokens differ; None: nor do these here."""
     scores = {each.directory: each.summary.val.bits_per_byte for each in found if each.summary and each.summary.val}
     known = {directory: bits for directory, bits in scores.items() if bits is not None}
-    return min(known, key=known.__getitem__) if len(known) == len(scores) > 1 else None
+    texts = {_text(each) for each in found if each.directory in scores}
+    return min(known, key=known.__getitem__) if len(known) == len(scores) > 1 and len(texts) == 1 else None
+
+
+def _text(outcome: "Outcome") -> tuple[str | None, ...]:
+    """What tells the text that it was validated on from the other jobs'."""
+    assert outcome.summary is not None
+    data = outcome.summary.data
+    other = [word for word in outcome.label.split() if word.startswith("data.") and key_of(word) not in _SAME_TEXT]
+    return (data.name, data.title, *other)
 
 
 def _status(outcome: "Outcome") -> Text:

@@ -56,16 +56,17 @@ def run(
 
     Args:
         arguments: the verb and what it is given.
-        log: takes all that it says, behind what is there.
+        log: takes all that it says, overwritten.
         timeout: seconds after which it is ended.
         stop: passes signals on to it.
         cwd: its current directory; None: this process's.
-        watched: what moves, and what Python or C code complain of, goes to this process's standard error instead.
+        watched: what moves, and what Python or C code complain of, goes to this process's standard error instead; the
+            rest to `log`, behind what is there.
     """
     with tempfile.TemporaryDirectory(prefix="lstm-lm-") as folder:
         error_file = Path(folder) / "error.json"
         began = time.monotonic()
-        with log.open("ab") as output:
+        with log.open("ab" if watched else "wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "lstm_lm", *arguments],
                 stdin=subprocess.PIPE,  # closed by whatever ends this process: see `lifeline`

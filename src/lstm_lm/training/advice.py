@@ -109,8 +109,8 @@ def _more_dropout(config: TrainConfig) -> str | None:
 def _are_few(parameters: int, tokens: int, passes: float, config: TrainConfig, judgement: Judgement) -> bool:
     """Whether a model of twice the width, with about four times the parameters, would gain as the rule goes."""
     dropout: Any = config.top.model.get("dropout")
-    kept = dropout if isinstance(dropout, (int, float)) else 0.0
-    now, then = (predicted_loss(count, tokens, passes, kept) for count in (parameters, 4 * parameters))
+    share = dropout if isinstance(dropout, (int, float)) else 0.0
+    now, then = (predicted_loss(count, tokens, passes, share) for count in (parameters, 4 * parameters))
     return now - then > STILL_FALLS * (judgement.loss or 0.0)
 
 

@@ -64,8 +64,8 @@ def show_results(
     for label, line in (*_meaning(summary, tokens), *_cost(summary)):
         say_labelled(console, label, line)
     for hint in hints:
-        console.print(Text(hint, style="yellow"))
-    shown = _named(run.path)
+        say(console, hint, "yellow")
+    shown = short_path(run.path)
     if run.profiler.is_dir():
         say_whole(console, "profile", str(Path(shown, run.profiler.name)))
     how = 'prompt="..."' if data is None or data.options.unit == "window" else f"num_samples={_MANY}"
@@ -191,7 +191,7 @@ def show_interrupted(console: Console, summary: Summary | None, run: RunDirector
         console.print("interrupted before the first step; nothing was changed", highlight=False)
         return
     at = "" if summary.train.steps is None else f" at step {summary.train.steps:,}"
-    shown = _named(run.path)
+    shown = short_path(run.path)
     if run.last.exists():
         say_whole(console, f"interrupted{at}, saved in", str(Path(shown, run.last.relative_to(run.path))))
     else:
@@ -231,8 +231,3 @@ def _compiled(runtime: RuntimeSummary) -> str:
 def _cells(scores: SplitSummary) -> list[str]:
     numbers = (scores.loss, scores.perplexity, scores.bits_per_character, scores.bits_per_byte)
     return ["-" if number is None else f"{number:,.4f}" for number in numbers]
-
-
-def _named(run_dir: Path) -> str:
-    """As short as a person would type it; whole where it is the current folder, as with Hydra's job.chdir."""
-    return str(run_dir.resolve()) if run_dir.resolve() == Path.cwd() else short_path(run_dir)
