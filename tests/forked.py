@@ -71,8 +71,8 @@ def start(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         target = descriptor if output is None else _opened(output)
         assert target is not None
-        for number, name, descriptor in ((1, "stdout", target), (2, "stderr", _opened(errors) if errors else target)):
-            os.dup2(descriptor, number)
+        for number, name, printed in ((1, "stdout", target), (2, "stderr", _opened(errors) if errors else target)):
+            os.dup2(printed, number)
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
         action()
         status = 0

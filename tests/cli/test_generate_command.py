@@ -49,19 +49,16 @@ def test_the_same_seed_writes_the_same_text(generate: Here) -> None:
 
 
 WAYS = [
-    *(
-        "forward=stepwise",
-        "forward=fused",
-        "precision=bf16-true",
-        "precision=64-true",
-        "temperature=0",
-        "top_k=3",
-        "top_p=0.5",
-        "min_p=0.1",
-        "ckpt_path=last",
-        "ckpt_path=best",
-    ),
-    *(),
+    "forward=stepwise",
+    "forward=fused",
+    "precision=bf16-true",
+    "precision=64-true",
+    "temperature=0",
+    "top_k=3",
+    "top_p=0.5",
+    "min_p=0.1",
+    "ckpt_path=last",
+    "ckpt_path=best",
 ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_lm.errors import RunError, UserError
@@ -248,6 +248,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     return path, path.read_bytes()
 
 
+@settings(max_examples=300)
 @given(places=st.dictionaries(st.floats(0, 1, exclude_max=True), st.integers(1, 255), min_size=1, max_size=4))
 def test_changed_bytes_are_always_refused(whole: tuple[Path, bytes], places: dict[float, int]) -> None:
     path, data = whole
@@ -260,6 +261,7 @@ def test_changed_bytes_are_always_refused(whole: tuple[Path, bytes], places: dic
     refusal(path)
 
 
+@settings(max_examples=200)
 @given(kept=st.floats(0, 1, exclude_max=True), junk=st.binary(max_size=100))
 def test_cut_off_files_are_always_refused_whatever_follows(whole: tuple[Path, bytes], kept: float, junk: bytes) -> None:
     path, data = whole

@@ -1,5 +1,6 @@
 """The command on two processes of this machine: started by itself, by torchrun or, as far as it can see, by SLURM."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,28 +57,35 @@ def last(run: Path) -> dict[str, Any]:
 
 def own_workers() -> list[psutil.Process]:
     """The processes that this one has launched, by rank."""
-    started = [child for child in psutil.Process().children() if "RANK" in child.environ()]
-    return sorted(started, key=lambda worker: int(worker.environ()["RANK"]))
+    started: dict[int, psutil.Process] = {}
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error, KeyError):  # it has just ended, or is none of them
+            started[int(child.environ()["RANK"])] = child
+    return [started[rank] for rank in sorted(started)]
 
 
 @contextmanager
-def once(condition: Callable[[], bool], happens: Callable[[], object]) -> Iterator[None]:
-    """Have it happen as soon as `condition` holds, while the block runs."""
+def once(condition: Callable[[], bool], happens: Callable[[threading.Event], object]) -> Iterator[None]:
+    """Have it happen as soon as `condition` holds, while the block runs; what either raises is raised after the block.
+
+    `happens` is given what is set when the block has ended.
+    """
     over = threading.Event()
 
     def look() -> None:
         while not condition():
             if over.wait(0.02):
                 return
-        happens()
+        if not over.is_set():
+            happens(over)
 
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        yield
-    finally:
-        over.set()
-        looking.join()
+    with ThreadPoolExecutor(1) as thread:
+        looking = thread.submit(look)
+        try:
+            yield
+        finally:
+            over.set()
+            looking.result()
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,13 @@ from lstm_lm.training.processes import launch
 Config = Callable[..., dict[str, Any]]
 
 RUN = "hydra.run.dir=run"
-WITHOUT_END = ("trainer.max_epochs=-1", "scheduler=constant", "callbacks.checkpoint.every_n_steps=3", RUN)
+WITHOUT_END = (
+    "trainer.max_epochs=-1",
+    "trainer.max_time='00:00:05:00'",  # should what is to end it fail to
+    "scheduler=constant",
+    "callbacks.checkpoint.every_n_steps=3",
+    RUN,
+)
 IMPATIENT = """
 from lstm_lm.cli.main import run_script
 from lstm_lm.training.processes import launch
@@ -44,7 +51,7 @@ def test_killed_continued_and_interrupted_a_run_takes_the_steps_of_one_that_nobo
     settings = (*TWO, *WITHOUT_END[:-1], "model.num_layers=2", "model.dropout=0.3", "callbacks.samples.length=0")
     run = RunDirectory(tmp_path / "run")
     with (
-        once(run.last.exists, lambda: own_workers()[1].kill()),
+        once(run.last.exists, lambda _: own_workers()[1].kill()),
         pytest.raises(RunError, match=r"^process 1 of 2, counted from 0, was ended by signal 9\n.* resume=auto"),
     ):
         lstm_lm.train(small_config(*settings), run.path)
@@ -53,7 +60,7 @@ def test_killed_continued_and_interrupted_a_run_takes_the_steps_of_one_that_nobo
     reached = last(run.path)["global_step"]
 
     with (
-        once(lambda: last(run.path)["global_step"] > reached, lambda: os.kill(os.getpid(), signal.SIGINT)),
+        once(lambda: last(run.path)["global_step"] > reached, lambda _: os.kill(os.getpid(), signal.SIGINT)),
         pytest.raises(Interrupted) as ended,
     ):
         lstm_lm.train(small_config(*settings, "resume=auto"), run.path)
@@ -169,17 +176,21 @@ def test_a_worker_that_hangs_holds_up_nobody(patience: int, script: str, small_f
 def test_a_second_signal_ends_all_at_once(
     small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is launched are two processes that do not heed the first."""
+    """What is launched are two processes that do not heed the first, and that nobody else would kill in time."""
+    monkeypatch.setattr(launch, "SECONDS_TO_END", 60)
     deaf = "import os, pathlib, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     deaf += f"(pathlib.Path({str(tmp_path)!r}) / os.environ['RANK']).touch(); time.sleep(600)"
     monkeypatch.setattr(launch, "_START", deaf)
     alive: list[psutil.Process] = []
+    ended_at_once: list[bool] = []
 
-    def interrupt_twice() -> None:
+    def interrupt_twice(over: threading.Event) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1.0)
+        if over.wait(1.0):
+            return
         alive.extend(own_workers())
         os.kill(os.getpid(), signal.SIGINT)
+        ended_at_once.append(over.wait(launch.SECONDS_TO_END / 2))
 
     def both_are_there() -> bool:
         return all((tmp_path / rank).exists() for rank in "01")
@@ -188,6 +199,7 @@ def test_a_second_signal_ends_all_at_once(
         lstm_lm.train(small_config(*TWO), tmp_path / "run")
     assert ended.value.exit_status == 130
     assert len(alive) == 2
+    assert ended_at_once == [True]
     assert gone(alive)
 
 
