@@ -139,6 +139,13 @@ def test_of_a_longer_training_it_is_told_whether_it_is_a_new_run(advice: str, to
     assert told in line
 
 
+def test_a_level_curve_far_above_training_says_so(ended: Summary) -> None:
+    ended.judgement = JudgementSummary(kind="level", loss=1.73, gap=0.88, fall=0.016, fall_per="doubling")
+    [curve] = [line for line in shown(ended, "a") if line.startswith("curve")]
+    assert "0.88 ahead" in curve
+    assert "lower" not in curve
+
+
 def test_an_autoencoders_loss_is_no_number_of_choices(ended: Summary) -> None:
     ended.model.name = "autoencoder"
     ended.val = SplitSummary(loss=0.5)

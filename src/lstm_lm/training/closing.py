@@ -16,7 +16,7 @@ from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import JudgementSummary, RuntimeSummary, SplitSummary, Summary
 from lstm_lm.shell_words import shell_word, short_path
 from lstm_lm.terminal import say, say_labelled, say_whole
-from lstm_lm.training.judgement import FEWEST_STEPS, FEWEST_VALIDATIONS
+from lstm_lm.training.judgement import FEWEST_STEPS, FEWEST_VALIDATIONS, WIDE
 from lstm_lm.training.observers.excerpt import Excerpt
 
 _COLUMNS = ("loss", "perplexity", "bits/character", "bits/byte")
@@ -150,6 +150,8 @@ def _curve(found: JudgementSummary, summary: Summary) -> str | None:
             return f"still fell: {fall:.3f} lower {per}"
         case "ahead":
             return f"best at its end, but training is {gap:.2g} ahead: much longer would overfit"
+        case "level" if gap > WIDE * (found.loss or 0.0):
+            return f"levelled off, training {gap:.2g} ahead: it learns the text by heart"
         case "level":
             return f"levelled off: {max(fall, 0.0):.3f} lower {per}"
         case "unclear" if not found.validations:
