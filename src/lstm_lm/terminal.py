@@ -1,20 +1,18 @@
 """The one console that commands print with: text is text, whoever wrote it."""
 
 import os
-import re
 from collections.abc import Iterable
 from typing import Any
 
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
 from lstm_lm.printable import printable_text
+from lstm_lm.wrapping import wrapped
 
 LOGGED = {"LSTM_LM_LOGGED": "1"}
 """In the environment of a process whose standard output is its log; on standard error somebody looks on."""
-_WORD = re.compile(r"\s*\S+\s*")
 LABEL = 8
 """Columns of what stands before a line: those below each other begin at one place."""
 
@@ -51,13 +49,13 @@ class Terminal(Console):
 
 def say(console: Console, text: str, style: str = "") -> None:
     """Print `text`, broken between words where it is too wide, and nowhere else."""
-    for line in _wrapped(text, console.width):
+    for line in wrapped(text, console.width):
         console.print(Text(line, style=style), soft_wrap=True)
 
 
 def say_labelled(console: Console, label: str, text: str, width: int = LABEL) -> None:
     """Print `text` behind `label`, which takes `width` columns; what is broken goes on below its beginning."""
-    for place, line in enumerate(_wrapped(text, console.width - width)):
+    for place, line in enumerate(wrapped(text, console.width - width)):
         console.print(Text.assemble((("" if place else label).ljust(width), "dim"), line), soft_wrap=True)
 
 
@@ -79,17 +77,3 @@ def say_whole(console: Console, label: str, whole: str, after: str = "", width: 
     console.print(line if fits else Text(whole), soft_wrap=True)
     if not fits and after:
         say(console, after)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, but for longer words."""
-    lines = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in _WORD.findall(paragraph):
-            if line and cell_len(f"{line}{word}".rstrip()) > width:
-                lines.append(line.rstrip())
-                line = ""
-            line += word
-        lines.append(line.rstrip())
-    return lines

@@ -3,21 +3,33 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from shutil import get_terminal_size
 
 from lstm_lm.display import Output
 from lstm_lm.printable import printable_text
 from lstm_lm.shell_words import short_path
-from lstm_lm.terminal import Terminal, say, say_whole
+from lstm_lm.wrapping import columns, wrapped
 
 
 def note(line: str) -> None:
     """Tell a person something that is no part of the text."""
-    say(Terminal(stderr=True), line)
+    for part in wrapped(line, get_terminal_size().columns):
+        _tell(part)
 
 
 def note_path(path: Path, told: str = "") -> None:
-    """A file or folder, and what there is to say of it."""
-    say_whole(Terminal(stderr=True), "", short_path(path), told, width=0)
+    """A file or folder, never broken, and what there is to say of it, below it where both are too wide for a line."""
+    shown = short_path(path)
+    if told and columns(f"{shown}: {told}") <= get_terminal_size().columns:
+        _tell(f"{shown}: {told}")
+        return
+    _tell(shown)
+    if told:
+        note(told)
+
+
+def _tell(line: str) -> None:
+    print(printable_text(line), file=sys.stderr, flush=True)
 
 
 def print_lines(text: str) -> None:
