@@ -113,7 +113,7 @@ def test_it_ends_in_a_report_a_table_and_a_picture(done: tuple[Path, Said]) -> N
     assert said.status == 1, said  # a row has failed
     assert {"report.md", "results.csv", "precision_compile.png"} <= {path.name for path in (folder / FOLDER).iterdir()}
     assert "4 completed, 2 failed, 2 skipped" in said.out
-    assert said.out.count("\n") == 1 + 8 + 2
+    assert said.out.count("\n") == 2 + 8 + 2
     assert "Traceback" not in said.out + said.err
 
 
