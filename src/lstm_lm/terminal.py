@@ -11,7 +11,7 @@ from rich.text import Text
 from lstm_lm.printable import printable_text
 from lstm_lm.wrapping import wrapped
 
-LOGGED = {"LSTM_LM_LOGGED": "1"}
+LOGGED = "LSTM_LM_LOGGED"
 """In the environment of a process whose standard output is its log; on standard error somebody looks on."""
 LABEL = 8
 """Columns of what stands before a line: those below each other begin at one place."""
@@ -24,9 +24,7 @@ def in_notebook() -> bool:
 
 def moving(console: Console) -> Console:
     """Where what moves is drawn: on `console`, but for a process that has LOGGED, whose output nobody sees move."""
-    if not all(os.environ.get(name) == value for name, value in LOGGED.items()):
-        return console
-    return Terminal(stderr=True)
+    return Terminal(stderr=True) if LOGGED in os.environ else console
 
 
 class Terminal(Console):

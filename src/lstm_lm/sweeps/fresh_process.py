@@ -72,7 +72,7 @@ def run(
                 stdin=subprocess.PIPE,  # closed by whatever ends this process: see `lifeline`
                 stdout=output,
                 stderr=None if watched else subprocess.STDOUT,
-                env=_environment(error_file) | (LOGGED if watched else {}),
+                env=_environment(error_file) | ({LOGGED: "1"} if watched else {}),
                 cwd=cwd,
                 process_group=0,  # a terminal's Ctrl-C is passed on by `stop`, once
                 creationflags=OWN_GROUP,

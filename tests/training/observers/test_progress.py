@@ -26,8 +26,8 @@ def test_what_moves_goes_to_standard_error_where_standard_output_is_a_log(
     """The log holds what stays. Without LOGGED, what moves goes nowhere: standard output is no terminal."""
     screen, log = Screen(), io.StringIO()
     monkeypatch.setenv("TERM", "xterm")
-    for name, value in LOGGED.items():
-        monkeypatch.setenv(name, value if logged else "")
+    if logged:
+        monkeypatch.setenv(LOGGED, "1")
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(sys, "stdout", log)
     config = small_config(
