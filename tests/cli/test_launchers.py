@@ -138,7 +138,7 @@ def test_a_sweep_whose_jobs_have_not_even_begun_is_no_success(
 ) -> None:
     """Their processes could not read what the launcher had handed them, say."""
     lines = SweepLines(Console(width=200), Console(stderr=True, width=200))
-    plan = SweepPlan([["seed=1"], ["seed=2"]], own_folder, "submitit_slurm")
+    plan = SweepPlan([["seed=1"], ["seed=2"]], [], own_folder, "submitit_slurm")
     assert lines.conclude(plan, "attempt", ended=True) == 1
     out, err = capfd.readouterr()
     assert out.count("not run") == 2

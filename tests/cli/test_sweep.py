@@ -102,6 +102,22 @@ def test_jobs_that_are_all_refused_are_wrong_input(stand_in: StandIn, here: Here
     assert reasons[0].startswith("model.hidden_size=0: must be")
 
 
+def test_wrong_values_are_told_before_the_first_job(stand_in: StandIn, here: Here) -> None:
+    """Not after the hours that the jobs before it take."""
+    said = here("train", "-m", "model.hidden_size=8,16,-1", "optimizer.lr=1e-2,0")
+    lines = said.err.splitlines()
+    assert "4 of 6 jobs" in lines[0]
+    assert [line.split(":")[0].strip() for line in lines[1:5]] == ["2", "4", "5", "6"]
+    assert "optimizer.lr=0" in lines[1]
+    assert len(stand_in.calls) == 2, "the others run all the same"
+
+
+def test_a_job_that_cannot_be_judged_yet_is_not_called_wrong(stand_in: StandIn, here: Here) -> None:
+    said = here("train", "-m", "seed=1,2,3", "data.batch_size=${hydra:job.num}")
+    assert "will be refused" not in said.err
+    assert len(stand_in.calls) == 2, "of 0, 1 and 2, zero alone was wrong"
+
+
 def test_ctrl_c_ends_the_sweep(stand_in: StandIn, here: Here) -> None:
     stand_in.error = lambda config: KeyboardInterrupt() if config["seed"] == 2 else None
     said = here("train", "-m", "seed=1,2,3")

@@ -48,10 +48,11 @@ class RefuseEarly(Callback):
             subdir = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[index,call-overload]
             if Path(subdir).is_absolute() or ".." in Path(subdir).parts or not Path(subdir).parts:
                 raise UserError(f"hydra.sweep.subdir={subdir}: names no folder of its own below hydra.sweep.dir")
-            jobs = sweep_plan.plan_jobs(config)
+            jobs, configs = sweep_plan.plan_jobs(config)
             config.hydra.sweep.dir = sweep_dir = os.path.expanduser(str(config.hydra.sweep.dir))
             make_writable(Path(sweep_dir), "hydra.sweep.dir")
-            plan = sweep_plan.SweepPlan(jobs, Path(sweep_dir), str(config.hydra.runtime.choices["hydra/launcher"]))
+            launcher = str(config.hydra.runtime.choices["hydra/launcher"])
+            plan = sweep_plan.SweepPlan(jobs, configs, Path(sweep_dir), launcher)
             if plan.launcher.startswith("submitit"):
                 wait_for_all()
             # The jobs' configurations are composed from these once more, perhaps in other processes.

@@ -66,6 +66,8 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     shared = plan.shared if plan else list(hydra.job.config.override_dirname.exclude_keys)
     telling = [as_typed(line) for line in overrides if key_of(line) not in shared] or [*map(as_typed, overrides)]
     number = int(hydra.job.num) + 1
+    if plan and number == 1:
+        lines.foresee(plan.wrong(), len(plan.jobs))
     lines.begin(number, len(plan.jobs) if plan else 0, telling)
 
     digests = plan.inputs if plan else InputDigests(strict=True)

@@ -1,6 +1,6 @@
 """A sweep on the terminal: a line before each job, one after it, what went wrong, a table at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOST = "its process has ended before the job began"
 _INDENT = 4
+_NAMED = 5
+"""Of jobs that will be refused: whoever sees so many knows what is wrong."""
 _WELL = ("completed", "stopped")
 _SAME_TEXT = ("data.batch_size", "data.seq_len")
 """Keys of `data` that leave what is validated as it is."""
@@ -32,6 +34,13 @@ class SweepLines:
         self._console = console
         self._errors = errors
         self._warned: set[str] = set()
+
+    def foresee(self, wrong: Mapping[int, str], total: int) -> None:
+        """Before the first of `total` jobs: which of them will be refused, and why."""
+        if wrong:
+            say(self._errors, f"warning: {len(wrong)} of {total} jobs will be refused", "yellow")
+        for number, reason in [*wrong.items()][:_NAMED]:
+            say_labelled(self._errors, "", f"{number}: {reason}", _INDENT)
 
     def begin(self, number: int, total: int, overrides: Sequence[str]) -> None:
         """A job begins, the `number`th of `total` (0: not known), which differs from the others in `overrides`."""

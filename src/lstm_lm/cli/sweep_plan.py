@@ -12,12 +12,19 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm.cli.hydra.free_text import unquote_text
+from lstm_lm.cli.hydra.kept_keys import BUDGET
+from lstm_lm.cli.hydra.plain_config import plain_config
 from lstm_lm.cli.hydra.resolvers import key_of
+from lstm_lm.errors import UserError
 
 if TYPE_CHECKING:
     from lstm_lm.sweeps.inputs import InputDigests
+
+_OF_THE_JOB = "${hydra:"
+"""How a value asks for something of the job that has it."""
 
 CURRENT: ContextVar["SweepPlan | None"] = ContextVar("sweep plan", default=None)
 """The plan of the sweep that this process runs. Hydra makes the hook that fills it, so it cannot be handed over."""
@@ -29,6 +36,8 @@ class SweepPlan:
 
     jobs: Sequence[Sequence[str]]
     """Each as the overrides that it is given, quoted for Hydra."""
+    configs: Sequence[DictConfig]
+    """What they are composed to."""
     directory: Path
     launcher: str
     """The option of `hydra/launcher`: `basic` runs the jobs in this process."""
@@ -42,6 +51,25 @@ class SweepPlan:
                 values.setdefault(key_of(override), set()).add(override)
         return sorted(key for key, found in values.items() if len(found) == 1)
 
+    def wrong(self) -> dict[int, str]:
+        """Jobs, by number, that will be refused for a value, with the reason's first line.
+
+        What only the job itself can tell, whether its text is there or its number serves for a value, is not known yet.
+        """
+        from lstm_lm.training.config import TrainConfig  # seconds of imports
+
+        found: dict[int, str] = {}
+        for number, config in enumerate(self.configs, 1):
+            if _OF_THE_JOB in OmegaConf.to_yaml(OmegaConf.masked_copy(config, [*{*config} - {"hydra"}])):
+                continue
+            try:
+                TrainConfig.parse({**plain_config(config), BUDGET: None})  # its keys are read from what was typed
+            except UserError as error:
+                found[number] = str(error).splitlines()[0]
+            except OmegaConfBaseException:  # the job will say it better
+                continue
+        return found
+
     @cached_property
     def inputs(self) -> "InputDigests":
         """Of what the jobs read, as it is when the first of them comes to it."""
@@ -50,8 +78,10 @@ class SweepPlan:
         return InputDigests(strict=True)
 
 
-def plan_jobs(config: DictConfig) -> Sequence[Sequence[str]]:
+def plan_jobs(config: DictConfig) -> tuple[Sequence[Sequence[str]], Sequence[DictConfig]]:
     """The jobs of Hydra's basic sweeper, the only one that `hydra/guard.py` lets be made: all combinations.
+
+    Gives each as its overrides, and composed.
 
     Raises:
         HydraException: a job's configuration cannot be composed.
@@ -61,9 +91,7 @@ def plan_jobs(config: DictConfig) -> Sequence[Sequence[str]]:
     arguments += OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # type: ignore[arg-type]
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(arguments)
     [jobs] = BasicSweeper.split_arguments(overrides, None)
-    for job in jobs:
-        loader.load_sweep_config(config, list(job))
-    return jobs
+    return jobs, [loader.load_sweep_config(config, list(job)) for job in jobs]
 
 
 def as_typed(override: str) -> str:
