@@ -186,7 +186,7 @@ def test_early_stopping_of_lightnings_ends_a_run_and_survives_an_interruption(sh
         return EarlyStopping("val/perplexity", min_delta=1e6, patience=2)
 
     whole = lstm_lm.train(short("trainer.max_steps=40"), tmp_path / "whole", callbacks=[patient()])
-    assert (whole.status, whole.train.steps) == ("stopped", 12)
+    assert (whole.status, whole.reason, whole.train.steps) == ("stopped", "a callback", 12)
     with pytest.raises(Interrupted):
         lstm_lm.train(short("trainer.max_steps=40"), tmp_path / "parts", callbacks=[patient(), interrupt(10)])
     again = short("trainer.max_steps=40", "resume=auto")

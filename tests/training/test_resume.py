@@ -500,7 +500,7 @@ def test_a_best_checkpoint_beyond_what_is_gone_back_to_does_not_count(small_conf
 
 
 def test_a_run_whose_time_was_up_goes_on_with_more_whatever_its_patience(small_config: Config, tmp_path: Path) -> None:
-    """ "stopped" says not by what."""
+    """It was not its patience that ended it."""
     patient = ("callbacks.early_stopping.patience=50", "scheduler=constant", "trainer.max_epochs=-1", "resume=auto")
     first = lstm_lm.train(small_config(*patient, "trainer.max_time=00:00:00:01"), tmp_path / "run")
     assert first.status == "stopped"

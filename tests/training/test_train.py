@@ -161,14 +161,14 @@ def test_early_stopping_ends_a_run_that_gets_no_better(small_config: Config, tmp
         "trainer.max_epochs=50", "callbacks.early_stopping.patience=1", "callbacks.early_stopping.min_delta=10.0"
     )
     summary = lstm_lm.train(config, tmp_path / "run")
-    assert summary.status == "stopped"
+    assert (summary.status, summary.reason) == ("stopped", "callbacks.early_stopping")
     assert summary.train.epochs == 2
 
 
 def test_the_time_limit_ends_a_run_cleanly(small_config: Config, tmp_path: Path) -> None:
     config = small_config("trainer.max_epochs=100000", "trainer.max_time='00:00:00:02'")
     summary = lstm_lm.train(config, tmp_path / "run")
-    assert summary.status == "stopped"
+    assert (summary.status, summary.reason) == ("stopped", "trainer.max_time")
     assert summary.val is not None
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
 
@@ -320,6 +320,7 @@ def test_early_stopping_within_the_first_epoch_is_reported(small_config: Config,
     )
     summary = lstm_lm.train(config, tmp_path / "run")
     assert (summary.status, summary.train.steps, summary.train.epochs) == ("stopped", 10, 0)
+    assert summary.reason == "callbacks.early_stopping"
 
 
 def test_a_resumed_run_has_the_patience_that_is_asked_for_now(small_config: Config, tmp_path: Path) -> None:

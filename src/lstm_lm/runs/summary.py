@@ -160,7 +160,10 @@ class LoggerSummary(_Section):
 
 
 class Summary(_Section):
-    """The whole file. `reason` says why a run was skipped or failed; `val` and `test` are None where there is none."""
+    """The whole file.
+
+    `reason` says why a run was skipped or failed, or what stopped it; `val` and `test` are None where there is none.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     command: str

@@ -118,7 +118,8 @@ def cost(summary: Summary) -> str:
     train = summary.train
     speed = "" if train.tokens_per_second is None else f", {train.tokens_per_second:,.0f} tokens/s"
     steps = "1 step" if train.steps == 1 else f"{train.steps or 0:,} steps"
-    return f"{summary.status} after {steps} in {duration(train.seconds or 0)}{speed}"
+    ended = summary.status + (f" by {summary.reason}" if summary.status == "stopped" and summary.reason else "")
+    return f"{ended} after {steps} in {duration(train.seconds or 0)}{speed}"
 
 
 def _cost(summary: Summary) -> Iterator[tuple[str, str]]:

@@ -49,7 +49,7 @@ from lstm_lm.training.runtime import memory_advice
 from lstm_lm.training.runtime.free_cores import with_free_cores
 from lstm_lm.training.runtime.settings import runtime_settings
 from lstm_lm.training.signals import StopSignals
-from lstm_lm.training.trainer import fit, make_callbacks, make_trainer, test, validate_the_end, was_stopped
+from lstm_lm.training.trainer import fit, make_callbacks, make_trainer, stopped_by, test, validate_the_end
 from lstm_lm.training.tuning.tune import tune
 
 
@@ -218,7 +218,8 @@ def _run(
             control.refuse_unsaved()
             results.outcome()
             results.judge()
-            writer.end("stopped" if was_stopped(trainer) else "completed")
+            cause = stopped_by(trainer)
+            writer.end("stopped" if cause else "completed", cause)
             if console is not None:
                 weights = "the last step" if control.best is None else "the best checkpoint"
                 with console:

@@ -149,9 +149,14 @@ def test(trainer: pl.Trainer, parts: Parts) -> Scores | None:
     return parts.task.scores
 
 
-def was_stopped(trainer: pl.Trainer) -> bool:
-    """Whether a callback ended training before its limits in steps: early stopping, the time limit, or another's."""
-    return bool(trainer.should_stop)
+def stopped_by(trainer: pl.Trainer) -> str | None:
+    """What ended training before its limits in steps: the time limit, early stopping, or another's callback."""
+    if not trainer.should_stop:
+        return None
+    if any(type(each) is Timer and (each.time_remaining() or 0) <= 0 for each in trainer.callbacks):  # type: ignore[attr-defined]
+        return "trainer.max_time"
+    patient = any(isinstance(each, PatientStopping) and each.wait_count >= each.patience for each in trainer.callbacks)  # type: ignore[attr-defined]
+    return "callbacks.early_stopping" if patient else "a callback"
 
 
 def _refused(error: Exception) -> UserError:
