@@ -8,7 +8,7 @@ what is there is not run again. Stages, all of them if none is named:
 
 rates    one seed, the whole length: three learning rates, a factor of 2 apart, and the next beyond while the best is at
          an edge: the same rule and start for all settings, whatever it costs
-others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not; not for LONG
+others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not
 seeds    AdamW and Muon: two seeds more of the two best, of which the one with the lower median counts; not for LONG
 lengths  Muon's runs of 1/2 and 3/4 of the length, each with a schedule of its own: when does it reach AdamW's loss?
 times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine,
@@ -64,7 +64,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], int]] = {
 }
 """What is trained, and for how many epochs."""
 LONG = ("chars_512",)
-"""A run takes more than five minutes of one core: one seed, SLOW alone."""
+"""A run takes more than five minutes of one core: one seed."""
 GATES = {"gru": 3}
 SLOW = "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.1"
 OTHERS = (
@@ -72,6 +72,8 @@ OTHERS = (
     "optimizer.betas=[0.9,0.99] optimizer.weight_decay=0.01",
 )
 """Of AdamW's steps and of the decay, in place of SLOW."""
+DAMPED = f"{SLOW} optimizer.damping=3"
+"""Muon's alone."""
 OPTIMIZERS: dict[str, tuple[str, float]] = {
     "adamw": ("optimizer=adamw", 1e-2),
     "muon": ("optimizer=muon", 1e-2),
@@ -156,7 +158,7 @@ class Setting:
 
     def others(self, optimizer: str) -> None:
         lr = next(lr for lr, options in ranking(self.runs, optimizer) if options == SLOW)
-        for options in () if self.name in LONG else OTHERS:
+        for options in (*OTHERS, DAMPED) if optimizer == "muon" else OTHERS:
             self.train(optimizer, (lr, options), SEEDS[0])
 
     def more_seeds(self, optimizer: str) -> None:

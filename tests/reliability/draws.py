@@ -105,6 +105,7 @@ OPTIMIZERS = {
         "momentum": 0.9,
         "iterations": 3,
         "refresh": 2,
+        "damping": 0.5,
         "blocks": 1,
         "betas": [0.9, 0.95],
         "eps": 1e-8,

@@ -34,21 +34,26 @@ class PlainMuon:
             x = ahead.T if len(ahead) < ahead.shape[1] else ahead
             x = x / x.norm()
             if self._steps == 0:
-                self._roots.append(root(x, options["iterations"]))
+                self._roots.append(root(x, options["iterations"], options["damping"]))
             elif (self._steps + number) % options["refresh"] == 0:
-                self._roots[number] = root(x, options["iterations"])
+                self._roots[number] = root(x, options["iterations"], options["damping"])
             step = x @ self._roots[number]
             direction = step.T @ (step @ step[step.norm(dim=1).argmax()])  # of the largest singular value, about
-            step *= min(1.0, 2.0 / float((step @ (direction / direction.norm())).norm()))
+            longest = 2.0 * (1 + options["damping"]) ** 0.5
+            step *= min(1.0, longest / float((step @ (direction / direction.norm())).norm()))
             step = step.T if len(ahead) < ahead.shape[1] else step
             matrix *= 1 - rate * options["weight_decay"]
             matrix -= rate * 0.2 * max(matrix.shape) ** 0.5 * step
         self._steps += 1
 
 
-def root(x: Tensor, iterations: int) -> Tensor:
-    """What x is multiplied by, so that p replaces each singular value s: p(s) = 3.4445 s - 4.7750 s^3 + 2.0315 s^5."""
+def root(x: Tensor, iterations: int, damping: float) -> Tensor:
+    """What x is multiplied by, so that p replaces each singular value s: p(s) = 3.4445 s - 4.7750 s^3 + 2.0315 s^5.
+
+    With `damping`, p(r) / r multiplies s instead, where r^2 = (s^2 + damping / N) / (1 + damping).
+    """
     squares, vectors = torch.linalg.eigh((x.T @ x).double())
+    squares = (squares + damping / len(squares)) / (1 + damping)
     before = squares.clamp(min=1e-300).sqrt()
     after = before
     for _ in range(iterations):

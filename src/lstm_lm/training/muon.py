@@ -7,7 +7,9 @@ decomposition: X <- X p(X^T X), some times, from X = M / |M| on.
 Here it runs on the Gram matrix G = X^T X of the smaller side (Dao AI Lab, "Gram Newton-Schulz", 2026): root <-
 root p(G), G <- p(G) G p(G), in float32, which bears as few iterations as this takes; and X root is the step, multiplied
 in bfloat16 where the layers are. A root serves for `refresh` steps, as Shampoo's do (Gupta et al., 2018): the step is
-then orthogonal only roughly. What else was tried: docs/decisions/0033-muon.md.
+then orthogonal only roughly. With `damping` d the root is of (G + d / N) / (1 + d): a direction keeps some of its own
+strength, from nothing to (1 + d)^(1/2), and one of the average strength, N^(-1/2), has 1 as before. Strong ones are
+less drowned in the noise of weak ones. What else was tried: docs/decisions/0033-muon.md.
 """
 
 from collections.abc import Callable
@@ -26,7 +28,8 @@ MOST_ITERATIONS = 6
 RMS = 0.2
 """Root mean square of an orthogonal step at lr=1, about AdamW's (Liu et al., 2025, arXiv 2502.16982)."""
 LONGEST = 2.0
-"""The largest singular value of a step, about: an old root lengthens what was not there when it was made."""
+"""The largest singular value of a step without damping, about: an old root lengthens what was not there when it was
+made."""
 SMALLEST_NORM = 1e-7
 
 
@@ -47,6 +50,7 @@ class Muon(Optimizer):
         iterations: int,
         refresh: int,
         blocks: int,
+        damping: float = 0.0,
         weight_decay: float = 0.0,
         orthogonal: bool = False,
         fused: bool = False,
@@ -55,7 +59,7 @@ class Muon(Optimizer):
         if not 1 <= iterations <= MOST_ITERATIONS:
             raise ValueError(f"iterations={iterations}: from 1 to {MOST_ITERATIONS}")
         adamw_options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "fused": fused}
-        own = {"momentum": momentum, "iterations": iterations, "refresh": refresh, "blocks": blocks}
+        own = {"momentum": momentum, "iterations": iterations, "refresh": refresh, "blocks": blocks, "damping": damping}
         super().__init__(params, adamw_options | own | {"orthogonal": orthogonal})
         self._products = products
         for group in self.param_groups:
@@ -137,14 +141,15 @@ class Muon(Optimizer):
         x = x.to(torch.promote_types(x.dtype, torch.float32)).view(group["blocks"], -1, x.shape[1])
         wide = x.shape[1] < x.shape[2]
         x = x.mT if wide else x
-        norm = _norm(x)
+        norm, damping = _norm(x), group["damping"]
         root = state.get("root")
         if (int(state["step"]) + number) % group["refresh"] == 0 or root is None or len(root) != group["blocks"]:
-            root = state["root"] = inverse_square_root(x.mT @ x / norm.square(), group["iterations"])
+            root = state["root"] = inverse_square_root(_damped(x.mT @ x / norm.square(), damping), group["iterations"])
         state["step"] += 1
         kind = torch.float64 if x.dtype == torch.float64 else self._products
         step = x.to(kind) @ (root / norm).to(kind)
-        shorter = (LONGEST / _largest_singular_value(step)).clamp(max=1).to(matrix.dtype)
+        longest = LONGEST * (1 + damping) ** 0.5
+        shorter = (longest / _largest_singular_value(step)).clamp(max=1).to(matrix.dtype)
         step = (step.mT if wide else step).to(matrix.dtype)
         rate = group["lr"]
         matrix.mul_(1 - rate * group["weight_decay"])
@@ -155,6 +160,14 @@ def _norm(x: Tensor) -> Tensor:
     """Frobenius norms of `x` `[K, M, N]`: `[K, 1, 1]`, never 0."""
     norm: Tensor = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
     return norm.clamp(min=SMALLEST_NORM)
+
+
+def _damped(gram: Tensor, damping: float) -> Tensor:
+    """`gram` `[K, N, N]` of trace 1, and so afterwards."""
+    if not damping:
+        return gram
+    flat = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device) / gram.shape[-1]
+    return (gram + damping * flat) / (1 + damping)
 
 
 def _largest_singular_value(x: Tensor) -> Tensor:

@@ -69,6 +69,23 @@ def test_five_iterations_leave_every_singular_value_near_one() -> None:
     assert BAND[0] < made.min() < made.max() < BAND[1]
 
 
+@pytest.mark.parametrize("damping", [0.25, 3.0])
+def test_damped_a_direction_keeps_some_of_its_own_strength(damping: float) -> None:
+    """d: from nothing to (1 + d)^(1/2), and 1 where all are alike; as far as five iterations tell."""
+    model = linear(160, 40)
+    before = model.weight.detach().clone()
+    optimizer = muon(model, lr=1.0, weight_decay=0.0, momentum=0.0, iterations=5, damping=damping)
+    values = torch.logspace(0, -2, 40, dtype=torch.float64)
+    model.weight.grad = with_singular_values(values, 160).float()
+    optimizer.step()
+    made = torch.linalg.svdvals((model.weight.detach() - before) / (0.2 * 160**0.5)).double()
+    squares = values.square() / values.square().sum()
+    expected = ((1 + damping) * squares / (squares + damping / 40)).sqrt()
+    assert (made / expected).min() > BAND[0]
+    assert (made / expected).max() < BAND[1]
+    assert made[0] > 3 * made[-1]
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(96, 24), (24, 96), (32, 32)])
 def test_ten_steps_are_those_of_torchs_muon(rows: int, columns: int) -> None:
     """But for its products in bfloat16, with 8 bits: about 1 in 100."""

@@ -22,6 +22,7 @@ class MuonOptions(AdamW):
     iterations: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)]
     refresh: Annotated[int, Field(ge=1)]
     blocks: Annotated[int, Field(ge=1)]
+    damping: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
     @property
     def warning(self) -> str | None:
@@ -67,6 +68,7 @@ class MuonOptions(AdamW):
             iterations=self.iterations,
             refresh=self.refresh,
             blocks=self.blocks,
+            damping=self.damping,
             fused=fused,
             products=products,
         )
