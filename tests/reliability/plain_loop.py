@@ -169,7 +169,7 @@ def optimizer_of(options: dict[str, Any], weights: Weights) -> Any:
     muon = options["name"] == "muon"
     taken = [weight for name, weight in weights.items() if muon and name.startswith("stack.weight")]
     rest = [weight for weight in dict.fromkeys(weights.values()) if all(weight is not one for one in taken)]
-    own = ("name", "cls", "weight_decay", *(("momentum", "iterations", "refresh", "blocks") if muon else ()))
+    own = ("name", "cls", "weight_decay", *(("momentum", "iterations", "refresh", "damping", "blocks") if muon else ()))
     groups = [
         {"params": [weight for weight in rest if (weight.ndim > 1) == matrix], "weight_decay": decay}
         for matrix, decay in ((True, options["weight_decay"]), (False, 0.0))
