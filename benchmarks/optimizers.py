@@ -73,7 +73,7 @@ OTHERS = (
 )
 """Of AdamW's steps and of the decay, in place of SLOW."""
 DAMPED = f"{SLOW} optimizer.damping=3"
-"""Muon's alone."""
+"""Muon's alone, for LONG, whose layers are wide and have much dropout."""
 OPTIMIZERS: dict[str, tuple[str, float]] = {
     "adamw": ("optimizer=adamw", 1e-2),
     "muon": ("optimizer=muon", 1e-2),
@@ -158,7 +158,8 @@ class Setting:
 
     def others(self, optimizer: str) -> None:
         lr = next(lr for lr, options in ranking(self.runs, optimizer) if options == SLOW)
-        for options in (*OTHERS, DAMPED) if optimizer == "muon" else OTHERS:
+        damped = optimizer == "muon" and self.name in LONG
+        for options in (*OTHERS, DAMPED) if damped else OTHERS:
             self.train(optimizer, (lr, options), SEEDS[0])
 
     def more_seeds(self, optimizer: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from optimizers import KEPT, LENGTHS, OPTIMIZERS, SEEDS, SETTINGS, SLOW, chosen, of_choice
+from optimizers import DAMPED, KEPT, LENGTHS, OPTIMIZERS, SEEDS, SETTINGS, SLOW, chosen, of_choice
 from optimizers import OTHERS as OPTIONS
 from page_parts import table
 
@@ -36,9 +36,14 @@ WORDS = {
     "python_source": "characters, LSTM 1 x 256, Python's own asyncio, source code",
 }
 KINDS = ("as it is", "as AVX2")
-IN_WORDS = {"": "", SLOW: "", **dict(zip(OPTIONS, (" with 0.95", " with decay 0.01"), strict=True))}
+IN_WORDS = {
+    "": "",
+    SLOW: "",
+    DAMPED: " with damping 3",
+    **dict(zip(OPTIONS, (" with 0.95", " with decay 0.01"), strict=True)),
+}
 
-AGAINST = "`optimizer=adamw optimizer.lr=1e-2`"
+AGAINST = "`optimizer=adamw optimizer.lr=1e-2`, or, for more than an epoch or two, `optimizer.damping=3`"
 """What to type instead."""
 INTRODUCTION = """# Optimizers
 
@@ -55,7 +60,7 @@ the next beyond while the best is at an edge, with averages of 0.9 and 0.99 and 
 for the second average, and decay 0.01. Then two seeds more of the two best, of which the one with the lower median
 counts. Schedule, initial weights and windows are the same. Losses are the median, lowest and highest of {seeds} seeds,
 at the end of one cycle, nats per token of the validation split. Of 2 x 512, where a run takes over five minutes of one
-core, there is one seed, and only the rate was searched.
+core, there is one seed; there Muon was tried with damping, too.
 
 *Fewer steps* says how many times as many AdamW takes to its own final loss as Muon does with a schedule of that length,
 interpolated between runs of 1/2, 3/4 and the whole length, and where half the length suffices, a bound. *Fewer seconds*
@@ -165,7 +170,7 @@ def page(folder: Path = KEPT) -> str:
 def _worse(one: Kept) -> str:
     return (
         f"\n**Not always.** {WORDS[one.name]}: AdamW ends at {one.loss('adamw'):.3f}, Muon at "
-        f"{one.loss('muon'):.3f}.\nThere, type {AGAINST}; [when else, as far as is known](decisions/0033-muon.md).\n"
+        f"{one.loss('muon'):.3f}.\nThere, type {AGAINST}:\n[when else, as far as is known](decisions/0033-muon.md).\n"
     )
 
 
