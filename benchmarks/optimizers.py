@@ -8,7 +8,7 @@ what is there is not run again. Stages, all of them if none is named:
 
 rates    one seed, the whole length: three learning rates, a factor of 2 apart, and the next beyond while the best is at
          an edge: the same rule and start for all settings, whatever it costs
-others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not
+others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not; Muon of LONG: DAMPED, too
 seeds    AdamW and Muon: two seeds more of the two best, of which the one with the lower median counts; not for LONG
 lengths  Muon's runs of 1/2 and 3/4 of the length, each with a schedule of its own: when does it reach AdamW's loss?
 times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine,

@@ -43,24 +43,25 @@ IN_WORDS = {
     **dict(zip(OPTIONS, (" with 0.95", " with decay 0.01"), strict=True)),
 }
 
-AGAINST = "`optimizer=adamw optimizer.lr=1e-2`, or, for more than an epoch or two, `optimizer.damping=3`"
+AGAINST = "`optimizer=adamw optimizer.lr=1e-2`; Muon loses less with `optimizer.damping=3`"
 """What to type instead."""
 INTRODUCTION = """# Optimizers
 
-Runs train with `{default}` unless they say otherwise. To AdamW's final loss Muon took {steps} times fewer steps in the
-median of these settings, from {lowest} to {highest}. With what its step costs, that is {seconds} times fewer seconds as
-the processor is (from {least}), and {avx2} times restricted to AVX2 (from {avx2_least}). It makes the singular values
-of each step more alike, for the matrices between embedding and output projection; all else takes AdamW's steps
-([the file](../src/lstm_lm/training/muon.py), [why so](decisions/0033-muon.md)).
+Runs train with `{default}` unless they say otherwise. To AdamW's final loss Muon took {steps} times fewer steps in
+the median of these settings, from {lowest} to {highest}. With what its step costs, that is {seconds} times fewer
+seconds as the processor is (from {least}; {timed} were timed so), and {avx2} times restricted to AVX2 (from
+{avx2_least}). It makes the singular values of each step more alike, for the matrices between embedding and output
+projection; all else takes AdamW's steps ([the file](../src/lstm_lm/training/muon.py), [why
+so](decisions/0033-muon.md)).
 {worse}
 ![Validation loss over optimizer steps, a panel a setting](images/optimizers.png)
 
-In each setting AdamW and Muon were searched alike. With the first seed: three learning rates, a factor of 2 apart, and
-the next beyond while the best is at an edge, with averages of 0.9 and 0.99 and weight decay 0.1; at the best rate, 0.95
-for the second average, and decay 0.01. Then two seeds more of the two best, of which the one with the lower median
-counts. Schedule, initial weights and windows are the same. Losses are the median, lowest and highest of {seeds} seeds,
-at the end of one cycle, nats per token of the validation split. Of 2 x 512, where a run takes over five minutes of one
-core, there is one seed; there Muon was tried with damping, too.
+AdamW and Muon were searched alike, in each setting but one. With the first seed: three learning rates, a factor of 2
+apart, and the next beyond while the best is at an edge, with averages of 0.9 and 0.99 and weight decay 0.1; at the
+best rate, 0.95 for the second average, and decay 0.01. Then two seeds more of the two best, of which the one with the
+lower median counts. Schedule, initial weights and windows are the same. Losses are the median, lowest and highest of
+{seeds} seeds, at the end of one cycle, nats per token of the validation split. Of 2 x 512, where a run takes over
+five minutes of one core, there is one seed, and Muon was tried with damping, too.
 
 *Fewer steps* says how many times as many AdamW takes to its own final loss as Muon does with a schedule of that length,
 interpolated between runs of 1/2, 3/4 and the whole length, and where half the length suffices, a bound. *Fewer seconds*
@@ -145,6 +146,7 @@ def page(folder: Path = KEPT) -> str:
         highest=f"{steps[-1]:.2f}",
         seconds=f"{statistics.median(seconds):.2f}",
         least=f"{seconds[0]:.2f}",
+        timed=f"{len(seconds)} of {len(compared)}",
         avx2=f"{statistics.median(avx2):.2f}",
         avx2_least=f"{avx2[0]:.2f}",
         worse="".join(_worse(one) for one in compared if ratios[one.name][0] == "<"),
@@ -170,7 +172,7 @@ def page(folder: Path = KEPT) -> str:
 def _worse(one: Kept) -> str:
     return (
         f"\n**Not always.** {WORDS[one.name]}: AdamW ends at {one.loss('adamw'):.3f}, Muon at "
-        f"{one.loss('muon'):.3f}.\nThere, type {AGAINST}:\n[when else, as far as is known](decisions/0033-muon.md).\n"
+        f"{one.loss('muon'):.3f}.\nThere, type {AGAINST};\n[when else, as far as is known](decisions/0033-muon.md).\n"
     )
 
 

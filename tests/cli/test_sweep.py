@@ -112,6 +112,17 @@ def test_wrong_values_are_told_before_the_first_job(stand_in: StandIn, here: Her
     assert len(stand_in.calls) == 2, "the others run all the same"
 
 
+@pytest.mark.parametrize("typed", [["budget=1m", "model.hidden_size=[64,64,64]"], ["budget=1m", "model=ffn"]])
+def test_what_a_budget_chooses_is_not_judged_before(typed: list[str], stand_in: StandIn, here: Here) -> None:
+    assert "will be refused" not in here("train", "-m", "seed=1,2", *typed).err
+
+
+def test_many_wrong_jobs_are_counted_and_a_few_named(stand_in: StandIn, here: Here) -> None:
+    lines = here("train", "-m", "optimizer.lr=0", "seed=1,2,3,4,5,6,7").err.splitlines()
+    assert "7 of 7 jobs" in lines[0]
+    assert sum("optimizer.lr=0" in line and line.startswith("    ") for line in lines) == 5
+
+
 def test_a_job_that_cannot_be_judged_yet_is_not_called_wrong(stand_in: StandIn, here: Here) -> None:
     said = here("train", "-m", "seed=1,2,3", "data.batch_size=${hydra:job.num}")
     assert "will be refused" not in said.err

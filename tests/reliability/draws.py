@@ -105,7 +105,7 @@ OPTIMIZERS = {
         "momentum": 0.9,
         "iterations": 3,
         "refresh": 2,
-        "damping": 0.5,
+        "damping": 0.0,
         "blocks": 1,
         "betas": [0.9, 0.95],
         "eps": 1e-8,
@@ -121,6 +121,7 @@ OPTIMIZERS = {
         "weight_decay": 0.01,
     },
 }
+OPTIMIZERS["muon, damped"] = {**OPTIMIZERS["muon"], "damping": 0.5}
 SCHEDULERS = {
     "constant": {"name": "constant", "warmup_steps": 0},
     "constant after a warm-up": {"name": "constant", "warmup_steps": 3},

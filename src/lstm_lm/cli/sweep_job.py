@@ -66,7 +66,7 @@ def run_job(config: DictConfig, directory: Path, attempt: str, flags: Sequence[s
     shared = plan.shared if plan else list(hydra.job.config.override_dirname.exclude_keys)
     telling = [as_typed(line) for line in overrides if key_of(line) not in shared] or [*map(as_typed, overrides)]
     number = int(hydra.job.num) + 1
-    if plan and number == 1:
+    if plan and number == 1:  # by other launchers jobs run beside each other, and soon tell themselves
         lines.foresee(plan.wrong(), len(plan.jobs))
     lines.begin(number, len(plan.jobs) if plan else 0, telling)
 

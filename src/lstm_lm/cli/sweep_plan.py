@@ -1,5 +1,6 @@
 """Which jobs a sweep consists of, known, and composed once, before the first begins."""
 
+import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from lstm_lm.cli.hydra.free_text import unquote_text
 from lstm_lm.cli.hydra.kept_keys import BUDGET
@@ -23,7 +23,7 @@ from lstm_lm.errors import UserError
 if TYPE_CHECKING:
     from lstm_lm.sweeps.inputs import InputDigests
 
-_OF_THE_JOB = "${hydra:"
+_OF_THE_JOB = re.compile(r"\$\{\s*hydra:")
 """How a value asks for something of the job that has it."""
 
 CURRENT: ContextVar["SweepPlan | None"] = ContextVar("sweep plan", default=None)
@@ -36,8 +36,8 @@ class SweepPlan:
 
     jobs: Sequence[Sequence[str]]
     """Each as the overrides that it is given, quoted for Hydra."""
-    configs: Sequence[DictConfig]
-    """What they are composed to."""
+    configs: list[DictConfig]
+    """What they are composed to, until `wrong` has looked at them."""
     directory: Path
     launcher: str
     """The option of `hydra/launcher`: `basic` runs the jobs in this process."""
@@ -54,20 +54,23 @@ class SweepPlan:
     def wrong(self) -> dict[int, str]:
         """Jobs, by number, that will be refused for a value, with the reason's first line.
 
-        What only the job itself can tell, whether its text is there or its number serves for a value, is not known yet.
+        What only the job itself can tell, whether its text is there or what `budget=` chooses, is not known yet.
         """
         from lstm_lm.training.config import TrainConfig  # seconds of imports
 
         found: dict[int, str] = {}
         for number, config in enumerate(self.configs, 1):
-            if _OF_THE_JOB in OmegaConf.to_yaml(OmegaConf.masked_copy(config, [*{*config} - {"hydra"}])):
+            if _OF_THE_JOB.search(OmegaConf.to_yaml(OmegaConf.masked_copy(config, [*{*config} - {"hydra"}]))):
                 continue
             try:
-                TrainConfig.parse({**plain_config(config), BUDGET: None})  # its keys are read from what was typed
+                plain = plain_config(config)
+                if plain.get(BUDGET) is None:
+                    TrainConfig.parse(plain)
             except UserError as error:
                 found[number] = str(error).splitlines()[0]
-            except OmegaConfBaseException:  # the job will say it better
+            except Exception:  # the job will say it; nothing ends a sweep before its jobs
                 continue
+        self.configs.clear()  # half a megabyte each
         return found
 
     @cached_property
@@ -78,7 +81,7 @@ class SweepPlan:
         return InputDigests(strict=True)
 
 
-def plan_jobs(config: DictConfig) -> tuple[Sequence[Sequence[str]], Sequence[DictConfig]]:
+def plan_jobs(config: DictConfig) -> tuple[Sequence[Sequence[str]], list[DictConfig]]:
     """The jobs of Hydra's basic sweeper, the only one that `hydra/guard.py` lets be made: all combinations.
 
     Gives each as its overrides, and composed.

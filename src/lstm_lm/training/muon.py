@@ -8,8 +8,8 @@ Here it runs on the Gram matrix G = X^T X of the smaller side (Dao AI Lab, "Gram
 root p(G), G <- p(G) G p(G), in float32, which bears as few iterations as this takes; and X root is the step, multiplied
 in bfloat16 where the layers are. A root serves for `refresh` steps, as Shampoo's do (Gupta et al., 2018): the step is
 then orthogonal only roughly. With `damping` d the root is of (G + d / N) / (1 + d): a direction keeps some of its own
-strength, from nothing to (1 + d)^(1/2), and one of the average strength, N^(-1/2), has 1 as before. Strong ones are
-less drowned in the noise of weak ones. What else was tried: docs/decisions/0033-muon.md.
+strength, from nothing to (1 + d)^(1/2), and one of the average strength, N^(-1/2), has 1 as before. What else was
+tried: docs/decisions/0033-muon.md.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ MOST_ITERATIONS = 6
 RMS = 0.2
 """Root mean square of an orthogonal step at lr=1, about AdamW's (Liu et al., 2025, arXiv 2502.16982)."""
 LONGEST = 2.0
-"""The largest singular value of a step without damping, about: an old root lengthens what was not there when it was
-made."""
+"""Times (1 + damping)^(1/2), the largest singular value of a step, about: an old root lengthens what was not there
+when it was made."""
 SMALLEST_NORM = 1e-7
 
 

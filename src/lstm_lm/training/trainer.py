@@ -153,10 +153,11 @@ def stopped_by(trainer: pl.Trainer) -> str | None:
     """What ended training before its limits in steps: the time limit, early stopping, or another's callback."""
     if not trainer.should_stop:
         return None
-    if any(type(each) is Timer and (each.time_remaining() or 0) <= 0 for each in trainer.callbacks):  # type: ignore[attr-defined]
-        return "trainer.max_time"
-    patient = any(isinstance(each, PatientStopping) and each.wait_count >= each.patience for each in trainer.callbacks)  # type: ignore[attr-defined]
-    return "callbacks.early_stopping" if patient else "a callback"
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    if any(isinstance(each, PatientStopping) and each.stopping_reason.value for each in callbacks):
+        return "callbacks.early_stopping"
+    left = [each.time_remaining() for each in callbacks if isinstance(each, Timer)]  # asked last: it goes on running
+    return "trainer.max_time" if any(time is not None and time <= 0 for time in left) else "a callback"
 
 
 def _refused(error: Exception) -> UserError:

@@ -13,6 +13,8 @@ from lstm_lm.training.optimizers.adamw import AdamW
 from lstm_lm.training.optimizers.interface import Decay, Groups
 
 USUAL_RATES = (5e-3, 0.1)
+MOST_DAMPING = 1e3
+"""Directions keep all of their strength long before."""
 
 
 class MuonOptions(AdamW):
@@ -22,7 +24,7 @@ class MuonOptions(AdamW):
     iterations: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)]
     refresh: Annotated[int, Field(ge=1)]
     blocks: Annotated[int, Field(ge=1)]
-    damping: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    damping: Annotated[float, Field(ge=0, le=MOST_DAMPING)]
 
     @property
     def warning(self) -> str | None:
