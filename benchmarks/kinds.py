@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 AVX2 = "restricted to AVX2"
+AVX2_ALONE = "another, with AVX2 alone"
 
 
 def there(results: Path, benchmark: str) -> dict[str, dict[str, Any]]:
@@ -16,8 +17,10 @@ def there(results: Path, benchmark: str) -> dict[str, dict[str, Any]]:
 
 
 def kind_of(figures: dict[str, Any]) -> str:
-    """In words: the processor as it is, the same restricted, or another device."""
+    """In words: the processor as it is, the same restricted, one that has no more, or another device."""
     machine = figures["machine"]
     if not machine["device"].startswith("cpu"):
         return str(machine["device"])
-    return AVX2 if "AVX2" in machine.get("instructions", "") and "told" in machine["instructions"] else "as it is"
+    if (instructions := machine.get("instructions", "")) == "AVX2":
+        return AVX2_ALONE
+    return AVX2 if "AVX2" in instructions and "told" in instructions else "as it is"
