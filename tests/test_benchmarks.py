@@ -77,6 +77,11 @@ def test_the_readme_quotes_the_figures() -> None:
 
     for name in ("default", "shakespeare_quick"):
         assert f"| {' | '.join(run(kind, name) for kind in both)} |" in readme
+    alone = figures("whole_process-avx2-alone")["runs"]
+    seconds = " and ".join(
+        f"{alone[name]['whole_process_seconds']['median']:.0f}" for name in ("default", "shakespeare_quick")
+    )
+    assert f"AVX2 alone took {seconds} s" in readme
     loss = figures("whole_process")["runs"]["shakespeare_quick"]["val"]["loss"]
     assert f"validation loss {loss:.2f} nats per character" in readme
     assert f"| {' | '.join(speed(kind) for kind in both)} |" in readme
