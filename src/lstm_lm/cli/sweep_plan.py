@@ -55,22 +55,22 @@ class SweepPlan:
         """Jobs, by number, that will be refused for a value, with the reason's first line.
 
         What only the job itself can tell, whether its text is there or what `budget=` chooses, is not known yet.
+        Asked once: the configurations, half a megabyte each, are dropped.
         """
         from lstm_lm.training.config import TrainConfig  # seconds of imports
 
         found: dict[int, str] = {}
         for number, config in enumerate(self.configs, 1):
-            if _OF_THE_JOB.search(OmegaConf.to_yaml(OmegaConf.masked_copy(config, [*{*config} - {"hydra"}]))):
-                continue
             try:
+                typed = OmegaConf.to_yaml(OmegaConf.masked_copy(config, [*{*config} - {"hydra"}]))
                 plain = plain_config(config)
-                if plain.get(BUDGET) is None:
+                if plain.get(BUDGET) is None and not _OF_THE_JOB.search(typed):
                     TrainConfig.parse(plain)
             except UserError as error:
                 found[number] = str(error).splitlines()[0]
             except Exception:  # the job will say it; nothing ends a sweep before its jobs
                 continue
-        self.configs.clear()  # half a megabyte each
+        self.configs.clear()
         return found
 
     @cached_property
