@@ -19,4 +19,5 @@ def stop_signals() -> tuple[signal.Signals, ...]:
 
 def closed_terminal() -> tuple[signal.Signals, ...]:
     """What tells a process that its terminal was closed; nothing where no such signal is, or nohup has it ignored."""
-    return tuple(number for number in those_there("SIGHUP") if signal.getsignal(number) == signal.SIG_DFL)
+    ignored_or_foreign = (signal.SIG_IGN, None)
+    return tuple(number for number in those_there("SIGHUP") if signal.getsignal(number) not in ignored_or_foreign)

@@ -88,6 +88,21 @@ def trained_bigrams(ids: Any) -> Bigrams:
     return Bigrams((counts / counts.sum(1, keepdim=True)).log())
 
 
+def test_each_part_of_the_work_is_told_to_its_end() -> None:
+    """Else the line that shows how far it is stays on the terminal."""
+    ids, told = shifted(600), dict[str, list[tuple[int, int]]]()
+    text = replace(
+        subject(trained_bigrams(ids["train"]), ids),
+        report=lambda what, done, of: told.setdefault(what, []).append((done, of)),
+    )
+    dynamic(text)
+    assert len(told) >= 3, "choosing, scoring, and the model as it is"
+    for what, counts in told.items():
+        assert all(before < after for (before, _), (after, _) in zip(counts, counts[1:], strict=False)), what
+        assert counts[-1][0] == counts[-1][1], what
+
+
+
 def test_it_gains_where_the_text_has_changed_and_not_where_it_has_not() -> None:
     texts = shifted()
     model = trained_bigrams(texts["train"])

@@ -104,6 +104,11 @@ def test_a_value_that_it_takes_is_passed_on(section: dict[str, Any], changes: di
     assert check_trainer(section | changes) == section | changes
 
 
+def test_no_limit_of_epochs_is_none_for_lightning_either(section: dict[str, Any]) -> None:
+    """Which sets one of its own, 1000, where max_epochs is null."""
+    assert check_trainer(section | {"max_epochs": None})["max_epochs"] == -1
+
+
 def test_a_whole_number_of_windows_may_be_written_as_a_float(section: dict[str, Any]) -> None:
     typed = {"limit_train_batches": 3.0, "overfit_batches": 2.0, "val_check_interval": 3.0, "limit_val_batches": 1.0}
     taken = check_trainer(section | typed)

@@ -35,18 +35,8 @@ class CommandOptions(ModelChoice):
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
-    """Do what `argv` says; gives the exit status.
-
-    Args:
-        argv: overrides and flags.
-        program: what was typed before them, `["python", "-m", "lstm_lm", "embed"]` say.
-
-    Raises:
-        UserError: something is not as it must be.
-        RunError: the file cannot be written.
-    """
-    run_app("embed", _embed, argv, program, no_multirun=NO_SWEEP)
-    return 0
+    """`embed`, as `main.Verb` has it."""
+    return run_app("embed", _embed, argv, program, no_multirun=NO_SWEEP)
 
 
 def _embed(config: DictConfig) -> None:

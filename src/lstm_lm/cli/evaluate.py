@@ -27,19 +27,9 @@ class CommandOptions(ModelChoice):
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
-    """Do what `argv` says; gives the exit status.
-
-    Args:
-        argv: overrides and flags.
-        program: what was typed before them, `["python", "-m", "lstm_lm", "evaluate"]` say.
-
-    Raises:
-        UserError: something is not as it must be.
-        RunError: the results cannot be written.
-    """
+    """`evaluate`, as `main.Verb` has it."""
     command = shlex.join([*program, *argv])
-    run_app("evaluate", lambda config: _evaluate(config, command), argv, program, no_multirun=NO_SWEEP)
-    return 0
+    return run_app("evaluate", lambda config: _evaluate(config, command), argv, program, no_multirun=NO_SWEEP)
 
 
 def _evaluate(config: DictConfig, command: str) -> None:

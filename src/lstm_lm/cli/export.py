@@ -30,20 +30,10 @@ class CommandOptions(RunChoice):
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
-    """Do what `argv` says; gives the exit status.
-
-    Args:
-        argv: overrides and flags.
-        program: what was typed before them, `["python", "-m", "lstm_lm", "export"]` say.
-
-    Raises:
-        UserError: something is not as it must be.
-        RunError: what was written computes something else than the model; the disk is full.
-    """
+    """`export`, as `main.Verb` has it."""
     own = _keys_of_formats()
     typed = [f"format.{word}" if "=" in word and key_of(word) in own else word for word in argv]
-    run_app("export", _export, typed, program, no_multirun=NO_SWEEP)
-    return 0
+    return run_app("export", _export, typed, program, no_multirun=NO_SWEEP)
 
 
 def _keys_of_formats() -> set[str]:

@@ -31,18 +31,8 @@ class CommandOptions(ModelChoice):
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
-    """Do what `argv` says; gives the exit status.
-
-    Args:
-        argv: overrides and flags.
-        program: what was typed before them, `["python", "generate.py"]` say.
-
-    Raises:
-        UserError: something is not as it must be.
-        RunError: the model's weights have diverged.
-    """
-    run_app("generate", _generate, argv, program, no_multirun=NO_SWEEP)
-    return 0
+    """`generate`, as `main.Verb` has it."""
+    return run_app("generate", _generate, argv, program, no_multirun=NO_SWEEP)
 
 
 def _generate(config: DictConfig) -> None:

@@ -32,9 +32,8 @@ class RefuseEarly(Callback):
             try:
                 self._made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
                 folder.mkdir(parents=True, exist_ok=True)
-            except (OSError, ValueError) as error:  # ValueError: no file system can hold such a path
-                cause = error if isinstance(error, OSError) else OSError(0, str(error))
-                raise UserError(str(write_error(folder, cause))) from error
+            except (OSError, ValueError) as error:
+                raise UserError(str(write_error(folder, error))) from error
 
     def on_run_end(self, config: DictConfig, **_: Any) -> None:  # noqa: ARG002  (Hydra names it)
         """Leave no folder of a run that was refused; whatever lies there is a run's."""

@@ -85,18 +85,8 @@ class RunsOptions(Options):
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
-    """Do what `argv` says; gives the exit status.
-
-    Args:
-        argv: overrides and flags.
-        program: what was typed before them, `["python", "-m", "lstm_lm", "runs"]` say.
-
-    Raises:
-        UserError: something is not as it must be.
-        RunError: the picture cannot be written.
-    """
-    run_app("runs", _runs, [_in_section(word) for word in argv], program, no_multirun=NO_SWEEP)
-    return 0
+    """`runs`, as `main.Verb` has it."""
+    return run_app("runs", _runs, [_in_section(word) for word in argv], program, no_multirun=NO_SWEEP)
 
 
 def _in_section(word: str) -> str:

@@ -45,18 +45,8 @@ class CommandOptions(ModelChoice):
 
 
 def run(argv: "Sequence[str]", program: "Sequence[str]") -> int:
-    """Do what `argv` says; gives the exit status.
-
-    Args:
-        argv: overrides and flags.
-        program: what was typed before them, `["python", "-m", "lstm_lm", "score"]` say.
-
-    Raises:
-        UserError: something is not as it must be.
-        RunError: a file cannot be written, or the model's weights have diverged.
-    """
-    run_app("score", _score, argv, program, no_multirun=NO_SWEEP)
-    return 0
+    """`score`, as `main.Verb` has it."""
+    return run_app("score", _score, argv, program, no_multirun=NO_SWEEP)
 
 
 def _score(config: DictConfig) -> None:

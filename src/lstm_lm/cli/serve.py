@@ -20,18 +20,8 @@ PACKAGES = ("starlette", "uvicorn")
 
 
 def run(argv: Sequence[str], program: Sequence[str]) -> int:
-    """Do what `argv` says; gives the exit status.
-
-    Args:
-        argv: overrides and flags.
-        program: what was typed before them, `["python", "-m", "lstm_lm", "serve"]` say.
-
-    Raises:
-        UserError: something is not as it must be; the port is in use.
-        KeyboardInterrupt, Interrupted: a signal, after a clean end.
-    """
-    run_app("serve", _serve, argv, program, no_multirun=NO_SWEEP)
-    return 0
+    """`serve`, as `main.Verb` has it."""
+    return run_app("serve", _serve, argv, program, no_multirun=NO_SWEEP)
 
 
 def _serve(config: DictConfig) -> None:

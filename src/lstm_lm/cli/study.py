@@ -54,14 +54,11 @@ def run(args: Namespace, console: Console) -> int:
     about, typed, folder = _sort(args.overrides)
     section = compose(*about)[_GROUP]
 
-    with heavy_imports():
+    with heavy_imports():  # seconds: not before it is clear what is asked
+        from lstm_lm.cli.study_lines import StudyLines
         from lstm_lm.sweeps.machine import machine
         from lstm_lm.sweeps.options import StudyOptions
-        from lstm_lm.sweeps.page import (
-            claim_folder,
-            find_report,
-            write_report,
-        )  # seconds of imports: not before it is clear what is asked
+        from lstm_lm.sweeps.page import claim_folder, find_report, write_report
         from lstm_lm.sweeps.results import NOT_DONE, Results
         from lstm_lm.sweeps.rows import make_plan
         from lstm_lm.sweeps.stopping import StopRequest
@@ -83,8 +80,6 @@ def run(args: Namespace, console: Console) -> int:
         machine=machine(),
     )
     with only_one(directory, _DIR), StopRequest() as stop:
-        from lstm_lm.cli.study_lines import StudyLines  # needs torch, which --help does without
-
         lines = StudyLines(console, study, report.columns[0])
         lines.title(options.name, options.size)
         try:

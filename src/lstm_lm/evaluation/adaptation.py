@@ -124,8 +124,7 @@ def score_and_learn(subject: Subject, windows: EvalWindows, sums: BlockSums, ada
         loss, nats, state = _loss(subject, batch, state)
         sums.add(nats, batch.targets, places)
         adapter.learn(loss)
-        if number % 16 == 0:
-            subject.report(what, number + 1, len(windows))
+        subject.report(what, number + 1, len(windows))
 
 
 def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]:

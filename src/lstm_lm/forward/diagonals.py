@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lstm_lm.cells.interface import LayerState, Step, StepMasks
+from lstm_lm.forward.interface import mask_at
 
 CHUNK = 16
 """Diagonals in one compiled graph. Fewer: the calls weigh more; more: compiling takes longer, and padding costs."""
@@ -77,7 +78,7 @@ def run(step: Step, products: Products, given: Given, state: LayerState) -> Done
         if products.joint:
             rows = h.roll(1, 0)  # the first layer reads the last one's, times zero
             if given.between is not None:
-                rows = rows * _at(given.between, d)
+                rows = rows * mask_at(given.between, d)
             read.append(torch.cat([rows, h], dim=-1))
             from_input, from_hidden = torch.baddbmm(offset, read[-1], products.hidden), None
         else:
@@ -88,10 +89,10 @@ def run(step: Step, products: Products, given: Given, state: LayerState) -> Done
             if products.below is not None and offset_below is not None:
                 rows = h[:-1]
                 if given.between is not None:
-                    rows = rows * _at(given.between, d)
+                    rows = rows * mask_at(given.between, d)
                 below.append(rows)
                 from_input = torch.cat([from_input, torch.baddbmm(offset_below, rows, products.below)])
-        masks = StepMasks(*(None if mask is None else _at(mask, d) for mask in given.inside))
+        masks = StepMasks(*(None if mask is None else mask_at(mask, d) for mask in given.inside))
         after = step(from_input, from_hidden, state, products.extras, masks)
         if given.active is not None:
             on_grid = given.active[d]
@@ -163,7 +164,3 @@ def skewed(masks: Sequence[Tensor], delays: Sequence[int], diagonals: int) -> Te
 def _split(tensor: Tensor | None, lengths: list[int]) -> Sequence[Tensor | None]:
     """A mask for all diagonals is every part's."""
     return [tensor] * len(lengths) if tensor is None or tensor.shape[0] == 1 else torch.split(tensor, lengths)
-
-
-def _at(mask: Tensor, diagonal: int) -> Tensor:
-    return mask[diagonal if mask.shape[0] > 1 else 0]

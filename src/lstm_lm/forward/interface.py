@@ -78,7 +78,7 @@ class Masks:
     """L masks for the inside of the steps; empty: none."""
 
 
-def at(mask: Tensor, t: int) -> Tensor:
+def mask_at(mask: Tensor, t: int) -> Tensor:
     """The mask of step t, out of one for every step or one for all."""
     return mask[t if mask.shape[0] > 1 else 0]
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.options import Options
 from lstm_lm.registry import find
@@ -25,6 +27,12 @@ def model_options(section: Mapping[str, Any]) -> Options:
         UserError: no such backbone; a key is unknown or missing, or its value is out of range.
     """
     return model_class(str(section.get("name"))).OptionsType.parse(section, "model")
+
+
+def count_parameters(section: Mapping[str, Any], vocabulary_size: int) -> int:
+    """Of the model that the `model` section describes; none of its memory is taken."""
+    with torch.device("meta"):
+        return blank_model(section, vocabulary_size).num_parameters()
 
 
 def build_model(section: Mapping[str, Any], vocabulary_size: int) -> LanguageModel:

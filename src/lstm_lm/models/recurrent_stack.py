@@ -19,8 +19,8 @@ class RecurrentStack(nn.Module):
 
     Parameters are `weight_ih_l{l}` `[G * H_l, I_l]`, `weight_hh_l{l}` `[G * H_l, H_l]`, `bias_ih_l{l}` and
     `bias_hh_l{l}` `[G * H_l]`: the state dict of a plain `torch.nn.LSTM` loads, and the reverse; so does
-    `torch.nn.GRU`'s or `torch.nn.RNN`'s for their cells. A cell with further
-    parameters adds them under its own names, `{name}_l{l}`.
+    `torch.nn.GRU`'s or `torch.nn.RNN`'s for their cells. A cell with further parameters adds them under its own names,
+    `{name}_l{l}`.
     """
 
     def __init__(

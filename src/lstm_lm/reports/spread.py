@@ -21,10 +21,6 @@ class Measured:
     """The extremes."""
     count: int
 
-    def times(self, factor: float) -> "Measured":
-        """The same in another unit."""
-        return Measured(self.median * factor, self.low * factor, self.high * factor, self.count)
-
 
 @dataclass(frozen=True)
 class Ratio:

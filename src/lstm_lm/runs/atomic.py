@@ -113,15 +113,19 @@ def write_text(path: Path, text: str, *, new: bool = False) -> None:
     write_bytes(path, text.encode("utf-8"), new=new)
 
 
-def write_error(path: Path, error: OSError, elsewhere: str = ANOTHER_FOLDER) -> RunError:
-    """What a person needs to know when `path` could not be written: which, why, what to do (two lines)."""
-    if error.errno in _NO_SPACE:
+def write_error(path: Path, error: OSError | ValueError, elsewhere: str = ANOTHER_FOLDER) -> RunError:
+    """What a person needs to know when `path` could not be written: which, why, what to do (two lines).
+
+    A ValueError says that no file system can hold such a path.
+    """
+    number = getattr(error, "errno", None)
+    if number in _NO_SPACE:
         remedy = f"free some space there (or raise the quota), or choose {elsewhere}"
-    elif error.errno in _NO_PERMISSION:
+    elif number in _NO_PERMISSION:
         remedy = f"allow writing there, or choose {elsewhere}"
     else:
         remedy = f"check that this folder exists and works, or choose {elsewhere}"
-    return RunError(f"{path}: cannot be written: {error.strerror or error}\n{remedy}")
+    return RunError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}\n{remedy}")
 
 
 def _give_new_name(temporary: Path, path: Path) -> None:

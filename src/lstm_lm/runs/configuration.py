@@ -28,8 +28,8 @@ DEEPEST = 32
 _REFERENCE = re.compile(r"\$\{(\.?)([\w.]+)\}")
 """`${trainer.precision}`, or `${.dropout}` for a key beside it; nothing around it."""
 _LONGEST_CHAIN = 8
-_HUGE_NUMBER = re.compile(rf"[-+]?[0-9][0-9a-fA-FxXob_:.]{{{LONGEST_NUMBER},}}")
 """Of references to references."""
+_HUGE_NUMBER = re.compile(rf"[-+]?[0-9][0-9a-fA-FxXob_:.]{{{LONGEST_NUMBER},}}")
 
 
 @dataclass(frozen=True)

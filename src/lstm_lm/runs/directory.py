@@ -75,7 +75,7 @@ class RunDirectory:
 
     @property
     def config(self) -> Path:
-        """The composed configuration, written by Hydra."""
+        """The composed configuration of a run from the command line."""
         return self.path / ".hydra" / "config.yaml"
 
     def create(self) -> None:
@@ -150,7 +150,7 @@ def make_writable(folder: Path, key: str) -> None:
             probe.write(b"\n")  # content, not only a name: a full disk still has room for names
             probe.flush()
     except OSError as error:
-        raise UserError(str(atomic.write_error(folder, error)).replace("hydra.run.dir", key)) from error
+        raise UserError(str(atomic.write_error(folder, error, f"another folder: {key}=DIR"))) from error
 
 
 def _make(folder: Path) -> None:

@@ -116,9 +116,8 @@ def _acquired(folder: Path, key: str) -> FileLock:
             # Its holder has just taken away a folder that it had made in vain: once more.
     except Timeout:
         raise _in_use(folder, key) from None
-    except (OSError, ValueError) as error:  # ValueError: no file system can hold such a path
-        cause = error if isinstance(error, OSError) else OSError(0, str(error))
-        raise UserError(str(atomic.write_error(folder, cause)).replace("hydra.run.dir", key)) from error
+    except (OSError, ValueError) as error:
+        raise UserError(str(atomic.write_error(folder, error, f"another folder: {key}=DIR"))) from error
 
 
 def _in_use(folder: Path, key: str) -> UserError:

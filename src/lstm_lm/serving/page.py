@@ -27,9 +27,8 @@ def page_of(loaded: Loaded) -> Page:
     try:
         chosen.refuse(loaded)
         model = chosen.rounded(loaded)
-    except (
-        UserError
-    ):  # another backbone or tokenizer, too large, or no weights for float16: the browser does not get it
+    # another backbone or tokenizer, too large, or no weights for float16: the browser does not get the model
+    except UserError:
         return _asking(loaded)
     with tempfile.TemporaryDirectory() as folder:
         chosen.write(loaded, model, Path(folder))

@@ -2,12 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lstm_lm.flat_keys import at, flat_keys
 from lstm_lm.reports.spread import ByRepetition, Measured, Ratio, measured, paired_ratio
 from lstm_lm.runs import atomic
 from lstm_lm.runs.json_file import read_json
@@ -44,10 +45,7 @@ class Outcome:
 
     def figure(self, name: str) -> Any:
         """By its dotted name, `train.step_ms`; None where it is not known."""
-        value: Any = self.summary
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        return value
+        return at(self.summary, name)
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Results:
                 **{key: outcome.turn.row.settings.get(key, "") for key in telling},
                 "repetition": outcome.turn.repetition,
                 "seconds": outcome.record.seconds if outcome.record else "",
-                **dict(_leaves({key: outcome.summary.get(key) for key in _SECTIONS[2:]})),
+                **_figures(outcome.summary),
                 "status": outcome.status,
                 "reason": outcome.reason,
             }
@@ -158,10 +156,11 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _figures(summary: Mapping[str, Any]) -> dict[str, int | float | str]:
     """Numbers and names, under dotted keys; lists and sentences are left to the JSON."""
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif isinstance(value, (int, float)) or (isinstance(value, str) and " " not in value):
-            yield f"{prefix}{key}", value
+    found = flat_keys({key: summary.get(key) for key in _SECTIONS[2:]})
+    return {
+        key: value
+        for key, value in found.items()
+        if isinstance(value, (int, float)) or (isinstance(value, str) and " " not in value)
+    }

@@ -8,8 +8,7 @@ from typing import Any, Self
 
 from lstm_lm.errors import Interrupted
 from lstm_lm.process_group import end_family, pass_on
-from lstm_lm.stop_signals import closed_terminal, stop_signals
-from lstm_lm.training.requeue import warning_signal
+from lstm_lm.training.requeue import signals_that_stop
 
 
 class StopRequest:
@@ -59,9 +58,3 @@ class StopRequest:
                 end_family(self._child)
             else:
                 pass_on(self._child, number)
-
-
-def signals_that_stop() -> tuple[signal.Signals, ...]:
-    """Those on which a run saves and ends: of a person, of a terminal that is closed, of SLURM."""
-    warning = warning_signal()
-    return (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))

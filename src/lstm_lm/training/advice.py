@@ -41,8 +41,7 @@ def advice(
             also = None if patient else f"callbacks.early_stopping.patience={PATIENCE}"
             return ", or ".join(filter(None, [_more_dropout(config), also])) or None
         case "unstable":
-            rate = config.plain["optimizer"].get("lr")
-            return None if not rate else f"optimizer.lr={rate / 2:g}"
+            return f"optimizer.lr={config.optimizer.lr / 2:g}"
         case "ahead":
             return _more_dropout(config)
         case "level" if _ended_before(config, steps, steps_per_epoch) and config.scheduler.needs_total_steps:

@@ -101,7 +101,7 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
         now = data.manifest.model_dump(mode="json")
         refuse_other_text(text_differences(checkpoint.section["data"], now), checkpoint.path)
     vocabulary, averages = data.tokenizer.vocabulary_size, config.optimizer.averages
-    if config.forward.get("devices") is None:  # else layers are spread, and no one device need have room for all
+    if config.top.forward.get("devices") is None:  # else layers are spread, and no one device need have room for all
         refuse_without_room(config.top.model, vocabulary, averages, machine.parameter_dtype, machine.device)
     _seed_everything(config.top.seed)
     model = build_model(config.top.model, vocabulary)
@@ -110,7 +110,7 @@ def build(plan: Plan, team: Team = ALONE, data: TextDataModule | None = None) ->
         _refuse_other_shapes(checkpoint, model)
     model.masks.seed((config.top.seed + team.rank) % 2**32)
     choice = _forward(model, machine, saved, config)
-    _check_placement(config.forward.get("devices"), machine.precision, team)
+    _check_placement(config.top.forward.get("devices"), machine.precision, team)
     if "forward.name" in chosen:
         choice = choice._replace(reason=TUNED)
     added_tokens = None if saved is None else saved.get("added_tokens")
@@ -267,9 +267,9 @@ def _same_choices(machine: Hardware, saved: dict[str, Any] | None, config: Train
 def _forward(model: LanguageModel, machine: Hardware, saved: dict[str, Any] | None, config: TrainConfig) -> ForwardPath:
     """The strategy that is asked for; on the device it was chosen for, `auto` is the one that ran before."""
     as_before = (
-        saved is not None and config.forward["name"] == AUTO and saved["resolved"]["device"] == machine.device.type
+        saved is not None and config.top.forward["name"] == AUTO and saved["resolved"]["device"] == machine.device.type
     )
-    asked: str | Mapping[str, Any] = config.forward
+    asked: str | Mapping[str, Any] = config.top.forward
     if saved is not None and as_before:
         name, section = saved["resolved"]["forward"], saved["config"]["forward"]
         asked = section if section["name"] == name else name  # what was asked for then, or what auto took

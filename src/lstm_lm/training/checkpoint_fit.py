@@ -23,7 +23,7 @@ from lstm_lm.training.weight_average import WeightAverage
 LIBRARIES = ("torch", "lightning")
 """Whose own state a checkpoint holds."""
 MOST = 2**53
-"""Steps, windows, epochs."""
+"""The largest count that is believed: of steps, windows, epochs."""
 FREE_FLAGS = ("fused", "nesterov")
 """Of an optimizer's group: this run's to say, or the configuration's."""
 

@@ -123,7 +123,6 @@ class TrainConfig:
 
     plain: dict[str, Any]
     top: TopLevel
-    forward: dict[str, Any]
     compile: CompileOptions
     optimizer: OptimizerOptions
     scheduler: Scheduler
@@ -175,7 +174,6 @@ class TrainConfig:
         return cls(
             plain=plain,
             top=top,
-            forward=top.forward,
             compile=compiling,
             optimizer=optimizer_options(top.optimizer),
             scheduler=scheduler_options(top.scheduler, trainer),

@@ -12,7 +12,7 @@ def windows_per_epoch(trainer: dict[str, Any], windows: int) -> int:
     """Those of an epoch's `windows` that Lightning takes, which looks at its limits in this order.
 
     Raises:
-        UserError: none.
+        UserError: that is less than one window.
     """
     key = next((key for key in ("overfit_batches", "fast_dev_run") if trainer.get(key)), "limit_train_batches")
     limit = trainer.get(key)

@@ -24,7 +24,7 @@ from lstm_lm.training.nonfinite import NonFinite, StepFacts
 from lstm_lm.training.objectives.interface import Objective
 from lstm_lm.training.optimizers import beside_parameters, build_optimizer
 from lstm_lm.training.optimizers.interface import OptimizerOptions
-from lstm_lm.training.processes.team import ALONE, Team
+from lstm_lm.training.processes.team import Team
 from lstm_lm.training.schedulers import Scheduler, build_scheduler, reset_base_lrs, update_rates
 from lstm_lm.training.split_scoring import SplitScoring
 from lstm_lm.training.state import RunState, Validation
@@ -42,14 +42,14 @@ class LanguageModelTask(pl.LightningModule):
         scheduler: Scheduler,
         *,
         state: RunState,
-        nonfinite: NonFinite | None = None,
+        nonfinite: NonFinite | None,
         total_steps: int | None,
         precision: str,
         whole_window: int,
         sizes: TokenSizes,
         splits: Mapping[Split, SplitManifest],
         provenance: dict[str, Any],
-        team: Team = ALONE,
+        team: Team,
     ) -> None:
         """Put the parts together.
 
@@ -59,7 +59,7 @@ class LanguageModelTask(pl.LightningModule):
             optimizer: its configuration.
             scheduler: its configuration.
             state: what the run carries from step to step; its average of the weights is used where nothing is trained.
-            nonfinite: what is done where a gradient is not finite; None: nothing, it is somebody else's to see.
+            nonfinite: what is done where a gradient is not finite; None: of steps that are only timed.
             total_steps: optimizer steps that the schedule spans; None: no limit is known.
             precision: Lightning's name; decides whether a fused optimizer may be used.
             whole_window: T * B, tokens.
@@ -79,7 +79,6 @@ class LanguageModelTask(pl.LightningModule):
         self._precision = precision
         self._splits = splits
         self._provenance = provenance
-        self._team = team
         self._window: tuple[Batch, int] | None = None
         self._left_out = False
         self.step_loss = StepLoss(whole_window, team)

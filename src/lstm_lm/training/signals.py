@@ -8,7 +8,6 @@ from typing import Any, Self
 from rich.console import Console
 
 from lstm_lm.errors import Interrupted
-from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.terminal import in_notebook
 from lstm_lm.training import requeue
 from lstm_lm.training.compile.compilation import Compilation
@@ -35,8 +34,7 @@ class StopSignals:
         self.saved = True
         """Whether stopping at once would lose nothing: last.ckpt is of the last step, or no step has been taken."""
         self._training, self._in_notebook = False, in_notebook()
-        warning = requeue.warning_signal()
-        self._signals = (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
+        self._signals = requeue.signals_that_stop()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:

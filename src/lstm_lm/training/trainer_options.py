@@ -18,7 +18,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lstm_lm.errors import UserError
 from lstm_lm.forward.hardware import read_devices
 from lstm_lm.options import shown_key
-from lstm_lm.training.processes.devices import STRATEGIES
+from lstm_lm.training.processes.devices import LIGHTNING_STRATEGIES
 from lstm_lm.training.runtime.settings import quiet_lightning
 
 OWNED = {
@@ -138,11 +138,12 @@ def check_trainer(section: Mapping[str, Any]) -> dict[str, Any]:
     if section.get("max_epochs") == 0 or section.get("max_steps") == 0:
         raise UserError("trainer.max_epochs and trainer.max_steps: must be 1 or more, or -1 for no limit")
     _try(section)
+    limit = {"max_epochs": -1} if section.get("max_epochs") is None else {}  # else Lightning sets one of its own, 1000
     # 3.0 windows are 3 for Lightning, too, but for `overfit_batches`, which it takes as a share then
     return {
         key: int(value) if isinstance(value, float) and value > 1 and key != "gradient_clip_val" else value
         for key, value in section.items()
-    }
+    } | limit
 
 
 def why_no_validation(section: Mapping[str, Any]) -> str | None:
@@ -168,9 +169,9 @@ def _check_value(key: str, value: Any) -> None:
         raise UserError(f"{typed}: must be {RULES[key].allowed}")
     if key == "devices":
         read_devices(value)
-    if key == "strategy" and value not in STRATEGIES:
+    if key == "strategy" and value not in LIGHTNING_STRATEGIES:
         raise UserError(
-            f"{typed}: several devices work together with device=ddp\nchoose one of: {', '.join(STRATEGIES)}"
+            f"{typed}: several devices work together with device=ddp\nchoose one of: {', '.join(LIGHTNING_STRATEGIES)}"
         )
 
 

@@ -124,6 +124,7 @@ MATRIX = pytest.mark.matrix
         pytest.param(signal.SIGTERM, 143, True, id="SIGTERM to all processes", marks=MATRIX),
         pytest.param(signal.SIGINT, 130, True, id="SIGINT to all processes", marks=MATRIX),
         pytest.param(signal.SIGTERM, 143, False, id="SIGTERM", marks=MATRIX),
+        pytest.param(signal.SIGHUP, 129, False, id="a closed terminal", marks=MATRIX),
     ],
 )
 def test_a_signal_ends_all_with_a_checkpoint(

@@ -11,14 +11,15 @@ import pytest
 
 from lstm_lm.errors import Interrupted
 from lstm_lm.stop_signals import stop_signals
-from lstm_lm.training.processes.worker import _heard, _listen, _listen_no_more
+from lstm_lm.training.processes.worker import _listen, _listen_no_more
+from lstm_lm.training.requeue import signals_that_stop
 
 pytestmark = pytest.mark.posix
 
 
 @pytest.fixture(autouse=True)
 def own_handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in _heard()}
+    before = {number: signal.getsignal(number) for number in signals_that_stop()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -31,6 +32,14 @@ def test_a_signal_interrupts_rank_0_until_its_outcome_is_known() -> None:
     _listen_no_more(0)
     for number in stop_signals():
         os.kill(os.getpid(), number)
+
+
+def test_the_run_itself_then_hears_the_same_signals() -> None:
+    """That of a closed terminal, too, though it is no longer as the system had it."""
+    before = signals_that_stop()
+    _listen(0)
+    assert signals_that_stop() == before
+    assert signal.SIGHUP in before
 
 
 def test_what_other_ranks_print_goes_where_errors_do(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def run_app(
     program: Sequence[str],
     *,
     no_multirun: str | None = None,
-) -> None:
+) -> int:
     """Do what `argv` says: run `task` with the configuration, or, with -m, with each of several; or show something.
 
     Args:
@@ -63,12 +63,12 @@ def run_app(
     """
     if "--version" in argv:
         print(f"lstm-lm {__version__}")
-        return
+        return 0
     parser = flags_parser()
     args = parse_flags(parser, argv, config_name)
     if args.help:
         print(help_of(config_name, program))
-        return
+        return 0
     if args.config_name in set(top_level_names()) - {config_name}:
         raise UserError(
             f"--config-name={args.config_name}: is another command's; this one's is {config_name}\n"
@@ -77,10 +77,8 @@ def run_app(
     if args.multirun and no_multirun is not None:
         raise UserError(no_multirun)
     overrides = quote_overrides(args.overrides, FREE_TEXT[config_name], multirun=args.multirun)
-    args.overrides = list(overrides)  # Hydra appends its own
-    if args.shell_completion:  # what follows are commands to the completion, not overrides
-        args.overrides = parse_flags(parser, argv, config_name).overrides
-    else:
+    if not args.shell_completion:  # else they are commands to the completion, and stay as they were typed
+        args.overrides = list(overrides)  # Hydra appends its own
         check_overrides(config_name, overrides)
 
     failure: list[BaseException] = []
@@ -121,7 +119,7 @@ def run_app(
         except SystemExit as stop:
             if stop.code:  # Hydra has said why
                 raise SystemExit(UserError.exit_status) from None
-            return
+            return 0
         except Refused as refused:
             raise explain(refused.error, config_name, overrides) or refused.error from None
         except Exception as error:
@@ -130,6 +128,7 @@ def run_app(
             raise
         if failure:
             raise failure[0]
+    return 0
 
 
 def _check_complete(config: DictConfig, config_name: str, named: str) -> None:

@@ -9,6 +9,7 @@ import itertools
 import math
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
+import torch
 from pydantic import Field
 
 from lstm_lm.data.corpora.interface import Split
@@ -58,7 +59,7 @@ class Dynamic(Method):
 
     def evaluate(self, subject: Subject) -> Outcome:
         options = self.options
-        if subject.dtype.itemsize < 4 or (subject.autocast is not None and not _wide(subject.autocast)):
+        if subject.dtype.itemsize < 4 or subject.autocast == torch.float16:
             raise UserError(
                 "method=dynamic: its small steps are lost in 16 bits\nuse precision=32-true, 64-true or bf16-mixed"
             )
@@ -133,12 +134,10 @@ class Dynamic(Method):
         usual = subject.windows
         sums = self._sums(subject, text)
         windows = EvalWindows(text, usual.batch_size, usual.seq_len, context=usual.context)
-        begin = 0
         found = losses(subject.model, windows, device=subject.device, autocast=subject.autocast)
-        for (batch, nats), places in zip(found, windows.places(), strict=True):
+        for number, ((batch, nats), places) in enumerate(zip(found, windows.places(), strict=True), 1):
             sums.add(nats, batch.targets, places)
-            begin += len(batch.inputs)
-            subject.report(f"static: {what}", begin, windows.batch_size * len(text))
+            subject.report(f"static: {what}", number, len(windows))
         return sums
 
     def _dynamic(
@@ -163,11 +162,6 @@ def _part(text: Placed, start: int, stop: int) -> Placed:
     """Tokens `start` to `stop` of a text, where they lie."""
     on_device = None if text.on_device is None else text.on_device[start:stop]
     return Placed(text.device, text.host[start:stop], on_device)
-
-
-def _wide(kind: Any) -> bool:
-    """Whether gradients of this type cannot vanish for want of a scaled loss: all but float16."""
-    return str(kind) != "torch.float16"
 
 
 METHOD = Dynamic

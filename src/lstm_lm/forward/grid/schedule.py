@@ -14,6 +14,8 @@ from itertools import product
 
 GridCell = tuple[int, int]
 """(layer, chunk)."""
+FIRST: GridCell = (0, 0)
+"""The one that needs none."""
 
 MOST_CHUNKS = 32
 """A window is never cut into more."""
@@ -58,7 +60,7 @@ def equal_chunks(steps: int, chunk: int) -> Chunking:
 def makespan(chunking: Chunking, layers: int, workers: int, extra: float) -> float:
     """When the last cell ends, in steps, if a cell of n steps takes n + `extra`."""
     grid = Dependencies(layers, len(chunking.lengths))
-    ready = [(chunking.priority(cell), cell) for cell in grid.first()]
+    ready = [(chunking.priority(cell), cell) for cell in [FIRST]]
     running: list[tuple[float, GridCell]] = []
     now = 0.0
     while ready or running:
@@ -75,14 +77,9 @@ class Dependencies:
     """Which cells may run, as others end. Forwards from (0, 0); a backward pass mirrors both coordinates."""
 
     def __init__(self, layers: int, chunks: int) -> None:
-        self.layers, self.chunks = layers, chunks
         self.left = layers * chunks
         """Cells that have not ended."""
         self._missing = {cell: (cell[0] > 0) + (cell[1] > 0) for cell in product(range(layers), range(chunks))}
-
-    def first(self) -> list[GridCell]:
-        """What may run at the start."""
-        return [(0, 0)]
 
     def done(self, cell: GridCell) -> Iterator[GridCell]:
         """Note that `cell` has ended; gives those that may run now because of it."""

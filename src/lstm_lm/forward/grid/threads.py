@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import torch
 
 from lstm_lm.forward.grid import openmp
-from lstm_lm.forward.grid.schedule import Chunking, Dependencies, GridCell, mirrored
+from lstm_lm.forward.grid.schedule import FIRST, Chunking, Dependencies, GridCell, mirrored
 
 NAME = "lstm-lm-pipeline"
 """Beginning of the worker threads' names."""
@@ -111,7 +111,7 @@ class _Queue:
         self._ready: list[list[tuple[tuple[int, int], GridCell]]] = [[] for _ in (places or [None])]
         self._one_place = places is None
         with self._change:
-            self._add(self._grid.first())
+            self._add([FIRST])
 
     def work(self, cell: Callable[[int, int], None], worker: int) -> None:
         """One worker's part: cells until there are none left."""

@@ -24,7 +24,7 @@ from lstm_lm.forward.interface import (
     StackState,
     Strategy,
     Workload,
-    at,
+    mask_at,
 )
 
 
@@ -74,7 +74,7 @@ def _run_layer(
     for t, (from_input_t, offset) in enumerate(zip(from_input.unbind(0), hidden.offsets.unbind(0), strict=True)):
         read.append(state[0].to(from_input.dtype))
         from_hidden = torch.addmm(offset, read[-1], hidden.transposed)
-        masks_t = StepMasks(*(None if mask is None else at(mask, t) for mask in masks))
+        masks_t = StepMasks(*(None if mask is None else mask_at(mask, t) for mask in masks))
         state = step(from_input_t, from_hidden, state, extras, masks_t)
         outputs.append(state[0])
     hidden.multiplied(read)

@@ -15,6 +15,7 @@ directions: so every forward strategy runs them. docs/decisions/0019 says more.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from lstm_lm.cells.lstm import LSTM
 from lstm_lm.forward.choose import AUTO, SelectedStrategy, choose
-from lstm_lm.forward.interface import Masks, StackSpec, StackState, Workload
+from lstm_lm.forward.interface import Masks, StackState, Workload
 from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.masked_layers import MaskedEmbedding, MaskedLinear
 from lstm_lm.models.recurrent_stack import RecurrentStack
@@ -181,8 +182,7 @@ class Autoencoder(LanguageModel):
     ) -> SelectedStrategy:
         """Choose a strategy for the decoder, and run the encoder with it, too."""
         dropout = workload.training and self.options.dropout > 0
-        stacks = {stack: StackSpec(LSTM, stack.spec.input_size, stack.spec.hidden_sizes, dropout)
-                  for stack in self._stacks()}  # fmt: skip
+        stacks = {stack: replace(stack.spec, layer_dropout=dropout) for stack in self._stacks()}
         chosen = choose(forward, stacks[self.decoder], device, workload)
         name = forward if isinstance(forward, str) else forward["name"]
         same = chosen.strategy.name if name == AUTO else forward

@@ -173,7 +173,7 @@ class Metrics(pl.Callback):
 
 
 class Histograms(pl.Callback):
-    """Records both every `every_n_steps` optimizer steps, when gradients are whole and unscaled."""
+    """Records those of weights and gradients every `every_n_steps` optimizer steps, when gradients are unscaled."""
 
     def __init__(self, writer: NoWriter, *, every_n_steps: int) -> None:
         self._writer = writer

@@ -113,8 +113,7 @@ def write_sample(
     """Text from the model as it is now; what the tokenizer does not know in the prompt is left out.
 
     Where it is trained on units that end with `separator`, one after the other, each from a fresh state. An autoencoder
-    gives the prompt back. A model that has diverged cannot write: then the text says so. What becomes
-    of the run is not decided here.
+    gives the prompt back. A model that has diverged cannot write: then the text says so.
     """
     if isinstance(task.model, Autoencoder):
         return f"{options.prompt}\n-> {reconstruct(task.model, tokenizer, options.prompt, unknown='skip')}"

@@ -23,7 +23,7 @@ def optimizer_options(section: Mapping[str, Any]) -> OptimizerOptions:
 
 
 def build_optimizer(model: nn.Module, options: OptimizerOptions, *, precision: str) -> Optimizer:
-    """Make the optimizer for all of `model`'s parameters; matrices decay, biases and norms (one dimension) do not.
+    """Make the optimizer for all of `model`'s trained parameters, in the groups that `options` make of them.
 
     The fused kernel is used wherever it is right; with `16-mixed` only where it can itself leave out a step whose
     gradients overflowed. Whether to fuse is never a checkpoint's to say: it may come from other devices.
@@ -33,7 +33,7 @@ def build_optimizer(model: nn.Module, options: OptimizerOptions, *, precision: s
     if precision == "16-mixed":
         fused = fused and options.leaves_out_overflows and _fused_heeds_the_scaler(devices)
     optimizer = options.make(options.groups(model), fused=fused, products=_products(devices, precision))
-    optimizer.register_load_state_dict_pre_hook(_with_own_kernel)
+    optimizer.register_load_state_dict_pre_hook(_with_own_options)
     return optimizer
 
 
@@ -47,13 +47,13 @@ def _products(devices: Collection[device], precision: str) -> dtype:
 def _fused_heeds_the_scaler(devices: set[device]) -> bool:
     """Whether PyTorch's fused kernels make no step where a gradient scaler has found an overflow.
 
-    They do on Apple's GPUs, where they look at no such finding; and with parameters on several devices, whose findings
-    the scaler adds up, where the kernels look for exactly 1.
+    Apple's look at no such finding; and with parameters on several devices the scaler adds the findings up, where the
+    kernels look for exactly 1.
     """
     return len(devices) == 1 and all(each.type != "mps" for each in devices)
 
 
-def _with_own_kernel(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+def _with_own_options(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """A saved state to load into `optimizer`, whose options stay as it was made with: resume=force may change them.
 
     Fused or not, too: a scaler goes by how it was made, and the kernel that does not look for overflows refuses them as

@@ -11,7 +11,7 @@ from lstm_lm.errors import UserError
 from lstm_lm.forward import hardware
 from lstm_lm.training.processes.started import Started
 
-STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+LIGHTNING_STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 _ACCELERATORS: dict[str, type[Accelerator]] = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 
 
@@ -35,7 +35,7 @@ def local_devices(trainer: Mapping[str, Any]) -> list[torch.device]:
         found = [torch.device(device) for device in kind.get_parallel_devices(parsed)]
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise UserError(f"trainer.devices={asked}: {' '.join(str(error).split())[:300]}") from error
-    if len(found) > 1 and trainer["strategy"] not in STRATEGIES:
+    if len(found) > 1 and trainer["strategy"] not in LIGHTNING_STRATEGIES:
         raise UserError(f"trainer.strategy={trainer['strategy']}: several devices work together with device=ddp")
     return found
 

@@ -25,7 +25,6 @@ import torch
 
 from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.runs.summary import Summary
-from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.training import requeue
 from lstm_lm.training.processes import join
 from lstm_lm.training.processes.devices import asks_for_several, local_devices
@@ -206,8 +205,7 @@ def _passing_on(order: Path) -> Iterator[list[float]]:
             raise SignalException(f"signal {number}", signal.Signals(number))
         _kill(order)
 
-    warning = requeue.warning_signal()
-    numbers = (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
+    numbers = requeue.signals_that_stop()
     if threading.current_thread() is not threading.main_thread():
         numbers = ()
     before = {number: signal.signal(number, receive) for number in numbers}

@@ -15,7 +15,6 @@ from lstm_lm.display import for_people, standard_streams
 from lstm_lm.errors import Interrupted
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.runs.summary import Summary
-from lstm_lm.stop_signals import closed_terminal, stop_signals
 from lstm_lm.training import requeue
 from lstm_lm.training.processes.started import started
 
@@ -84,20 +83,15 @@ def _listen(rank: int) -> None:
         if sys.exc_info()[0] is None:  # else it is ending already: when one process ends, the agent signals the others
             raise Interrupted(number)
 
-    for number in _heard():
+    for number in requeue.signals_that_stop():
         signal.signal(number, signal.SIG_DFL if rank else stop)
 
 
 def _listen_no_more(rank: int) -> None:
     """Rank 0 knows how it ended: the agent's signal, now that another has ended, must not keep it from leaving that."""
     if rank == 0:
-        for number in _heard():
+        for number in requeue.signals_that_stop():
             signal.signal(number, signal.SIG_IGN)
-
-
-def _heard() -> tuple[int, ...]:
-    warning = requeue.warning_signal()
-    return (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
 
 
 def leave(outcome: Outcome, path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from lstm_lm import limits
 from lstm_lm.errors import Unavailable
-from lstm_lm.models.build import blank_model
+from lstm_lm.models.build import count_parameters
 
 _REMEDY = "choose a smaller model.hidden_size, model.num_layers, model.embedding_size or vocabulary"
 
@@ -32,8 +32,7 @@ def refuse_without_room(
     Raises:
         Unavailable: names the sizes, and what would be smaller.
     """
-    with torch.device("meta"):
-        count = blank_model(section, vocabulary_size).num_parameters()
+    count = count_parameters(section, vocabulary_size)
     each = (2 + averages) * dtype.itemsize  # weight, gradient, averages
     on_host = count * (each if device.type == "cpu" else torch.float32.itemsize)
     _refuse(count, on_host, min(limits.usable_memory(), limits.address_space_left()), "this process may use")

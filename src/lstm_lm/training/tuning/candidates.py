@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstm_lm.errors import UserError
-from lstm_lm.forward.choose import AUTO, DIRECT
+from lstm_lm.forward.choose import AUTO, DIRECT, PACKAGE
 from lstm_lm.registry import names
-from lstm_lm.training.tuning.options import STRATEGIES, SpeedOptions, is_open
+from lstm_lm.training.tuning.options import SpeedOptions, is_open
 
 REFERENCE = "stepwise"
 """The readable reference runs every cell, and is never the fastest where another strategy runs it too."""
@@ -111,7 +111,7 @@ def _forwards(
     """Strategies, and apart those that cannot run with their reason; what `auto` takes is the first."""
     able: list[str] = []
     unable: list[tuple[str, str]] = []
-    tried = [asked] if asked != AUTO else listed or [AUTO, *names(STRATEGIES)]
+    tried = [asked] if asked != AUTO else listed or [AUTO, *names(PACKAGE)]
     for name in tried:
         try:
             found = resolve(name, precision)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lstm_lm.errors import UserError
+from lstm_lm.forward.choose import PACKAGE
 from lstm_lm.forward.hardware import TYPES
 from lstm_lm.options import Options
 from lstm_lm.registry import all_names
@@ -21,7 +22,6 @@ from lstm_lm.training.tuning.budget_options import (
 
 BUDGET = "budget"
 TYPED = {"trainer.precision": "precision", "forward.name": "forward"}
-STRATEGIES = "lstm_lm.forward.strategies"
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Names = Annotated[list[str], Field(min_length=1)] | None
@@ -53,7 +53,7 @@ class SpeedOptions(Options):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for key, known in (("precisions", list(TYPES)), ("forwards", all_names(STRATEGIES))):
+        for key, known in (("precisions", list(TYPES)), ("forwards", all_names(PACKAGE))):
             unknown = [name for name in getattr(self, key) or [] if name not in known]
             if unknown:
                 raise ValueError(f"{key}={unknown}: choose from {', '.join(known)}")

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from lstm_lm.models.build import blank_model
+from lstm_lm.models.build import count_parameters
 from lstm_lm.training.tuning.budget_options import SIZES, is_kept
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512)
@@ -78,8 +76,7 @@ def shape(tokens: int, streams: int | None = None, window: int | None = None) ->
 
 def _size(model: Mapping[str, Any], vocabulary: int, layers: int, width: Any, embedding: int) -> Size:
     section = {**model, "num_layers": layers, "hidden_size": width, "embedding_size": embedding}
-    with torch.device("meta"):
-        parameters = blank_model(section, vocabulary).num_parameters()
+    parameters = count_parameters(section, vocabulary)
     looked_up = 0 if model["tie_weights"] else vocabulary * embedding
     widths = tuple(width) if isinstance(width, list) else width
     return Size(layers, widths, embedding, parameters, parameters - looked_up)
