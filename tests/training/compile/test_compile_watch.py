@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from compiled_runs import COMPILED, Config, refusal, settings_of_the_process
+from compiled_runs import COMPILED, Config, make_graphs_alone, refusal, settings_of_the_process
 from rich.console import Console
 
 import lstm_lm
@@ -57,6 +57,7 @@ def test_what_compiles_again_after_the_first_epoch_is_reported(
         if task.current_epoch == 1:
             torch._dynamo.reset()
 
+    make_graphs_alone(monkeypatch)
     monkeypatch.setattr(LanguageModelTask, "on_train_epoch_start", forget)
     screen = io.StringIO()
     config = small_config(*COMPILED, "trainer.max_epochs=2", "trainer.limit_val_batches=0")

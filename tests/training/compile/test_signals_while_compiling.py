@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from compiled_runs import COMPILED, NEVER_DONE, Config, make_compiler
+from compiled_runs import COMPILED, Config, NEVER_DONE, make_compiler, make_graphs_alone
 from rich.console import Console
 from torch._dynamo.callback import callback_handler
 
@@ -109,6 +109,7 @@ def test_later_a_step_that_was_taken_is_kept(
             due.clear()
             signal.raise_signal(signal.SIGINT)
 
+    make_graphs_alone(monkeypatch)
     monkeypatch.setattr(LanguageModelTask, "on_train_batch_start", forget, raising=False)
     monkeypatch.setattr(Compilation, "_on_start", interrupted)
     screen = io.StringIO()
