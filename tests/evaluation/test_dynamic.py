@@ -1,5 +1,6 @@
 """Dynamic evaluation: a case by hand, nothing learnt before it is scored, and the model as it was."""
 
+import itertools
 import math
 from dataclasses import replace
 from typing import Any
@@ -98,9 +99,8 @@ def test_each_part_of_the_work_is_told_to_its_end() -> None:
     dynamic(text)
     assert len(told) >= 3, "choosing, scoring, and the model as it is"
     for what, counts in told.items():
-        assert all(before < after for (before, _), (after, _) in zip(counts, counts[1:], strict=False)), what
+        assert all(before < after for (before, _), (after, _) in itertools.pairwise(counts)), what
         assert counts[-1][0] == counts[-1][1], what
-
 
 
 def test_it_gains_where_the_text_has_changed_and_not_where_it_has_not() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from compiled_runs import COMPILED, Config, NEVER_DONE, make_compiler, make_graphs_alone
+from compiled_runs import COMPILED, NEVER_DONE, Config, make_compiler, make_graphs_alone
 from rich.console import Console
 from torch._dynamo.callback import callback_handler
 
