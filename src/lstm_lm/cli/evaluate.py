@@ -35,7 +35,7 @@ def run(argv: Sequence[str], program: Sequence[str]) -> int:
 def _evaluate(config: DictConfig, command: str) -> None:
     watch = CoreWatch()
     with heavy_imports():
-        from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
+        from lstm_lm.evaluation.evaluate import evaluate_loaded
         from lstm_lm.evaluation.methods import method_of
         from lstm_lm.reports.evaluation_picture import draw_evaluation
         from lstm_lm.reports.evaluation_table import evaluation_table
@@ -66,12 +66,13 @@ def _evaluate(config: DictConfig, command: str) -> None:
             command=command,
             report=report,
         )
-    file = keep(found, loaded)  # before the table, which may go to a pipe that closes
+    if loaded.run is not None:  # before the table, which may go to a pipe that closes
+        evaluation_file.put(loaded.run.evaluation, found["method"], found)
     console = Terminal()
-    for part in evaluation_table(found.section):
+    for part in evaluation_table(found):
         console.print(part)
-    if file is None or loaded.run is None:
+    if loaded.run is None:
         note("not kept: this checkpoint does not lie in a run directory")
         return
-    picture = loaded.run.evaluation_plot(found.method)
-    note_path(file, f"its picture is {picture.name}" if draw_evaluation(found.section, picture) else "")
+    picture = loaded.run.evaluation_plot(found["method"])
+    note_path(loaded.run.evaluation, f"its picture is {picture.name}" if draw_evaluation(found, picture) else "")

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from lstm_lm.cli.hydra.compose import section_with
-from lstm_lm.evaluation.evaluate import evaluate_loaded, keep
+from lstm_lm.evaluation.evaluate import evaluate_loaded
 from lstm_lm.models.loading import Loaded, load
 from lstm_lm.reports.evaluation_picture import draw_evaluation
+from lstm_lm.runs import evaluation_file
 
 
 def evaluate(
@@ -51,6 +52,7 @@ def evaluate(
     if not isinstance(run, Loaded):
         run = load(run, ckpt_path=ckpt_path, runs_dir=runs_dir, device=device, precision=precision, forward=forward)
     found = evaluate_loaded(run, section, data, forward=forward, precision=precision)
-    if save and keep(found, run) is not None and run.run is not None:
-        draw_evaluation(found.section, run.run.evaluation_plot(found.method))
-    return found.section
+    if save and run.run is not None:
+        evaluation_file.put(run.run.evaluation, method, found)
+        draw_evaluation(found, run.run.evaluation_plot(method))
+    return found

@@ -17,7 +17,7 @@ from lstm_lm.data.lines import EvalLines, Lines, TrainLines, find_lines, group_w
 from lstm_lm.data.manifest import Manifest
 from lstm_lm.data.streams import Batch, EvalWindows, TrainWindows
 from lstm_lm.data.token_store import EncodedCorpus, How, encoded
-from lstm_lm.data.token_stream import ON_HOST, Placed, Placement, TokenStream, choose
+from lstm_lm.data.token_stream import ON_HOST, Placed, Placement, TokenStreamOption, choose
 from lstm_lm.errors import UserError
 from lstm_lm.tokenizers import Tokenizer, tokenizer_class
 
@@ -41,7 +41,7 @@ class TextDataModule(LightningDataModule):
         world_size: int = 1,
         repeat_windows: int | float = 0,
         device: torch.device = ON_HOST.device,
-        token_stream: TokenStream = "auto",
+        token_stream: TokenStreamOption = "auto",
     ) -> None:
         """Check the options.
 

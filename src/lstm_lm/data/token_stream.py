@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lstm_lm.errors import UserError
 
-TokenStream = Literal["auto", "device", "host"]
+TokenStreamOption = Literal["auto", "device", "host"]
 
 SHARE_OF_FREE_MEMORY = 0.1
 """With `auto` the text goes onto the GPU if it takes at most this part of its free memory: the rest is the model's."""
@@ -123,7 +123,7 @@ class _OnDevice:
         return self._tokens[positions].to(torch.int64)
 
 
-def choose(asked: TokenStream, device: torch.device, tokens: int, vocabulary_size: int) -> Placement:
+def choose(asked: TokenStreamOption, device: torch.device, tokens: int, vocabulary_size: int) -> Placement:
     """Where a text lies.
 
     Args:

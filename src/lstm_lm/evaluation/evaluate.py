@@ -5,13 +5,12 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from lstm_lm.data.corpora.interface import Split
-from lstm_lm.data.token_stream import TokenStream, choose
+from lstm_lm.data.token_stream import TokenStreamOption, choose
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.language_model import require_language_model
 from lstm_lm.evaluation.methods import method_of
@@ -21,21 +20,11 @@ from lstm_lm.evaluation.token_sizes import TokenSizes
 from lstm_lm.evaluation.trained_on import changed_since, trained_on
 from lstm_lm.forward.choose import ForwardPath
 from lstm_lm.forward.interface import Workload
-from lstm_lm.models.interface import LanguageModel
 from lstm_lm.models.loading import Loaded
 from lstm_lm.options import Options
-from lstm_lm.runs import evaluation_file
 from lstm_lm.runs.summary import git_commit, versions
 
 log = logging.getLogger(__name__)
-
-
-class Evaluation(NamedTuple):
-    """What was found."""
-
-    method: str
-    section: dict[str, Any]
-    """As evaluation.json holds it."""
 
 
 def evaluate_loaded(
@@ -45,11 +34,11 @@ def evaluate_loaded(
     *,
     forward: str | Mapping[str, Any] = "auto",
     precision: str = "auto",
-    token_stream: TokenStream = "auto",
+    token_stream: TokenStreamOption = "auto",
     command: str | None = None,
     report: Report = lambda *_: None,
-) -> Evaluation:
-    """Evaluate the model of `loaded`. Writes nothing.
+) -> dict[str, Any]:
+    """Evaluate the model of `loaded`; gives the section that evaluation.json has of it. Writes nothing.
 
     Args:
         loaded: what `lstm_lm.load` gave.
@@ -69,7 +58,8 @@ def evaluate_loaded(
     require_language_model(loaded, "evaluate")
     chosen = method_of(method)
     text = read_text(data_section(data, loaded.config.get("data")), loaded.tokenizer)
-    device, dtype = place_of(model)
+    parameter = next(model.parameters())
+    device, splits = parameter.device, text.corpus.manifest.splits
 
     def use_forward(workload: Workload) -> ForwardPath:
         return model.use_forward(forward, device, workload)
@@ -83,12 +73,17 @@ def evaluate_loaded(
     changed = changed_since(data, text.corpus.manifest, loaded.text)
     for line in (*known.values(), *([] if changed is None else [changed])):
         log.warning("%s", line)
+    tokens = sum(split.tokens for split in splits.values())
+    placement = choose(token_stream, device, tokens, loaded.tokenizer.vocabulary_size)
     subject = Subject(
         model=model,
-        **_text_of(text, loaded, device, token_stream),
+        tokens={name: placement.place(text.corpus.tokens(name)) for name in splits},
+        replaced={name: split.replaced for name, split in splits.items()},
+        sizes=TokenSizes(loaded.tokenizer),
+        tokenizer=loaded.tokenizer,
         windows=Windows(text.options.eval_batch_size, text.options.seq_len, text.options.eval_context),
         device=device,
-        dtype=dtype,
+        dtype=parameter.dtype,
         autocast=loaded.autocast,
         use_forward=use_forward,
         report=report,
@@ -100,8 +95,8 @@ def evaluate_loaded(
         outcome = chosen.evaluate(subject)
     finally:
         model.close()
-    section = {
-        "method": method["name"],
+    return {
+        "method": str(method["name"]),
         "command": shlex.join(sys.argv) if command is None else command,
         "git_commit": git_commit(),
         "versions": versions(),
@@ -116,26 +111,6 @@ def evaluate_loaded(
         **outcome.figures,
         "seconds": time.perf_counter() - began,
     }
-    return Evaluation(str(method["name"]), section)
-
-
-def keep(evaluation: Evaluation, loaded: Loaded) -> Path | None:
-    """Write the section into the run's evaluation.json; gives that path, or None for a checkpoint outside of any run.
-
-    Raises:
-        UserError: what is there is damaged.
-        RunError: it cannot be written.
-    """
-    if loaded.run is None:
-        return None
-    evaluation_file.put(loaded.run.evaluation, evaluation.method, evaluation.section)
-    return loaded.run.evaluation
-
-
-def place_of(model: LanguageModel) -> tuple[torch.device, torch.dtype]:
-    """Where a model is, and in what type."""
-    parameter = next(model.parameters())
-    return parameter.device, parameter.dtype
 
 
 def _scored(options: Options, text: EvaluationText) -> list[Split]:
@@ -143,15 +118,3 @@ def _scored(options: Options, text: EvaluationText) -> list[Split]:
     there = list(text.corpus.manifest.splits)
     asked = getattr(options, "splits", None) or [getattr(options, "split", None)]
     return [split for split in there if split in asked] or there
-
-
-def _text_of(text: EvaluationText, loaded: Loaded, device: torch.device, token_stream: TokenStream) -> dict[str, Any]:
-    splits = text.corpus.manifest.splits
-    tokens = sum(split.tokens for split in splits.values())
-    placement = choose(token_stream, device, tokens, loaded.tokenizer.vocabulary_size)
-    return {
-        "tokens": {name: placement.place(text.corpus.tokens(name)) for name in splits},
-        "replaced": {name: split.replaced for name, split in splits.items()},
-        "sizes": TokenSizes(loaded.tokenizer),
-        "tokenizer": loaded.tokenizer,
-    }

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lstm_lm.errors import UserError
 from lstm_lm.forward.choose import AUTO, DIRECT, NoStrategy
@@ -32,7 +31,3 @@ class DirectLanguageModel(LanguageModel):
     ) -> NoStrategy:
         self.check_forward({"name": forward} if isinstance(forward, str) else forward)
         return NoStrategy()
-
-    def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
-        """A dropout mask where there is something to drop."""
-        return self.masks.draw(p, shape, like) if self.training and p else None

@@ -199,7 +199,3 @@ class RecurrentLanguageModel(LanguageModel):
             for width in options.hidden_sizes
         )
         return masks if any(mask is not None for layer in masks for mask in layer) else ()
-
-    def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
-        """A dropout mask where there is something to drop. Drawn in one order whatever runs the stack."""
-        return self.masks.draw(p, shape, like) if self.training and p else None

@@ -196,10 +196,10 @@ def _run(
             if parts.task.nonfinite is not None:
                 parts.task.nonfinite.checkpoint = control.newest
                 parts.task.nonfinite.notify = writer.notify_at
-            callbacks = make_callbacks(plan, parts, writer, clock, metrics, watch, control, console, others.callbacks)
+            results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)
+            callbacks = make_callbacks(results, console, others.callbacks)
             io = RunCheckpointIO(writer, plan.run.path, plan.checkpoint)
             trainer = make_trainer(plan, parts, callbacks, io, [*services, *others.loggers])
-            results = Results(plan, parts, writer, control, clock, metrics, watch, started_at)
             results.before()
             control.stop_if_agreed()
             with memory_advice.instead_of_a_traceback(trainer, parts):

@@ -12,13 +12,10 @@ from rich.console import Console
 
 from lstm_lm.errors import UserError
 from lstm_lm.evaluation.scores import Scores
-from lstm_lm.runs.no_writer import NoWriter
 from lstm_lm.training.build import Parts
-from lstm_lm.training.compile.watch import CompileWatch
 from lstm_lm.training.control import Control, RunCheckpointIO
 from lstm_lm.training.early_stopping import PatientStopping
-from lstm_lm.training.observers.clock import StepClock
-from lstm_lm.training.observers.metrics import Histograms, Metrics
+from lstm_lm.training.observers.metrics import Histograms
 from lstm_lm.training.observers.notebook import NotebookProgress
 from lstm_lm.training.observers.profiling import make_profiler, report_what_was_interrupted
 from lstm_lm.training.observers.progress import ProgressLine
@@ -27,29 +24,21 @@ from lstm_lm.training.observers.self_logged import SelfLogged
 from lstm_lm.training.plan import Plan
 from lstm_lm.training.processes.devices import asks_for_several
 from lstm_lm.training.processes.team import TeamEnvironment
+from lstm_lm.training.results import Results
 from lstm_lm.training.runtime.memory import EmptyCache, emptier
 from lstm_lm.training.trainer_options import FIXED
 
 
-def make_callbacks(
-    plan: Plan,
-    parts: Parts,
-    writer: NoWriter,
-    clock: StepClock,
-    metrics: Metrics,
-    watch: CompileWatch | None,
-    control: Control,
-    console: Console | None,
-    others: Sequence[pl.Callback] = (),
-) -> list[pl.Callback]:
+def make_callbacks(results: Results, console: Console | None, others: Sequence[pl.Callback] = ()) -> list[pl.Callback]:
     """All callbacks, in the order in which they act on a step; ranks 1, 2, ... have those that decide or compute.
 
     Those of `others` find the metrics of a step, and are in its checkpoint.
     """
+    plan, parts, writer, clock = results.plan, results.parts, results.writer, results.clock
     config, options = plan.config, plan.config.callbacks
-    callbacks: list[pl.Callback] = [] if watch is None else [watch]
+    callbacks: list[pl.Callback] = [] if results.watch is None else [results.watch]
     if parts.team.rank == 0:
-        callbacks = [clock, *callbacks, metrics]
+        callbacks = [clock, *callbacks, results.metrics]
         if options.monitor.histograms_every_n_steps:
             callbacks.append(Histograms(writer, every_n_steps=options.monitor.histograms_every_n_steps))
         show_sample = None
@@ -65,7 +54,7 @@ def make_callbacks(
         callbacks.append(EmptyCache(config.runtime.empty_cache_every_n_batches, empty))
     if others:
         callbacks += [*others, SelfLogged(writer)]
-    return [*callbacks, control]
+    return [*callbacks, results.control]
 
 
 def make_trainer(

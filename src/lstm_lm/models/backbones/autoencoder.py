@@ -101,7 +101,7 @@ class Autoencoder(LanguageModel):
             backwards = tokens.gather(0, (last - steps).clamp(min=0))
             read.append(self._last_output(self.from_the_end, backwards, last))
         y = torch.cat(read, dim=-1)
-        vector: Tensor = self.to_vector(y, self._mask(y.shape))
+        vector: Tensor = self.to_vector(y, self._drop_mask(y.shape))
         return vector
 
     def _last_output(self, stack: RecurrentStack, tokens: Tensor, last: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class Autoencoder(LanguageModel):
         vector, layers = state
         x = torch.cat([self._embedded(self._hidden(tokens)), vector.expand(len(tokens), -1, -1)], dim=-1)
         y, layers = self.decoder(x, layers, self._masks(self.decoder, tokens))
-        return self.head(y, self._mask(y.shape)), (vector, layers)
+        return self.head(y, self._drop_mask(y.shape)), (vector, layers)
 
     def shifted(self, tokens: Tensor) -> Tensor:
         """What the decoder reads to predict `tokens[T, B]`: each one's predecessor, `nothing` before the first."""
@@ -165,17 +165,15 @@ class Autoencoder(LanguageModel):
         yield self.decoder
 
     def _embedded(self, tokens: Tensor) -> Tensor:
-        x: Tensor = self.embedding(tokens, self._mask((*tokens.shape, self.options.embedding_size)))
+        x: Tensor = self.embedding(tokens, self._drop_mask((*tokens.shape, self.options.embedding_size)))
         return x
 
     def _masks(self, stack: RecurrentStack, tokens: Tensor) -> Masks:
-        drawn = [self._mask((*tokens.shape, width)) for width in stack.spec.hidden_sizes[:-1]]
+        drawn = [self._drop_mask((*tokens.shape, width)) for width in stack.spec.hidden_sizes[:-1]]
         return Masks(tuple(mask for mask in drawn if mask is not None))
 
-    def _mask(self, shape: tuple[int, ...]) -> Tensor | None:
-        """A dropout mask where there is something to drop. Drawn in one order whatever runs the stacks."""
-        p = self.options.dropout
-        return self.masks.draw(p, tuple(shape), self.embedding.weight) if self.training and p else None
+    def _drop_mask(self, shape: tuple[int, ...]) -> Tensor | None:
+        return self._mask(self.options.dropout, tuple(shape), self.embedding.weight)
 
     def use_forward(
         self, forward: str | Mapping[str, Any], device: torch.device, workload: Workload

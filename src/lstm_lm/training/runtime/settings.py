@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 
 from lstm_lm import limits
-from lstm_lm.data.token_stream import TokenStream
+from lstm_lm.data.token_stream import TokenStreamOption
 from lstm_lm.options import Options
 from lstm_lm.training.runtime import process_state
 
@@ -41,7 +41,7 @@ class RuntimeOptions(Options):
     cudnn_benchmark: bool | None
     float32_matmul_precision: Literal["highest", "high", "medium"]
     empty_cache_every_n_batches: Annotated[int, Field(ge=0, le=10**9)] | None
-    token_stream: TokenStream
+    token_stream: TokenStreamOption
 
 
 @contextmanager
