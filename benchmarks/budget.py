@@ -105,9 +105,9 @@ class Text:
     def save(self) -> None:
         typed = {"text": self.name, "common": COMMON}
         kept = sorted(self.runs, key=lambda run: [run[key] for key in ("layers", "width", "passes", "dropout", "lr")])
+        whole = sorted(self.whole, key=lambda run: float(run["seconds"]))
         save(
-            record("budget", torch.device("cpu"), typed, {"runs": kept, "times": self.times, "whole": self.whole}),
-            self.path,
+            record("budget", torch.device("cpu"), typed, {"runs": kept, "times": self.times, "whole": whole}), self.path
         )
 
     def train(self, cell: Cell, lr: float = RATE) -> None:

@@ -50,8 +50,8 @@ choices are within {nats} nats per token of it, the worst misses it by {worst:.3
 
 {whole}
 A run ends well before its time where more passes would only learn the text by heart, as with the short text in ten
-minutes, or where its steps take less than while sizes were timed, on a machine that other programs share, as with tiny
-Shakespeare in two: its length was chosen then, and stays.
+minutes; or where its steps take less than while sizes were timed, on a machine that other programs share: its length
+was chosen then, and stays.
 
 `python benchmarks/budget.py --shakespeare FILE`, one seed; {source}
 """
