@@ -4,6 +4,7 @@ import io
 import json
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,19 @@ def test_a_job_that_cannot_be_judged_yet_is_not_called_wrong(stand_in: StandIn, 
     said = here("train", "-m", "seed=1,2,3", "data.batch_size=${hydra:job.num}")
     assert "will be refused" not in said.err
     assert len(stand_in.calls) == 2, "of 0, 1 and 2, zero alone was wrong"
+
+
+def test_interrupted_while_the_first_job_imports_it_just_ends(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has been imported in part cannot be imported again."""
+
+    def imports(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lstm_lm.cli.train.run_job", imports)
+    monkeypatch.setitem(sys.modules, "lstm_lm.sweeps.sweep", None)
+    said = here("train", "-m", "seed=1,2")
+    assert (said.status, said.out) == (130, "")
+    assert len(said.err.splitlines()) == 1
 
 
 def test_ctrl_c_ends_the_sweep(stand_in: StandIn, here: Here) -> None:

@@ -81,11 +81,14 @@ class SweepLines:
             attempt: of its jobs' records.
             ended: whether every job has had its turn, and none is still at work.
         """
-        from lstm_lm.sweeps import sweep  # seconds of imports, which a sweep that is refused does without
+        from lstm_lm.sweeps import records
+
+        if not ended and not records.of_attempt(plan.directory, attempt):  # it did not come to a first job
+            return 0
+        # seconds of imports: not where a sweep is refused, or interrupted in just these, which then fail
+        from lstm_lm.sweeps import sweep
 
         found = sweep.outcomes(plan.directory, attempt, ended=ended)
-        if not ended and not found:  # it did not come to a first job: there is nothing to report
-            return 0
         known = {outcome.number for outcome in found}
         for number, overrides in enumerate(plan.jobs, 1):
             if number not in known:

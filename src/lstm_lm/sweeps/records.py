@@ -89,6 +89,13 @@ def read(run_dir: Path) -> Record | None:
         return None
 
 
+def of_attempt(folder: Path, attempt: str) -> list[tuple[Path, Record]]:
+    """Of the runs below `folder`, those that one attempt at its sweep has begun, in the order of their names."""
+    directories = [path.with_suffix("") for path in sorted(folder.rglob("*.json"))]
+    found = [(directory, read(directory)) for directory in directories if directory.is_dir()]
+    return [(directory, record) for directory, record in found if record is not None and record.attempt == attempt]
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In what two rows differ, each as `text train: 0123456789ab then, ba9876543210 now`; choices of options first."""
     lines = [

@@ -78,13 +78,7 @@ def place(row: Row, named: Path) -> tuple[Path, list[str]]:
 
 def outcomes(folder: Path, attempt: str, *, ended: bool) -> list[Outcome]:
     """What became of the jobs of one attempt at the sweep in `folder`; earlier attempts' are no news."""
-    found: list[Outcome] = []
-    for path in sorted(folder.rglob("*.json")):
-        directory = path.with_suffix("")
-        record = records.read(directory) if directory.is_dir() else None
-        if record is not None and record.attempt == attempt:
-            found.append(Outcome.of(record, directory, ended=ended))
-    return found
+    return [Outcome.of(record, directory, ended=ended) for directory, record in records.of_attempt(folder, attempt)]
 
 
 def well_done(job: Outcome) -> Outcome | None:
