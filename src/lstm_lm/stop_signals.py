@@ -18,6 +18,9 @@ def stop_signals() -> tuple[signal.Signals, ...]:
 
 
 def closed_terminal() -> tuple[signal.Signals, ...]:
-    """What tells a process that its terminal was closed; nothing where no such signal is, or nohup has it ignored."""
-    ignored_or_foreign = (signal.SIG_IGN, None)
-    return tuple(number for number in those_there("SIGHUP") if signal.getsignal(number) not in ignored_or_foreign)
+    """What tells a process that its terminal was closed; nothing where no such signal is, or nohup has it ignored.
+
+    A handler that somebody has set does not count: whoever listens puts it back afterwards, as with SIGTERM.
+    """
+    ignored_or_unknown = (signal.SIG_IGN, None)  # None: set by other than Python, and could not be put back
+    return tuple(number for number in those_there("SIGHUP") if signal.getsignal(number) not in ignored_or_unknown)

@@ -54,7 +54,7 @@ def test_all_combinations_run_each_in_a_directory_of_its_own(stand_in: StandIn, 
     ("bits", "typed", "best"),
     [
         ({1: 2.2, 2: 1.9, 3: 2.0}, ["seed=1,2,3"], 2),
-        ({1: 2.2, 2: None}, ["seed=1,2"], None),
+        ({1: 2.2, 2: None, 3: 2.0}, ["seed=1,2,3"], None),
         ({1: 2.2}, ["seed=1", "data.validation_fraction=0.1,0.2"], None),
     ],
 )

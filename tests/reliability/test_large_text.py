@@ -27,7 +27,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only 
 
 
 def write_text(path: Path, mebibytes: int, times: int = 1) -> None:
-    """Words of a made-up language with the frequencies that words have, in lines; all of it so many `times`."""
+    """Words of a made-up language with the frequencies that words have, in lines; each MiB of it so many `times`."""
     chance = random.Random(1)
     letters = "etaoinshrdlucmfwypvbgkjqxz\u00e9\u0436\u65e5"  # of one, two and three bytes
     words = ["".join(chance.choices(letters, k=chance.randint(1, 9))) for _ in range(20_000)]

@@ -14,7 +14,11 @@ from lstm_lm.printable import shown
 
 
 class Verb(NamedTuple):
-    """A command: a module with `run(argv, program) -> exit status`, imported only when it is asked for."""
+    """A command: a module with `run(argv, program) -> exit status`, imported only when it is asked for.
+
+    `argv` are its overrides and flags, `program` what was typed before them: `["python", "-m", "lstm_lm", "embed"]`,
+    say. It raises a UserError where something is not as it must be, and a RunError where a file cannot be written.
+    """
 
     module: str
     summary: str

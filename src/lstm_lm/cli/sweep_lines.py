@@ -85,7 +85,8 @@ class SweepLines:
 
         if not ended and not records.of_attempt(plan.directory, attempt):  # it did not come to a first job
             return 0
-        # seconds of imports: not where a sweep is refused, or interrupted in just these, which then fail
+        # seconds of imports, which a sweep that is refused does without; and torch cannot be imported again after an
+        # interrupt in just these
         from lstm_lm.sweeps import sweep
 
         found = sweep.outcomes(plan.directory, attempt, ended=ended)

@@ -54,10 +54,6 @@ class LanguageModel(nn.Module, ABC):
         self.vocabulary_size = vocabulary_size
         self.masks = MaskSource()
 
-    def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
-        """A dropout mask where there is something to drop. Drawn in one order whatever runs the layers."""
-        return self.masks.draw(p, shape, like) if self.training and p else None
-
     @classmethod
     def check_forward(cls, section: Mapping[str, Any]) -> None:
         """Check the `forward` section as far as it can be checked without making the model.
@@ -133,3 +129,7 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def activation_floats(self, tokens: int) -> int:
         """About how many numbers a training step over `tokens` = T * B tokens keeps for its backward pass."""
+
+    def _mask(self, p: float, shape: tuple[int, ...], like: Tensor) -> Tensor | None:
+        """A dropout mask where there is something to drop. Drawn in one order whatever runs the layers."""
+        return self.masks.draw(p, shape, like) if self.training and p else None

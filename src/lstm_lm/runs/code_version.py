@@ -10,8 +10,8 @@ from pathlib import Path
 
 import lstm_lm
 
-ONLY_SHOWS = frozenset({"cli", "embedding", "exporting", "reports", "runs", "serving", "sweeps"})
-"""Folders that start, record, list and draw runs, or take a model elsewhere: no figure depends on them."""
+ONLY_SHOWS = frozenset({"cli", "reports", "runs", "sweeps"})
+"""Folders of the package that start, record, list and draw runs: no figure depends on them."""
 COMPUTES = ("torch", "lightning", "numpy", "tokenizers")
 """Packages that figures depend on."""
 _SHOWN_DIGITS = 12

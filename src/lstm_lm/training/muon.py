@@ -24,9 +24,9 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 """p(G) = 3.4445 - 4.7750 G + 2.0315 G^2: Jordan's. Five bring singular values to between about 0.7 and 1.2; fewer leave
 small ones small."""
 MOST_ITERATIONS = 6
-"""Each multiplies rounding errors of directions that there are not by up to 3.4445^2: in float32."""
+"""Each multiplies rounding errors of directions that there are not by up to 3.4445^2: the most that float32 bears."""
 MOST_IN_BFLOAT16 = 3
-"""The same with bfloat16's 8 bits; four make steps a tenth longer, six are without bounds."""
+"""The most that bfloat16's 8 bits bear: four make steps a tenth longer, six are without bounds."""
 RMS = 0.2
 """Root mean square of an orthogonal step at lr=1, about AdamW's (Liu et al., 2025, arXiv 2502.16982)."""
 LONGEST = 2.0
@@ -169,8 +169,8 @@ def _damped(gram: Tensor, damping: float) -> Tensor:
     """`gram` `[K, N, N]` of trace 1, and so afterwards."""
     if not damping:
         return gram
-    flat = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device) / gram.shape[-1]
-    return (gram + damping * flat) / (1 + damping)
+    flat = torch.eye(gram.shape[-1], device=gram.device) / gram.shape[-1]  # in float32, where a small damping counts
+    return ((gram + damping * flat) / (1 + damping)).to(gram.dtype)
 
 
 def _largest_singular_value(x: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ def _largest_singular_value(x: Tensor) -> Tensor:
 
 
 def inverse_square_root(gram: Tensor, iterations: int) -> Tensor:
-    """About G^(-1/2) of each G of `gram` `[K, N, N]`, symmetric, eigenvalues 0 to 1; less where those are small."""
+    """About G^(-1/2) of each symmetric G of `gram` `[K, N, N]`, eigenvalues 0 to 1; less where those are small."""
     a, b, c = QUINTIC
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     root = identity

@@ -141,13 +141,14 @@ def test_other_number_types_take_the_same_step(dtype: torch.dtype) -> None:
     )
 
 
+@pytest.mark.parametrize("damping", [0.0, 0.01, 3.0])
 @pytest.mark.parametrize("iterations", [1, 3, 4, 6])
 @pytest.mark.parametrize("smallest", [0.1, 0.01])
-def test_it_is_multiplied_in_bfloat16_where_the_layers_are(smallest: float, iterations: int) -> None:
+def test_it_is_multiplied_in_bfloat16_where_the_layers_are(smallest: float, iterations: int, damping: float) -> None:
     """Within its 8 bits: several in 100; roots of more than three iterations are not, for they would grow too long."""
     model, plain = linear(256, 64), linear(256, 64)
     before = model.weight.detach().clone()
-    options = optimizer_options(section(weight_decay=0.0, iterations=iterations))
+    options = optimizer_options(section(weight_decay=0.0, iterations=iterations, damping=damping))
     gradient = with_singular_values(torch.logspace(0, math.log10(smallest), 64, dtype=torch.float64), 256).float()
     for one, products in ((model, torch.bfloat16), (plain, torch.float32)):
         one.weight.grad = gradient.clone()
@@ -157,6 +158,20 @@ def test_it_is_multiplied_in_bfloat16_where_the_layers_are(smallest: float, iter
     assert not torch.equal(model.weight, plain.weight)
     apart = (model.weight - plain.weight).norm() / (plain.weight - before).norm()
     assert apart.item() < 0.05
+
+
+def test_few_singular_values_bear_bfloat16_less() -> None:
+    """Where a direction is all that there is but noise, most of the step's error is the product's with the root."""
+    gradient = with_singular_values(torch.tensor([1.0, *[1e-3] * 63], dtype=torch.float64), 256).float()
+    options = optimizer_options(section(weight_decay=0.0))
+    steps = []
+    for products in (torch.bfloat16, torch.float32):
+        model = linear(256, 64)
+        before = model.weight.detach().clone()
+        model.weight.grad = gradient.clone()
+        options.make(options.groups(model), fused=False, products=products).step()
+        steps.append(model.weight.detach() - before)
+    assert ((steps[0] - steps[1]).norm() / steps[1].norm()).item() < 0.25
 
 
 def test_a_root_serves_as_many_steps_as_it_should_and_matrices_take_turns() -> None:
@@ -189,9 +204,10 @@ def test_a_momentum_that_turns_where_an_old_root_is_large_makes_no_long_step() -
     assert LONGEST < moved.max() < 1.15 * LONGEST, "one power iteration finds a little less than the largest"
 
 
+@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_is_saved_and_loaded_takes_the_very_same_steps(dtype: torch.dtype) -> None:
-    """With roots of float32, where no layer is computed in bfloat16."""
+def test_what_is_saved_and_loaded_takes_the_very_same_steps(dtype: torch.dtype, products: torch.dtype) -> None:
+    """Though roots are of the type that layers are computed in, whatever the parameters are."""
     torch.manual_seed(0)
     gradients = [torch.randn(24, 8, dtype=dtype) for _ in range(9)]
 
@@ -200,15 +216,35 @@ def test_what_is_saved_and_loaded_takes_the_very_same_steps(dtype: torch.dtype) 
             model.weight.grad = gradient.clone()
             optimizer.step()
 
+    def made(model: nn.Linear) -> torch.optim.Optimizer:
+        options = optimizer_options(section())
+        return options.make(options.groups(model), fused=False, products=products)
+
     whole, part, rest = (linear(24, 8, dtype) for _ in range(3))
-    steps(whole, muon(whole), gradients)
-    before = muon(part)
+    steps(whole, made(whole), gradients)
+    before = made(part)
     steps(part, before, gradients[:3])
-    after = muon(rest)
+    after = made(rest)
     rest.load_state_dict(part.state_dict())
     after.load_state_dict(before.state_dict())
     steps(rest, after, gradients[3:])
     assert torch.equal(rest.weight, whole.weight)
+
+
+@pytest.mark.parametrize("iterations", [3, 5])
+def test_a_root_of_bfloat16_serves_a_run_that_goes_on_in_float32(iterations: int) -> None:
+    """As after a move to another machine."""
+    model = linear(96, 24)
+    options = optimizer_options(section(refresh=100, iterations=iterations))
+    saved = options.make(options.groups(model), fused=False, products=torch.bfloat16)
+    model.weight.grad = torch.randn(96, 24)
+    saved.step()
+    moved = options.make(options.groups(model), fused=False, products=torch.float32)
+    moved.load_state_dict(saved.state_dict())
+    before = model.weight.detach().clone()
+    moved.step()
+    length = (model.weight - before).norm() / (options.lr * 0.2 * 96**0.5)
+    assert 0.6 * 24**0.5 < length.item() < 1.3 * 24**0.5, "about that of an orthogonal step"
 
 
 def test_a_root_of_other_blocks_is_made_again() -> None:

@@ -50,6 +50,8 @@ def run_app(
 ) -> int:
     """Do what `argv` says: run `task` with the configuration, or, with -m, with each of several; or show something.
 
+    Gives the exit status of what went well, 0: all else is raised.
+
     Args:
         config_name: the configuration to compose, a file of `conf/`.
         task: is given the composed configuration, without Hydra's own section.
