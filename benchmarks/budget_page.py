@@ -63,6 +63,7 @@ def page(folder: Path = KEPT) -> str:
     made = [choice for name in figures for choice in choices(name, figures[name])]
     first = figures[SEEN[0]]
     machine, versions = first["machine"], first["versions"]
+    last = sorted({(figures[name]["date"], figures[name]["git_commit"][:8]) for name in figures})
     return INTRODUCTION.format(
         fitted=sum(len(grid(figures[name])) for name in SEEN),
         seen=len(SEEN),
@@ -77,7 +78,7 @@ def page(folder: Path = KEPT) -> str:
             [_whole(name, run) for name in figures for run in figures[name]["whole"]],
         ),
         source=f"{machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, torch {versions['torch']}; "
-        f"{first['date']}, commit {first['git_commit'][:8]}.",
+        f"the last runs of a text are of {', '.join(f'{date}, commit {commit}' for date, commit in last)}.",
     )
 
 
