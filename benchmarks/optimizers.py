@@ -8,12 +8,13 @@ what is there is not run again. Stages, all of them if none is named:
 
 rates    one seed, the whole length: three learning rates, a factor of 2 apart, and the next beyond while the best is at
          an edge: the same rule and start for all settings, whatever it costs
-others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not; Muon of LONG: DAMPED, too
+others   AdamW and Muon at the best of them: each of OTHERS, which the first rates had not; Muon of LONG, whole and by
+         gates: DAMPED, too
 seeds    AdamW and Muon: two seeds more of the two best, of which the one with the lower median counts; not for LONG
 lengths  Muon's runs of 1/2 and 3/4 of the length, each with a schedule of its own: when does it reach AdamW's loss?
 times    what a step takes, AdamW's and Muon's turn by turn, alone on all cores; then the same as on an AVX2 machine,
          which is all that such a machine can time
-costs    the same of two shapes, kept in costs.json: the part of a step that is Muon's
+costs    the same of two shapes, by gates, too, kept in costs.json: the part of a step that is Muon's
 """
 
 import argparse
@@ -74,10 +75,11 @@ OTHERS = (
 """Of AdamW's steps and of the decay, in place of SLOW."""
 DAMPED = f"{SLOW} optimizer.damping=3"
 """Muon's alone, for LONG, whose layers are wide and have much dropout."""
+BY_GATES = "muon by gates"
 OPTIMIZERS: dict[str, tuple[str, float]] = {
     "adamw": ("optimizer=adamw", 1e-2),
     "muon": ("optimizer=muon", 1e-2),
-    "muon by gates": ("optimizer=muon optimizer.blocks={gates}", 1e-2),
+    BY_GATES: ("optimizer=muon optimizer.blocks={gates}", 1e-2),
     "sgd": ("optimizer=sgd trainer.gradient_clip_val=0.25", 8.0),
     "rmsprop": ("optimizer=rmsprop optimizer.alpha=0.95", 4e-3),
 }
@@ -158,8 +160,8 @@ class Setting:
 
     def others(self, optimizer: str) -> None:
         lr = next(lr for lr, options in ranking(self.runs, optimizer) if options == SLOW)
-        damped = optimizer == "muon" and self.name in LONG
-        for options in (*OTHERS, DAMPED) if damped else OTHERS:
+        damped = [DAMPED] if self.name in LONG and optimizer != "adamw" else []
+        for options in [*(OTHERS if optimizer in COMPARED else ()), *damped]:
             self.train(optimizer, (lr, options), SEEDS[0])
 
     def more_seeds(self, optimizer: str) -> None:
@@ -215,9 +217,14 @@ def costs(out: Path) -> None:
     shapes: dict[str, Any] = {}
     for name, overrides in COSTS.items():
         for kind, environment in KINDS.items():
-            times = step_times({each: [*overrides, f"optimizer={each}"] for each in COMPARED}, environment)
-            shares = [1 - adamw / muon for adamw, muon in zip(times["adamw"], times["muon"], strict=True)]
-            shapes.setdefault(name, {})[kind] = {**times, "share": spread(shares)}
+            contenders = {each: OPTIMIZERS[each][0].format(gates=4) for each in (*COMPARED, BY_GATES)}
+            times = step_times({each: [*overrides, *typed.split()] for each, typed in contenders.items()}, environment)
+            shares = {
+                each: spread([1 - adamw / muon for adamw, muon in zip(times["adamw"], times[each], strict=True)])
+                for each in contenders
+                if each != "adamw"
+            }
+            shapes.setdefault(name, {})[kind] = {**times, "share": shares}
             print(f"{name:22} {kind}: {shapes[name][kind]}", flush=True)
     settings = {"rounds": ROUNDS, "steps": TIMED_STEPS, "shapes": COSTS}
     save(record("optimizers", torch.device("cpu"), settings, {"shapes": shapes}), out / "costs.json")
@@ -270,7 +277,7 @@ def main() -> None:
     made = [Setting(name, arguments.text.resolve(), arguments.out) for name in arguments.settings]
     todo = {
         "rates": (Setting.rates, arguments.optimizers),
-        "others": (Setting.others, COMPARED),
+        "others": (Setting.others, (*COMPARED, BY_GATES)),
         "seeds": (Setting.more_seeds, COMPARED),
         "lengths": (Setting.lengths, COMPARED[1:]),
     }

@@ -8,10 +8,11 @@ import math
 import statistics
 from itertools import pairwise
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib.figure import Figure
-from optimizers import DAMPED, KEPT, LENGTHS, OPTIMIZERS, SEEDS, SETTINGS, SLOW, chosen, of_choice
+from optimizers import BY_GATES, DAMPED, KEPT, LENGTHS, OPTIMIZERS, SEEDS, SETTINGS, SLOW, chosen, of_choice
 from optimizers import OTHERS as OPTIONS
 from page_parts import table
 
@@ -43,16 +44,13 @@ IN_WORDS = {
     **dict(zip(OPTIONS, (" with 0.95", " with decay 0.01"), strict=True)),
 }
 
-AGAINST = "`optimizer=adamw optimizer.lr=1e-2`"
-"""What to type instead."""
 INTRODUCTION = """# Optimizers
 
 Runs train with `{default}` unless they say otherwise. To AdamW's final loss Muon took {steps} times fewer steps in
 the median of these settings, from {lowest} to {highest}. With what its step costs, that is {seconds} times fewer
-seconds as the processor is (from {least}; {timed} were timed so), and {avx2} times restricted to AVX2 (from
-{avx2_least}). It makes the singular values of each step more alike, for the matrices between embedding and output
-projection; all else takes AdamW's steps ([the file](../src/lstm_lm/training/muon.py), [why
-so](decisions/0033-muon.md)).
+seconds as the processor is (from {least}), and {avx2} times restricted to AVX2 (from {avx2_least}). It makes the
+singular values of each step more alike, for the matrices between embedding and output projection; all else takes
+AdamW's steps ([the file](../src/lstm_lm/training/muon.py), [why so](decisions/0033-muon.md)).
 {worse}
 ![Validation loss over optimizer steps, a panel a setting](images/optimizers.png)
 
@@ -146,7 +144,6 @@ def page(folder: Path = KEPT) -> str:
         highest=f"{steps[-1]:.2f}",
         seconds=f"{statistics.median(seconds):.2f}",
         least=f"{seconds[0]:.2f}",
-        timed=f"{len(seconds)} of {len(compared)}",
         avx2=f"{statistics.median(avx2):.2f}",
         avx2_least=f"{avx2[0]:.2f}",
         worse="".join(_worse(one) for one in compared if ratios[one.name][0] == "<"),
@@ -170,26 +167,33 @@ def page(folder: Path = KEPT) -> str:
 
 
 def _worse(one: Kept) -> str:
-    as_it_is = min(run["loss"] for run in one.runs if (run["optimizer"], run["options"]) == ("muon", SLOW))
-    found = one.of("muon")[0]
-    damped = f", with `optimizer.damping=3` at {found['loss']:.3f}" if found["options"] == DAMPED else ""
-    return (
-        f"\n**Not always.** {WORDS[one.name]}: AdamW ends at {one.loss('adamw'):.3f}, Muon at "
-        f"{as_it_is:.3f}{damped}.\nThere, type {AGAINST}; [when else, as far as is known](decisions/0033-muon.md).\n"
+    def least(optimizer: str, options: str) -> float:
+        found = [run["loss"] for run in one.runs if (run["optimizer"], run["options"]) == (optimizer, options)]
+        return float(min(found))
+
+    ends = (least("muon", SLOW), least("muon", DAMPED), least(BY_GATES, DAMPED), one.loss("adamw"))
+    assert min(ends) == ends[2], "what the next sentences say"
+    where = WORDS[one.name].removeprefix("characters, ")
+    said = (
+        f"**Not always as it is.** With {where}, Muon ends at {ends[0]:.3f}, with `optimizer.damping=3` at {ends[1]:.3f}, and with `optimizer.blocks=4`, too, which takes each gate by itself, "
+        f"at {ends[2]:.3f}; AdamW at {ends[3]:.3f} ([when else, as far as is known](decisions/0033-muon.md))."
     )
+    return f"\n{fill(said, 120)}\n"
 
 
 def _costs(folder: Path) -> str:
     found = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
     shapes = found["shapes"]
     threads = {each["threads"] for kinds in shapes.values() for each in kinds.values()}
+    columns = [(kind, name) for kind in KINDS for name in ("muon", BY_GATES)]
+    share = "{median:.0%} ({lowest:.0%}-{highest:.0%})"
     rows = [
-        [shape, *("{median:.0%} ({lowest:.0%}-{highest:.0%})".format(**kinds[kind]["share"]) for kind in KINDS)]
+        [shape, *(share.format(**kinds[kind]["share"][name]) for kind, name in columns)]
         for shape, kinds in shapes.items()
     ]
     on = " or ".join("1 thread" if count == 1 else f"{count} threads" for count in sorted(threads))
     introduction = COST.format(rounds=found["settings"]["rounds"], threads=on)
-    return f"{introduction}\n{table(['shape', *KINDS], rows)}"
+    return f"{introduction}\n{table(['shape', *(f'{name}, {kind}' for kind, name in columns)], rows)}"
 
 
 def _compared(one: Kept, ratio: tuple[str, float]) -> list[str]:
