@@ -175,8 +175,9 @@ def _worse(one: Kept) -> str:
     assert min(ends) == ends[2], "what the next sentences say"
     where = WORDS[one.name].removeprefix("characters, ")
     said = (
-        f"**Not always as it is.** With {where}, Muon ends at {ends[0]:.3f}, with `optimizer.damping=3` at {ends[1]:.3f}, and with `optimizer.blocks=4`, too, which takes each gate by itself, "
-        f"at {ends[2]:.3f}; AdamW at {ends[3]:.3f} ([when else, as far as is known](decisions/0033-muon.md))."
+        f"**Not always as it is.** With {where}, Muon ends at {ends[0]:.3f}, with `optimizer.damping=3` at "
+        f"{ends[1]:.3f}, and with `optimizer.blocks=4`, too, which takes each gate by itself, at {ends[2]:.3f}; AdamW "
+        f"at {ends[3]:.3f} ([when else, as far as is known](decisions/0033-muon.md))."
     )
     return f"\n{fill(said, 120)}\n"
 
