@@ -39,6 +39,13 @@ def test_a_longer_run_moves_the_limit_that_ended_it(proposed: Propose) -> None:
     assert proposed("falling", *epochs, "trainer.max_time=00:00:10:00", steps=2000) == "trainer.max_time=00:00:20:00"
 
 
+def test_a_short_run_that_learns_by_heart_is_not_to_go_on(proposed: Propose) -> None:
+    """A small text is learnt in fewer steps than tell much of a curve."""
+    assert proposed("short", steps=128, rise=0.2, gap=2.0) == "model.dropout=0.2"
+    limits = ("trainer.max_epochs=100", "trainer.max_steps=128")
+    assert "max_steps" in str(proposed("short", *limits, steps=128, rise=0.0, gap=2.0))
+
+
 @pytest.mark.parametrize("scheduler", ["constant", "step", "plateau"])
 def test_where_no_schedule_has_ended_the_run_goes_on(proposed: Propose, scheduler: str) -> None:
     epochs = (f"scheduler={scheduler}", "trainer.max_epochs=4", "trainer.max_steps=-1")

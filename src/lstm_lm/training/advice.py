@@ -34,6 +34,8 @@ def advice(
     if trainer.get("fast_dev_run"):
         return None
     match judgement.kind:
+        case "short" if judgement.rise and _is_wide(judgement):
+            return _more_dropout(config)
         case "short" | "falling":
             return longer(config, steps, steps_per_epoch)
         case "overfitted":

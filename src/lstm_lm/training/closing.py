@@ -150,7 +150,8 @@ def _curve(found: JudgementSummary, summary: Summary) -> str | None:
         case "falling":
             return f"still fell: {fall:.3f} lower {per}"
         case "ahead":
-            return f"best at its end, but training is {gap:.2g} ahead: much longer would overfit"
+            where = "its end" if found.best_step == steps else f"step {found.best_step or 0:,}"
+            return f"best at {where}, training {gap:.2g} ahead: longer would overfit"
         case "level" if gap > WIDE * (found.loss or 0.0):
             return f"levelled off, training {gap:.2g} ahead: it learns the text by heart"
         case "level":

@@ -206,7 +206,8 @@ def _check_resumable(config: TrainConfig, checkpoint: Checkpoint) -> tuple[str, 
         raise UserError(
             f"{path}: was trained with other settings\n"
             + shown(changed, "\n")
-            + "\nuse resume=force to continue all the same, or init_from= to start a new run from its weights"
+            + "\nfor a new run, choose another hydra.run.dir; if the model has the same size, resume=force continues "
+            "all the same, and init_from= starts from its weights"
         )
     return (*changed, *identity.how_differs(saved, plain), *code_differences(saved["code"], code_version()))
 

@@ -247,6 +247,15 @@ def test_a_root_of_bfloat16_serves_a_run_that_goes_on_in_float32(iterations: int
     assert 0.6 * 24**0.5 < length.item() < 1.3 * 24**0.5, "about that of an orthogonal step"
 
 
+def test_the_plan_tells_what_makes_a_step_another_one() -> None:
+    model = linear(24, 8)
+    told = [
+        optimizer_options(section(**changes)).description(model)
+        for changes in ({}, {"damping": 3.0}, {"blocks": 4}, {"damping": 3.0, "blocks": 4})
+    ]
+    assert len(set(told)) == 4
+
+
 def test_a_root_of_other_blocks_is_made_again() -> None:
     """As with resume=force optimizer.blocks=4."""
     model = linear(32, 8)

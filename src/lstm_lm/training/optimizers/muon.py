@@ -37,7 +37,9 @@ class MuonOptions(AdamW):
         matrices = inner_matrices(model)
         numbers = sum(matrix.numel() for matrix in matrices)
         share = numbers / sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        return f"{super().description(model)}: {len(matrices)} matrices, {share:.0%}; adamw: the rest"
+        damped = f", damping {self.damping:g}" if self.damping else ""
+        cut = f", each in {self.blocks} blocks" if self.blocks > 1 else ""
+        return f"{super().description(model)}: {len(matrices)} matrices, {share:.0%}{cut}{damped}; adamw: the rest"
 
     def groups(self, model: nn.Module) -> Groups:
         """The matrices that it takes, then AdamW's groups without them.
@@ -52,7 +54,10 @@ class MuonOptions(AdamW):
             )
         for rows in (len(matrix) for matrix in matrices):
             if rows % self.blocks:
-                raise UserError(f"optimizer.blocks={self.blocks}: does not divide a matrix of {rows} rows; use 1")
+                raise UserError(
+                    f"optimizer.blocks={self.blocks}: does not divide a matrix of {rows} rows\n"
+                    "use 1, or the number of gates: 4 of an LSTM, 3 of a GRU"
+                )
         taken = {id(matrix) for matrix in matrices}
         rest = [
             {**group, "params": [each for each in group["params"] if id(each) not in taken]}
