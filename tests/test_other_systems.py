@@ -27,7 +27,6 @@ from lstm_lm import process_group, renaming, stop_signals
 from lstm_lm.cli.shell import run_in_shell
 from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.runs import atomic, rotation
-from lstm_lm.training import requeue
 from lstm_lm.training.processes import join
 from lstm_lm.training.processes.started import Started
 from lstm_lm.training.signals import StopSignals
@@ -104,7 +103,7 @@ def test_signals_that_a_system_lacks_are_not_listened_to(monkeypatch: pytest.Mon
     monkeypatch.delattr(signal, "SIGUSR1", raising=False)
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     assert stop_signals.closed_terminal() == ()
-    assert requeue.warning_signal() is None
+    assert stop_signals.warning_signal() is None
 
 
 def test_windows_ctrl_break_ends_a_command_and_asks_a_run_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:

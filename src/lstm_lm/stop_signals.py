@@ -1,9 +1,11 @@
 """The signals that ask a process to end, as far as this system has them: the one place that knows their names.
 
-POSIX has SIGTERM and, for a terminal that is closed, SIGHUP. Windows has Ctrl-Break instead, as SIGBREAK: the one
-signal that a process there can send to another. What is done for Windows here has not been tried there.
+POSIX has SIGTERM and, for a terminal that is closed, SIGHUP; SLURM may announce a job's end by SIGUSR1. Windows has
+Ctrl-Break instead, as SIGBREAK: the one signal that a process there can send to another. What is done for Windows
+here has not been tried there.
 """
 
+import os
 import signal
 
 
@@ -24,3 +26,14 @@ def closed_terminal() -> tuple[signal.Signals, ...]:
     """
     ignored_or_unknown = (signal.SIG_IGN, None)  # None: set by other than Python, and could not be put back
     return tuple(number for number in those_there("SIGHUP") if signal.getsignal(number) not in ignored_or_unknown)
+
+
+def warning_signal() -> signal.Signals | None:
+    """The signal that announces the end of this process's SLURM job; None outside of one."""
+    return next(iter(those_there("SIGUSR1")), None) if "SLURM_JOB_ID" in os.environ else None
+
+
+def signals_that_stop() -> tuple[signal.Signals, ...]:
+    """Those on which a run saves and ends: of a person, of a terminal that is closed, of SLURM."""
+    warning = warning_signal()
+    return (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))

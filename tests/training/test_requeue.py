@@ -16,6 +16,7 @@ import lstm_lm
 from lstm_lm.cli.main import main
 from lstm_lm.errors import Interrupted
 from lstm_lm.runs import checkpoint_file
+from lstm_lm.stop_signals import warning_signal
 from lstm_lm.sweeps import fresh_process
 from lstm_lm.training import requeue
 from lstm_lm.training.module import LanguageModelTask
@@ -148,6 +149,6 @@ def test_where_slurm_does_not_answer_that_is_said(slurm: Path, monkeypatch: pyte
 
 def test_outside_of_slurm_the_signal_is_nobodys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert requeue.warning_signal() is None
+    assert warning_signal() is None
     assert not requeue.is_asked_for(Interrupted(signal.SIGUSR1))
     assert not requeue.is_asked_for(KeyboardInterrupt())

@@ -20,7 +20,7 @@ from lstm_lm.errors import Interrupted, RunError, UserError
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.runs.directory import RunDirectory
 from lstm_lm.runs.summary import read_if_whole
-from lstm_lm.training import requeue
+from lstm_lm.stop_signals import warning_signal
 
 if TYPE_CHECKING:
     from lstm_lm.sweeps.inputs import InputDigests
@@ -132,7 +132,7 @@ def _checked(
 def _resume(config: dict[str, Any], directory: Path, *, asked: bool) -> str:
     """The value of `resume=` for the job's own process, given what its directory holds."""
     if RunDirectory(directory).is_empty():  # there, `auto` is for SLURM alone: the command is queued again
-        comes_back = requeue.warning_signal() is not None and same_again.finds_its_sweep_again()
+        comes_back = warning_signal() is not None and same_again.finds_its_sweep_again()
         if not comes_back or any(config.get(key) is not None for key in STARTS):
             return "never"
     resume = str(config.get("resume", "never"))

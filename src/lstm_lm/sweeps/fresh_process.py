@@ -16,9 +16,9 @@ from typing import Literal
 from lstm_lm.errors import ERROR_FILE
 from lstm_lm.lifeline import TIED
 from lstm_lm.process_group import OWN_GROUP, end_family, pass_on
+from lstm_lm.stop_signals import signals_that_stop
 from lstm_lm.sweeps.stopping import StopRequest
 from lstm_lm.terminal import LOGGED
-from lstm_lm.training.requeue import signals_that_stop
 
 SECONDS_TO_STOP = 60.0
 """For a process that was asked to end: a checkpoint is written."""

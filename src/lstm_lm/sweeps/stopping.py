@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from lstm_lm.errors import Interrupted
 from lstm_lm.process_group import end_family, pass_on
-from lstm_lm.training.requeue import signals_that_stop
+from lstm_lm.stop_signals import signals_that_stop
 
 
 class StopRequest:

@@ -24,7 +24,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 """p(G) = 3.4445 - 4.7750 G + 2.0315 G^2: Jordan's. Five bring singular values to between about 0.7 and 1.2; fewer leave
 small ones small."""
 MOST_ITERATIONS = 6
-"""Each multiplies rounding errors of directions that there are not by up to 3.4445^2: the most that float32 bears."""
+"""The most that float32 bears: each multiplies rounding errors, of directions that there are not, by up to 3.4445^2."""
 MOST_IN_BFLOAT16 = 3
 """The most that bfloat16's 8 bits bear: four make steps a tenth longer, six are without bounds."""
 RMS = 0.2

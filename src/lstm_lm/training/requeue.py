@@ -5,24 +5,12 @@ the user has named, the same command then continues the run; a sweep does with a
 """
 
 import os
-import signal
 import subprocess
 
 from lstm_lm.errors import Interrupted
-from lstm_lm.stop_signals import closed_terminal, stop_signals, those_there
+from lstm_lm.stop_signals import warning_signal
 
 SECONDS_TO_ANSWER = 30.0
-
-
-def warning_signal() -> signal.Signals | None:
-    """The signal that announces the end of this process's SLURM job; None outside of one."""
-    return next(iter(those_there("SIGUSR1")), None) if "SLURM_JOB_ID" in os.environ else None
-
-
-def signals_that_stop() -> tuple[signal.Signals, ...]:
-    """Those on which a run saves and ends: of a person, of a terminal that is closed, of SLURM."""
-    warning = warning_signal()
-    return (*stop_signals(), *closed_terminal(), *(() if warning is None else (warning,)))
 
 
 def is_asked_for(error: BaseException) -> bool:

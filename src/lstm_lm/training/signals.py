@@ -8,8 +8,8 @@ from typing import Any, Self
 from rich.console import Console
 
 from lstm_lm.errors import Interrupted
+from lstm_lm.stop_signals import signals_that_stop
 from lstm_lm.terminal import in_notebook
-from lstm_lm.training import requeue
 from lstm_lm.training.compile.compilation import Compilation
 from lstm_lm.training.processes.started import has_agent
 
@@ -34,7 +34,7 @@ class StopSignals:
         self.saved = True
         """Whether stopping at once would lose nothing: last.ckpt is of the last step, or no step has been taken."""
         self._training, self._in_notebook = False, in_notebook()
-        self._signals = requeue.signals_that_stop()
+        self._signals = signals_that_stop()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:

@@ -157,7 +157,7 @@ def test_it_is_multiplied_in_bfloat16_where_the_layers_are(smallest: float, iter
         assert optimizer.state[one.weight]["root"].dtype == (products if iterations <= 3 else torch.float32)
     assert not torch.equal(model.weight, plain.weight)
     apart = (model.weight - plain.weight).norm() / (plain.weight - before).norm()
-    assert apart.item() < 0.05
+    assert apart.item() < 0.03
 
 
 def test_few_singular_values_bear_bfloat16_less() -> None:
@@ -171,7 +171,7 @@ def test_few_singular_values_bear_bfloat16_less() -> None:
         model.weight.grad = gradient.clone()
         options.make(options.groups(model), fused=False, products=products).step()
         steps.append(model.weight.detach() - before)
-    assert ((steps[0] - steps[1]).norm() / steps[1].norm()).item() < 0.25
+    assert ((steps[0] - steps[1]).norm() / steps[1].norm()).item() < 0.2
 
 
 def test_a_root_serves_as_many_steps_as_it_should_and_matrices_take_turns() -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from lstm_lm.errors import Interrupted
-from lstm_lm.stop_signals import stop_signals
+from lstm_lm.stop_signals import signals_that_stop, stop_signals
 from lstm_lm.training.processes.worker import _listen, _listen_no_more
-from lstm_lm.training.requeue import signals_that_stop
 
 pytestmark = pytest.mark.posix
 

@@ -25,7 +25,7 @@ import torch
 
 from lstm_lm.errors import Interrupted, RunError
 from lstm_lm.runs.summary import Summary
-from lstm_lm.training import requeue
+from lstm_lm.stop_signals import signals_that_stop
 from lstm_lm.training.processes import join
 from lstm_lm.training.processes.devices import asks_for_several, local_devices
 from lstm_lm.training.processes.started import started
@@ -205,7 +205,7 @@ def _passing_on(order: Path) -> Iterator[list[float]]:
             raise SignalException(f"signal {number}", signal.Signals(number))
         _kill(order)
 
-    numbers = requeue.signals_that_stop()
+    numbers = signals_that_stop()
     if threading.current_thread() is not threading.main_thread():
         numbers = ()
     before = {number: signal.signal(number, receive) for number in numbers}

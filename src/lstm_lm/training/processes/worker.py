@@ -15,7 +15,7 @@ from lstm_lm.display import for_people, standard_streams
 from lstm_lm.errors import Interrupted
 from lstm_lm.heavy_imports import heavy_imports
 from lstm_lm.runs.summary import Summary
-from lstm_lm.training import requeue
+from lstm_lm.stop_signals import signals_that_stop
 from lstm_lm.training.processes.started import started
 
 Outcome = Summary | BaseException | None
@@ -83,14 +83,14 @@ def _listen(rank: int) -> None:
         if sys.exc_info()[0] is None:  # else it is ending already: when one process ends, the agent signals the others
             raise Interrupted(number)
 
-    for number in requeue.signals_that_stop():
+    for number in signals_that_stop():
         signal.signal(number, signal.SIG_DFL if rank else stop)
 
 
 def _listen_no_more(rank: int) -> None:
     """Rank 0 knows how it ended: the agent's signal, now that another has ended, must not keep it from leaving that."""
     if rank == 0:
-        for number in requeue.signals_that_stop():
+        for number in signals_that_stop():
             signal.signal(number, signal.SIG_IGN)
 
 
